@@ -1,0 +1,79 @@
+# What the README shows and CI runs. Everything happens in .venv, which the first target that needs it makes.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+WORKERS ?= 2
+ACCOUNTS ?= 20000
+ENTRIES ?= 3
+PROFILE ?= fast
+PROOF ?= out/demo
+BIN := .venv/bin
+
+# Compiled kernels are kept here, so that the demo, the tests and their workers compile each of them once.
+export NUMBA_CACHE_DIR ?= $(CURDIR)/.cache/numba
+
+.PHONY: help venv demo test check lint bare negative determinism fix bench keys vectors lock clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+
+venv: .venv/.ready ## set up what is missing in .venv
+
+# --no-deps: the lock is complete, and leaves out pysha3 on purpose (see [tool.uv] in pyproject.toml).
+.venv/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=...")'
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	@echo "Installing the locked packages into .venv ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 --require-hashes --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+demo: venv ## a real account file becomes a proof and a verdict; a forged variant is refused
+	@$(BIN)/solvent demo
+
+test: venv ## the tests, in random order
+	@$(BIN)/python -m pytest -n $(WORKERS)
+
+check: lint bare negative determinism test ## everything CI checks, tests last
+
+lint: venv ## style, types, import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+bare: demo ## the verifier alone, in an environment with nothing installed
+	@PYTHON=$(BIN)/python bash tests/bare_venv.sh $(PROOF)
+
+negative: venv ## what must be refused is refused when asserts are compiled away, too
+	@PYTHONPATH=. $(BIN)/python -O tests/run_negative.py
+
+determinism: venv ## two hash seeds, the same bytes
+	@PYTHONPATH=. $(BIN)/python tests/determinism.py
+
+fix: venv ## repair what ruff can repair
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: venv ## speed, memory and proof size on this machine: ACCOUNTS, ENTRIES, PROFILE
+	@$(BIN)/solvent bench --accounts $(ACCOUNTS) --entries $(ENTRIES) --profile $(PROFILE) --json
+
+keys: venv ## export the circuits again into verifier/keys
+	@$(BIN)/python -m circuits.export
+
+vectors: venv ## write the test vectors again
+	@$(BIN)/python -m tests.make_vectors
+
+lock: ## resolve the dependencies again (needs uv)
+	@uv lock --quiet --upgrade
+	@{ echo "# Made by 'make lock' from pyproject.toml. Install with: pip install --require-hashes --no-deps -r requirements.lock"; \
+	   uv export --quiet --locked --all-extras --all-groups --no-emit-project --no-header --format requirements-txt; \
+	 } > requirements.lock.new
+	@mv requirements.lock.new requirements.lock
+
+clean: ## remove what the targets above made
+	@rm -rf .venv .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache out

@@ -1,0 +1,1 @@
+"""Other people's account files become snapshots: exactly, or not at all."""

@@ -1,0 +1,42 @@
+"""Entries: each looks up its leg, stays below its cap, and comes after every smaller leg of its account."""
+
+from __future__ import annotations
+
+from circuits.buses import TAG_LEG
+from circuits.builder import AirBuilder, Expr
+from circuits.gadgets.chains import DIGIT_COLUMNS
+from verifier.air import ALWAYS, TRANSITION
+
+CAP_COLUMNS = tuple(f"cap{i}" for i in range(4))
+LEG_PUBLICS = ("leg_id", "leg_total", *(f"leg_{name}" for name in CAP_COLUMNS), *(f"leg_digit{i}" for i in range(7)))
+
+
+def require_entries(air: AirBuilder) -> None:
+    """block = (leg, four 16-bit limbs, 0, 0, 0); the amount's bytes are y; cap - amount is in u0..u3."""
+    entry = air.row("is_entry")
+    limbs = [air.row(f"b{i + 1}") for i in range(4)]
+    for i, limb in enumerate(limbs):
+        bytes_ = air.row(f"y{2 * i}") + 256 * air.row(f"y{2 * i + 1}")
+        air.require(ALWAYS, f"amount limb is two bytes[{i}]", entry * (limb - bytes_))
+    air.require_all(ALWAYS, "entry block ends in zeros", (entry * air.row(f"b{i}") for i in (5, 6, 7)))
+
+    carry = Expr(air, 0, {})
+    inverse = pow(2**16, -1, 2**31 - 2**24 + 1)
+    for i, limb in enumerate(limbs[:3]):
+        carry = inverse * (limb + air.row(f"u{i}") + carry - air.row(f"cap{i}"))
+        air.require(ALWAYS, f"amount plus slack is the cap, carry[{i}]", entry * carry * (carry - 1))
+    last = limbs[3] + air.row("u3") + carry - air.row("cap3")
+    air.require(ALWAYS, "amount plus slack is the cap", entry * last)
+
+    # 16 * count below 2^16 bounds the entries of an account by 4,095: the carry bounds in `values` rely on it.
+    air.require(ALWAYS, "at most 4095 entries", entry * (air.row("u5") - 16 * air.row("count")))
+    gap = air.next("b0") - air.row("b0") - 1 - air.next("u4")
+    air.require(TRANSITION, "legs strictly increase", entry * air.next("is_entry") * gap)
+
+
+def look_up_legs(air: AirBuilder) -> None:
+    """(leg, total, cap, digits) of an entry is a row of the public table; multiplicities are private."""
+    names = ("b0", "total_id", *CAP_COLUMNS, *DIGIT_COLUMNS)
+    air.fraction("entry leg", air.row("is_entry"), air.fingerprint(TAG_LEG, [air.row(name) for name in names]))
+    table = [air.public(name) for name in LEG_PUBLICS]
+    air.fraction("leg table", -1 * air.row("mu_leg"), air.fingerprint(TAG_LEG, table))

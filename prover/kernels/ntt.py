@@ -1,0 +1,336 @@
+"""Number-theoretic transforms of columns: interpolation, low-degree extension, and small-coset evaluation.
+
+Coefficients live in an *internal order* that no one outside needs to know: bit-reversed, and, from 256 coefficients
+on, with each run of 256 transposed as a 16 x 16 square, so that the four smallest butterfly stages work across whole
+vectors. Evaluation (decimation in time) reads that order and writes natural order; interpolation (decimation in
+frequency) does the reverse. Twiddles of a coset carry the coset's shift, so extension costs no scaling pass:
+table[m + i] = shift**(N / 2m) * w_2m**i for stage half-sizes m = 1, 2, 4, .., N/2 and i < m.
+
+Large columns are taken sixteen ways at a time and depth first: a block is completed in the nearest cache before the
+next one is begun, so a column of 2**20 words crosses the outer caches only twice.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from prover.kernels.butterflies import CHUNK_LOG2, IndexArray, evaluate_column, interpolate_column, reduce_column
+from prover.kernels.field import P, U32Array, int_of_mont, mont_of_int, multiply_rows, powers, root_of_unity
+from prover.kernels.lanes import WIDTH
+from prover.kernels.registry import kernel
+from prover.kernels.threads import run_ranges
+
+SHIFT = 3
+"""Shift of the evaluation domain."""
+SMALL_LOG2, SMALL_SHIFT = 9, 9
+"""The small extra coset: 512 points 9 * w_512**i."""
+
+# -- order and tables -----------------------------------------------------------------------------------------------
+
+
+def _bit_reversed(log_n: int) -> IndexArray:
+    indices = np.zeros(1, dtype=np.int64)
+    for _ in range(log_n):
+        indices = np.concatenate((2 * indices, 2 * indices + 1))
+    return indices
+
+
+def _transposed_squares(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Last axis: bit-reversed order to internal order, or back (the map is its own inverse)."""
+    if array.shape[-1] < 1 << CHUNK_LOG2:
+        return array
+    squares = array.reshape(*array.shape[:-1], -1, WIDTH, WIDTH).swapaxes(-1, -2)
+    return np.ascontiguousarray(squares).reshape(array.shape)
+
+
+def internal_order(log_n: int) -> IndexArray:
+    """Exponent of the coefficient at each internal position, (2**log_n,)."""
+    return _transposed_squares(_bit_reversed(log_n))
+
+
+@lru_cache(maxsize=16)
+def _twiddles(log_n: int, shift: int) -> U32Array:
+    table = np.zeros(1 << log_n, dtype=np.uint32)
+    for log_m in range(log_n):
+        m = 1 << log_m
+        table[m : 2 * m] = powers(root_of_unity(log_m + 1), m, pow(shift, 1 << (log_n - log_m - 1), P))
+    return table
+
+
+@lru_cache(maxsize=4)
+def _inverse_twiddles(log_n: int) -> U32Array:
+    table = np.zeros(1 << log_n, dtype=np.uint32)
+    for log_m in range(log_n):
+        m = 1 << log_m
+        table[m : 2 * m] = powers(pow(root_of_unity(log_m + 1), -1, P), m)
+    return table
+
+
+def _log2(count: int) -> int:
+    if count < 1 or count & (count - 1):
+        raise ValueError(f"expected a power of two, got {count}")
+    return count.bit_length() - 1
+
+
+def coset_shifts(log_n: int, blowup: int, shift: int = SHIFT) -> list[int]:
+    """Canonical shift of each of the `blowup` cosets: shift * w_(blowup * N)**c."""
+    root = root_of_unity(log_n + _log2(blowup))
+    return [shift * pow(root, c, P) % P for c in range(blowup)]
+
+
+# -- plain twins ----------------------------------------------------------------------------------------------------
+
+
+def _plain_transform(values: list[int], root: int) -> list[int]:
+    """Values at root**i, i = 0.., of the polynomial with these coefficients (canonical integers)."""
+    if len(values) == 1:
+        return values
+    even, odd = (_plain_transform(values[k::2], root * root % P) for k in (0, 1))
+    terms = [pow(root, i, P) * value for i, value in enumerate(odd)]
+    return [(a + b) % P for a, b in zip(even, terms, strict=True)] + [
+        (a - b) % P for a, b in zip(even, terms, strict=True)
+    ]
+
+
+def _plain_evaluate(coefficients: list[int], log_n: int, shift: int) -> list[int]:
+    """Values at shift * w_N**i of a polynomial with any number of natural-order coefficients (canonical integers)."""
+    n = 1 << log_n
+    scaled = [value * pow(shift, k, P) for k, value in enumerate(coefficients)]
+    return _plain_transform([sum(scaled[k::n]) % P for k in range(n)], root_of_unity(log_n))
+
+
+def _canonical(row: U32Array) -> list[int]:
+    return [int_of_mont(word) for word in row]
+
+
+def _montgomery(values: list[int]) -> list[int]:
+    return [mont_of_int(value) for value in values]
+
+
+def _interpolate_twin(matrix: U32Array) -> U32Array:
+    for row in matrix:
+        log_n = _log2(len(row))
+        sums = _plain_transform(_canonical(row), pow(root_of_unity(log_n), -1, P))
+        natural = _montgomery([value * pow(len(row), -1, P) for value in sums])
+        row[:] = np.array(natural, dtype=np.uint32)[internal_order(log_n)]
+    return matrix
+
+
+def _lde_from_coefficients_twin(
+    coefficients: U32Array, log_n: int, blowup: int, shift: int = SHIFT, out: U32Array | None = None
+) -> U32Array:
+    width = len(coefficients)
+    result = np.empty((width, blowup, 1 << log_n), dtype=np.uint32) if out is None else out
+    for column, row in enumerate(coefficients):
+        for coset, coset_shift in enumerate(coset_shifts(log_n, blowup, shift)):
+            result[column, coset] = _montgomery(_plain_evaluate(_canonical(row), log_n, coset_shift))
+    return result
+
+
+def _lde_twin(
+    matrix: U32Array,
+    blowup: int,
+    shift: int = SHIFT,
+    out: U32Array | None = None,
+    coefficients: U32Array | None = None,
+    small: U32Array | None = None,
+) -> U32Array:
+    internal = _interpolate_twin(matrix.copy())
+    if coefficients is not None:
+        coefficients[...] = internal
+    if small is not None:
+        small[...] = _evaluate_small_coset_twin(internal)
+    natural = _to_natural_coefficients_twin(internal)
+    return _lde_from_coefficients_twin(natural, _log2(matrix.shape[1]), blowup, shift, out)
+
+
+def _evaluate_small_coset_twin(
+    coefficients: U32Array, log_size: int = SMALL_LOG2, shift: int = SMALL_SHIFT
+) -> U32Array:
+    natural = _to_natural_coefficients_twin(coefficients)
+    rows = [_montgomery(_plain_evaluate(_canonical(row), log_size, shift)) for row in natural]
+    return np.array(rows, dtype=np.uint32).reshape(len(coefficients), 1 << log_size)
+
+
+def _to_natural_coefficients_twin(coefficients: U32Array) -> U32Array:
+    natural = np.empty_like(coefficients)
+    for position, exponent in enumerate(internal_order(_log2(coefficients.shape[1]))):
+        natural[:, exponent] = coefficients[:, position]
+    return natural
+
+
+def _interpolate_cosets_twin(values: U32Array, shift: int = SHIFT) -> U32Array:
+    width, cosets, n = values.shape
+    result = np.empty((width, cosets * n), dtype=np.uint32)
+    for column in range(width):
+        flat = [int_of_mont(values[column, i % cosets, i // cosets]) for i in range(cosets * n)]
+        sums = _plain_transform(flat, pow(root_of_unity(_log2(cosets * n)), -1, P))
+        result[column] = _montgomery(
+            [value * pow(cosets * n * pow(shift, k, P), -1, P) for k, value in enumerate(sums)]
+        )
+    return result
+
+
+# -- kernels --------------------------------------------------------------------------------------------------------
+
+
+def _n_inverse(log_n: int) -> np.uint32:
+    return np.uint32(mont_of_int(pow(1 << log_n, -1, P)))
+
+
+def _coset_tables(log_n: int, blowup: int, shift: int) -> list[U32Array]:
+    return [_twiddles(log_n, coset_shift) for coset_shift in coset_shifts(log_n, blowup, shift)]
+
+
+@kernel(twin=_interpolate_twin)
+def interpolate(matrix: U32Array) -> U32Array:
+    """Values (w, N) on the subgroup, natural order, to coefficients in internal order; in place, returns its argument.
+
+    uint32 Montgomery words in [0, p), N a power of two up to 2**24. Threaded over columns.
+    """
+    log_n = _log2(matrix.shape[1])
+    table, n_inverse = _inverse_twiddles(log_n), _n_inverse(log_n)
+
+    def transform(start: int, stop: int) -> None:
+        for row in matrix[start:stop]:
+            interpolate_column(row, row, log_n, table, n_inverse)
+
+    run_ranges(transform, len(matrix))
+    return matrix
+
+
+@kernel(twin=_lde_twin)
+def lde(
+    matrix: U32Array,
+    blowup: int,
+    shift: int = SHIFT,
+    out: U32Array | None = None,
+    coefficients: U32Array | None = None,
+    small: U32Array | None = None,
+) -> U32Array:
+    """Values (w, N) on the subgroup to values (w, blowup, N): entry (c, i) at shift * w_n**(c + blowup * i).
+
+    uint32 Montgomery words in [0, p); `matrix` is only read. Columns are taken one at a time with one column of scratch
+    per thread. What is given is filled: `out` (w, blowup, N) is the result, `coefficients` (w, N, may be `matrix`
+    itself, which is then overwritten) gets internal-order coefficients, `small` (w, 512) the values on the small coset.
+    """
+    width, n = matrix.shape
+    log_n = _log2(n)
+    result = np.empty((width, blowup, n), dtype=np.uint32) if out is None else out
+    table, tables, n_inverse = _inverse_twiddles(log_n), _coset_tables(log_n, blowup, shift), _n_inverse(log_n)
+
+    def extend(start: int, stop: int) -> None:
+        scratch = np.empty(n if coefficients is None else 0, dtype=np.uint32)
+        for column in range(start, stop):
+            row = scratch if coefficients is None else coefficients[column]
+            interpolate_column(matrix[column], row, log_n, table, n_inverse)
+            for coset, coset_table in enumerate(tables):
+                evaluate_column(row, result[column, coset], log_n, coset_table)
+            if small is not None:
+                small[column] = _small_coset_columns(row.reshape(1, n), SMALL_LOG2, SMALL_SHIFT)[0]
+
+    run_ranges(extend, width)
+    return result
+
+
+@kernel(twin=_lde_from_coefficients_twin)
+def lde_from_coefficients(
+    coefficients: U32Array, log_n: int, blowup: int, shift: int = SHIFT, out: U32Array | None = None
+) -> U32Array:
+    """Values (w, blowup, N), placed as in `lde`, of polynomials with natural-order coefficients (w, k), k <= 2**log_n.
+
+    For a few columns (quotient chunks, the mask): each is permuted first. uint32 Montgomery words in [0, p).
+    """
+    width, count = coefficients.shape
+    n = 1 << log_n
+    if count > n:
+        raise ValueError(f"expected at most {n} coefficients, got {count}")
+    order, tables = internal_order(log_n), _coset_tables(log_n, blowup, shift)
+    result = np.empty((width, blowup, n), dtype=np.uint32) if out is None else out
+
+    def extend(start: int, stop: int) -> None:
+        padded = np.zeros(n, dtype=np.uint32)
+        for column in range(start, stop):
+            padded[:count] = coefficients[column]
+            row = padded[order]
+            for coset, coset_table in enumerate(tables):
+                evaluate_column(row, result[column, coset], log_n, coset_table)
+
+    run_ranges(extend, width)
+    return result
+
+
+def _small_coset_columns(coefficients: U32Array, log_size: int, shift: int) -> U32Array:
+    """Reduce internal-order coefficients modulo X**size - shift**size, then evaluate; one thread."""
+    width, n = coefficients.shape
+    log_n, size = _log2(n), 1 << log_size
+    if n < size:
+        natural = _to_natural(coefficients)
+        return lde_from_coefficients(natural, log_size, 1, shift).reshape(width, size)
+    weights, positions, blocks_are_whole = _small_coset_tables(log_n, log_size, shift)
+    source = coefficients if blocks_are_whole else _transposed_squares(coefficients)
+    result = np.empty((width, size), dtype=np.uint32)
+    for row, reduced in zip(source, result, strict=True):
+        reduce_column(row, weights, positions, reduced)
+        evaluate_column(reduced, reduced, log_size, _twiddles(log_size, shift))
+    return result
+
+
+@lru_cache(maxsize=8)
+def _small_coset_tables(log_n: int, log_size: int, shift: int) -> tuple[U32Array, IndexArray, bool]:
+    """Weights of one block, where block g's sum goes, and whether the blocks of internal order are whole chunks.
+
+    The coefficients whose exponents agree mod 2**log_size form one block of bit-reversed order.
+    """
+    log_length = log_n - log_size
+    weights = powers(pow(shift, 1 << log_size, P), 1 << log_length)
+    is_whole = log_length >= CHUNK_LOG2
+    order = internal_order(log_length) if is_whole else _bit_reversed(log_length)
+    positions = _transposed_squares(np.arange(1 << log_size, dtype=np.int64))
+    return weights[order], positions, is_whole
+
+
+@kernel(twin=_evaluate_small_coset_twin)
+def evaluate_small_coset(
+    coefficients: U32Array, log_size: int = SMALL_LOG2, shift: int = SMALL_SHIFT
+) -> U32Array:
+    """Internal-order coefficients (w, N) to values (w, 2**log_size) at shift * w**i, natural order, in O(N) a column.
+
+    uint32 Montgomery words in [0, p), read only. Threaded over columns.
+    """
+    result = np.empty((len(coefficients), 1 << log_size), dtype=np.uint32)
+
+    def evaluate(start: int, stop: int) -> None:
+        result[start:stop] = _small_coset_columns(coefficients[start:stop], log_size, shift)
+
+    run_ranges(evaluate, len(coefficients))
+    return result
+
+
+def _to_natural(coefficients: U32Array) -> U32Array:
+    natural = np.empty_like(coefficients)
+    natural[:, internal_order(_log2(coefficients.shape[1]))] = coefficients
+    return natural
+
+
+@kernel(twin=_to_natural_coefficients_twin)
+def to_natural_coefficients(coefficients: U32Array) -> U32Array:
+    """Internal-order coefficients (w, N) to a new array with the coefficient of X**k at k."""
+    return _to_natural(coefficients)
+
+
+@kernel(twin=_interpolate_cosets_twin)
+def interpolate_cosets(values: U32Array, shift: int = SHIFT) -> U32Array:
+    """Values (w, C, N), placed as in `lde` with blowup C, to natural-order coefficients (w, C * N).
+
+    C is a power of two; from a larger domain take every (blowup / C)-th coset. uint32 Montgomery words in [0, p).
+    """
+    width, cosets, n = values.shape
+    interleaved = np.array(values.transpose(0, 2, 1), order="C").reshape(width, cosets * n)
+    natural = _to_natural(interpolate(interleaved))
+    multiply_rows(natural, powers(pow(shift, -1, P), cosets * n))
+    return natural

@@ -1,0 +1,48 @@
+"""Compilation options shared by every kernel, and the list of kernels with their plain twins.
+
+A kernel is a public function of arrays and numbers. Its twin computes the same result in plain Python integers, slowly
+and obviously; one test walks `KERNELS` and compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar, cast
+
+import numba
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A registered kernel: `function` is fast, `twin` is plain; both take and return the same things."""
+
+    name: str
+    function: Callable[..., Any]
+    twin: Callable[..., Any]
+
+
+KERNELS: dict[str, Kernel] = {}
+"""Every registered kernel by "module.function"."""
+
+
+def kernel(
+    *, twin: Callable[_Arguments, _Result]
+) -> Callable[[Callable[_Arguments, _Result]], Callable[_Arguments, _Result]]:
+    """Register the decorated function with its plain twin; the function itself is returned unchanged."""
+
+    def register(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+        name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+        KERNELS[name] = Kernel(name, function, twin)
+        return function
+
+    return register
+
+
+def compiled(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """Compile on first call, cache on disk, release the interpreter lock, and leave index checks out."""
+    options = {"cache": True, "nogil": True, "error_model": "numpy", "boundscheck": False}
+    return cast(Callable[_Arguments, _Result], numba.njit(**options)(function))

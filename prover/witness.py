@@ -1,0 +1,264 @@
+"""From accounts to the trace of `circuits.equity`: rows in the order totals, accounts, nodes, dummies, padding, hidden.
+
+Everything here is canonical; `finish` turns the trace into Montgomery words, fills the permutation cells and the hidden
+rows. Layout: design 02b, section B.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from circuits.equity import COLUMNS
+from circuits.gadgets.permutation import CELL_COLUMNS
+from prover.capacity import HIDDEN_ROWS
+from prover.errors import InputError
+from prover.kernels.accounts import ABOVE_CAP, OK, encode_carry, fill_accounts, sum_bytes
+from prover.kernels.field import to_mont
+from prover.kernels.poseidon import fill_permutation_cells
+from prover.kernels.threads import run_ranges
+from prover.randomness import Randomness
+from prover.tree import Level, Tree, build_tree, compress_words, initial_values, value_row
+from verifier.poseidon import DEFAULT, Instance
+from verifier.tree import ARITY, ENTRIES_MAX, TAG_ACCOUNT, TAG_DUMMY, TAG_NODE
+
+Words = npt.NDArray[np.uint32]
+Int64 = npt.NDArray[np.int64]
+NODE_ROWS = ARITY + 2
+TABLE_ROWS = 1 << 16
+_AT = {name: index for index, name in enumerate(COLUMNS)}
+_ACCOUNT_COLUMNS = np.array(
+    [_AT[n] for n in ("b0", "is_open", "is_entry", "is_close", "count", "y0", "u0", "total_id", "cap0", "d0")],
+    np.int64,
+)
+
+
+@dataclass(frozen=True)
+class Legs:
+    """The leg table as arrays: digits (legs, 7) int64 in [-128, 127], caps (legs,) uint64, total_ids (legs,) int64."""
+
+    digits: Int64
+    caps: npt.NDArray[np.uint64]
+    total_ids: Int64
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """Accounts in trace order.
+
+    Args:
+        identities: (n, 8) canonical words. blindings: (n, 6).
+        offsets: (n + 1,) int64. legs: (m,) uint16, ascending in an account. amounts: (m,) uint64, 1 .. 2^63 - 1.
+    """
+
+    identities: Words
+    blindings: Words
+    offsets: Int64
+    legs: npt.NDArray[np.uint16]
+    amounts: npt.NDArray[np.uint64]
+
+    def __len__(self) -> int:
+        return len(self.identities)
+
+
+@dataclass(frozen=True)
+class TraceWitness:
+    """What the proof is made from.
+
+    Args:
+        trace: (columns, N) base columns; Montgomery after `finish`.
+        totals: per total id, the exact sum of the amounts in atoms.
+        tree: the Merkle-sum tree; its leaves are `leaf_digests` (n, 8) with `liabilities` (n, 7).
+        used_rows: active rows in use.
+    """
+
+    trace: Words
+    totals: tuple[int, ...]
+    tree: Tree
+    leaf_digests: Words
+    liabilities: Words
+    used_rows: int
+
+
+class AccountAtFault(Exception):
+    """Account `index` (trace order) cannot be proved: `why` says so in words."""
+
+    def __init__(self, index: int, why: str) -> None:
+        super().__init__(f"account {index}: {why}")
+        self.index, self.why = index, why
+
+
+def build_witness(
+    accounts: Accounts,
+    legs: Legs,
+    total_count: int,
+    levels: int,
+    log2_rows: int,
+    random: Randomness,
+    instance: Instance = DEFAULT,
+) -> TraceWitness:
+    """Canonical trace with all cells but the permutation's and the hidden rows.
+
+    Raises:
+        AccountAtFault: equity of 2^112 or more, an amount above its cap, too many entries.
+        InputError: the rows do not fit.
+    """
+    rows = 1 << log2_rows
+    trace = np.zeros((len(COLUMNS), rows), np.uint32)
+    _total_rows(trace, accounts, legs, total_count)
+    counts = np.diff(accounts.offsets)
+    if len(counts) and counts.max() > ENTRIES_MAX:
+        raise AccountAtFault(int(counts.argmax()), f"more than {ENTRIES_MAX} entries")
+    open_rows = total_count + np.concatenate([[0], np.cumsum(counts + 2)])
+    _require_room(int(open_rows[-1]), rows)
+    liabilities = _account_cells(trace, accounts, legs, open_rows[:-1])
+    leaves = _chain_accounts(trace, open_rows[:-1], counts, instance)
+    tree = build_tree(leaves, liabilities, levels, random, instance)
+    used = _tree_rows(trace, tree, int(open_rows[-1]), rows)
+    _tables(trace, rows - HIDDEN_ROWS, len(legs.caps))
+    totals = _sums(accounts, legs, total_count)
+    return TraceWitness(trace, tuple(totals), tree, leaves, liabilities, used)
+
+
+def finish(trace: Words, random: Randomness, instance: Instance = DEFAULT) -> None:
+    """In place: hidden rows uniformly random, all words Montgomery, permutation cells of every active row filled."""
+    columns, rows = trace.shape
+    active = rows - HIDDEN_ROWS
+    trace[:, active:] = random.words("base hidden rows", columns * HIDDEN_ROWS).reshape(columns, HIDDEN_ROWS)
+    to_mont(trace)
+    first = _AT[CELL_COLUMNS[0]]
+    run_ranges(lambda start, stop: fill_permutation_cells(trace, 0, first, start, stop, instance), active, 64)
+
+
+def _require_room(used: int, rows: int) -> None:
+    if used > rows - HIDDEN_ROWS:
+        raise InputError(
+            got=f"{used} rows", expected=f"at most {rows - HIDDEN_ROWS}: choose a larger --log2-rows for this snapshot"
+        )
+
+
+def _sums(accounts: Accounts, legs: Legs, total_count: int) -> list[int]:
+    return [sum(int(b) << (8 * k) for k, b in enumerate(row)) for row in _byte_sums(accounts, legs, total_count)]
+
+
+def _byte_sums(accounts: Accounts, legs: Legs, total_count: int) -> Int64:
+    out = np.zeros((total_count, 8), np.int64)
+    sum_bytes(legs.total_ids, accounts.legs, accounts.amounts, out)
+    return out
+
+
+def _total_rows(trace: Words, accounts: Accounts, legs: Legs, total_count: int) -> None:
+    """Row t < total_count: carries from the byte sums L to the digits of T, T(X) = L(X) + (X - 256) kappa(X)."""
+    sums = _byte_sums(accounts, legs, total_count)
+    trace[_AT["total_id"], :total_count] = np.arange(total_count)
+    for t in range(total_count):
+        carry = 0
+        for k in range(7):
+            carry = (int(sums[t, k]) + carry) >> 8
+            trace[_AT[f"u{k}"], t], trace[_AT[f"y{k}"], t] = encode_carry(np.int64(carry))
+
+
+def _account_cells(trace: Words, accounts: Accounts, legs: Legs, open_rows: Int64) -> Words:
+    liabilities = np.zeros((len(accounts), 7), np.uint32)
+    failures: list[tuple[int, int]] = []
+
+    def fill(start: int, stop: int) -> None:
+        status, index = fill_accounts(
+            trace, _ACCOUNT_COLUMNS, open_rows, accounts.identities, accounts.blindings, accounts.offsets,
+            accounts.legs, accounts.amounts, legs.digits, legs.caps, legs.total_ids, liabilities, start, stop,
+        )  # fmt: skip
+        if status != OK:
+            failures.append((index, status))
+
+    run_ranges(fill, len(accounts))
+    if failures:
+        index, status = min(failures)
+        why = "an amount is above its leg's cap" if status == ABOVE_CAP else "|equity| is 2^112 value units or more"
+        raise AccountAtFault(index, why)
+    return liabilities
+
+
+def _chain_accounts(trace: Words, open_rows: Int64, counts: Int64, instance: Instance) -> Words:
+    """Write the chaining value of every account row; return the leaf digests (n, 8)."""
+    order = np.argsort(-counts, kind="stable")
+    lengths = counts[order] + 2
+    digests = np.zeros((len(counts), 8), np.uint32)
+    states = initial_values(TAG_ACCOUNT, 0, len(counts))
+    for step in range(int(lengths[0]) if len(lengths) else 0):
+        live = int(np.searchsorted(-lengths, -step, side="left"))
+        rows = open_rows[order[:live]] + step
+        states = states[:live]
+        trace[0:8, rows] = states.T
+        states = compress_words(states, np.ascontiguousarray(trace[8:16, rows].T), instance)
+        done = lengths[:live] == step + 1
+        digests[order[:live][done]] = states[done]
+    return digests
+
+
+def _tree_rows(trace: Words, tree: Tree, first_row: int, rows: int) -> int:
+    """Rows of nodes and dummies from `first_row` on; returns the number of rows used."""
+    used = first_row
+    for level in tree.levels:
+        _require_room(used + NODE_ROWS * len(level.digests) + len(level.dummy_blocks), rows)
+        _node_rows(trace, level, used)
+        used += NODE_ROWS * len(level.digests)
+        dummies = slice(used, used + len(level.dummy_blocks))
+        _put(trace, "h0", dummies, initial_values(TAG_DUMMY, level.level - 1, len(level.dummy_blocks)))
+        _put(trace, "b0", dummies, level.dummy_blocks)
+        trace[_AT["is_dummy"], dummies] = 1
+        trace[_AT["level"], dummies] = level.level - 1
+        used += len(level.dummy_blocks)
+    return used
+
+
+def _put(trace: Words, first_column: str, rows: slice, values: Words) -> None:
+    first = _AT[first_column]
+    trace[first : first + values.shape[1], rows] = values.T
+
+
+def _node_rows(trace: Words, level: Level, first_row: int) -> None:
+    """Ten rows a node: first child, seven next children, merge, value row."""
+    nodes = len(level.digests)
+    stop = first_row + NODE_ROWS * nodes
+    states = initial_values(TAG_NODE, level.level, nodes)
+    for slot in range(ARITY):
+        at = slice(first_row + slot, stop, NODE_ROWS)
+        _put(trace, "h0", at, states)
+        _put(trace, "b0", at, level.children[:, slot])
+        _put(trace, "d0", at, level.child_values[:, slot])
+        trace[_AT["is_next_child" if slot else "is_first_child"], at] = 1
+        trace[_AT["level"], at] = level.level
+        trace[_AT["count"], at] = slot
+        states = level.chain[:, slot]
+    merge, value = slice(first_row + ARITY, stop, NODE_ROWS), slice(first_row + ARITY + 1, stop, NODE_ROWS)
+    _put(trace, "h0", merge, states)
+    _put(trace, "b0", merge, level.value_digests)
+    _put(trace, "u0", merge, level.sums)
+    _put(trace, "d0", merge, level.sums)
+    _put(trace, "y0", merge, level.carries)
+    trace[_AT["is_merge"], merge] = 1
+    trace[_AT["level"], merge] = level.level
+    trace[_AT["count"], merge] = ARITY - 1
+    h, block = value_row(level.sums, level.value_random)
+    _put(trace, "h0", value, h)
+    _put(trace, "b0", value, block)
+
+
+def _tables(trace: Words, active: int, leg_count: int) -> None:
+    """Counters over the whole trace, and how often each table row is looked up on the active rows."""
+    counter = np.minimum(np.arange(trace.shape[1]), TABLE_ROWS - 1)
+    trace[_AT["table_n"]] = counter
+    trace[_AT["table_high"]] = counter >> 8
+    u, y = _AT["u0"], _AT["y0"]
+    u16 = sum(np.bincount(trace[u + k, :active], minlength=TABLE_ROWS) for k in range(10))
+    pair = sum(
+        np.bincount(trace[y + 2 * k, :active] + 256 * trace[y + 2 * k + 1, :active], minlength=TABLE_ROWS)
+        for k in range(4)
+    )
+    trace[_AT["mu_u16"], :TABLE_ROWS] = u16
+    trace[_AT["mu_pair"], :TABLE_ROWS] = pair
+    entries = trace[_AT["is_entry"], :active] == 1
+    used = np.bincount(trace[_AT["b0"], :active][entries], minlength=leg_count)
+    trace[_AT["mu_leg"], :leg_count] = used

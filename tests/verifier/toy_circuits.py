@@ -1,0 +1,247 @@
+"""Small circuits that together use every feature of a `ConstraintSystem`, each with an honest witness.
+
+`fibonacci`: no lookup and no extension column; public columns with both pads.
+`ledger`: an accumulator, five fractions on two buses, a constrained table with multiplicities, all four domains, all
+four scalars, numerators of degree two, public columns with both pads that are longer than one row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+from verifier.air import (
+    ALWAYS,
+    FIRST,
+    LAST,
+    TRANSITION,
+    Accumulator,
+    Constraint,
+    ConstraintSystem,
+    Fraction,
+    Node,
+)
+from verifier.field import Ext, P, ext_add, ext_inverse, ext_mul, ext_scale, ext_sub, ext_zero, lift
+from verifier.params import HIDDEN_ROWS
+from verifier.stark import Relation
+
+LOG2_ROWS = 10
+
+
+@dataclass
+class Toy:
+    """Builds the graph by hand: every method appends one node and returns its index."""
+
+    columns: tuple[str, ...]
+    extension_columns: tuple[str, ...] = ()
+    publics: tuple[tuple[str, str], ...] = ()
+    scalars: tuple[str, ...] = ()
+    nodes: list[Node] = field(default_factory=list)
+    constraints: list[Constraint] = field(default_factory=list)
+    fractions: list[Fraction] = field(default_factory=list)
+    accumulators: list[Accumulator] = field(default_factory=list)
+
+    def _add(self, node: Node) -> int:
+        self.nodes.append(node)
+        return len(self.nodes) - 1
+
+    def row(self, name: str, rotation: int = 0) -> int:
+        return self._add(("column", (self.columns + self.extension_columns).index(name), rotation))
+
+    def next(self, name: str) -> int:
+        return self.row(name, 1)
+
+    def public(self, name: str) -> int:
+        return self._add(("public", [known for known, _ in self.publics].index(name)))
+
+    def scalar(self, name: str) -> int:
+        return self._add(("scalar", self.scalars.index(name)))
+
+    def linear(self, constant: int, *terms: tuple[int, int]) -> int:
+        return self._add(("linear", constant % P, tuple((c % P, node) for c, node in terms)))
+
+    def product(self, a: int, b: int) -> int:
+        return self._add(("product", a, b))
+
+    def require(self, domain: str, label: str, node: int) -> None:
+        self.constraints.append(Constraint(label, domain, node))
+
+    def fraction(self, label: str, numerator: int, denominator: int) -> None:
+        self.fractions.append(Fraction(label, numerator, denominator))
+
+    def logup(self, helpers: Sequence[str], running: str, terminal: int) -> None:
+        """The constraints of helper columns and running sum: two fractions a helper, the last one into the sum."""
+        for helper, left, right in zip(helpers, self.fractions[:-1:2], self.fractions[1::2], strict=True):
+            both = self.product(left.denominator, right.denominator)
+            value = self.product(self.row(helper), both)
+            cross = self.product(left.numerator, right.denominator)
+            other = self.product(right.numerator, left.denominator)
+            total = self.linear(0, (1, value), (-1, cross), (-1, other))
+            self.require(ALWAYS, f"{helper} is the sum of its fractions", total)
+        last = self.fractions[-1]
+        so_far = [(-1, self.row(name)) for name in (*helpers, running)]
+        step = self.linear(0, (1, self.next(running)), *so_far)
+        end = self.linear(0, (1, terminal), *so_far)
+        self.require(FIRST, "sum starts at 0", self.row(running))
+        for domain, label, difference in ((TRANSITION, "sum steps", step), (LAST, "sum ends at terminal", end)):
+            cleared = self.product(difference, last.denominator)
+            self.require(domain, label, self.linear(0, (1, cleared), (-1, last.numerator)))
+
+    def freeze(self, name: str, value_tuple_width: int, row_polynomial_degree: int) -> ConstraintSystem:
+        system = ConstraintSystem(
+            name=name,
+            columns=self.columns,
+            extension_columns=self.extension_columns,
+            publics=self.publics,
+            scalars=self.scalars,
+            nodes=tuple(self.nodes),
+            constraints=tuple(self.constraints),
+            fractions=tuple(self.fractions),
+            accumulators=tuple(self.accumulators),
+            value_tuple_width=value_tuple_width,
+            row_polynomial_degree=row_polynomial_degree,
+        )
+        system.validate()
+        return system
+
+
+@dataclass(frozen=True)
+class Case:
+    """A relation and an honest witness: the words of each base column on the active rows."""
+
+    relation: Relation
+    witness: Mapping[str, Sequence[int]]
+
+    @property
+    def columns(self) -> list[list[int]]:
+        """The witness in the circuit's order."""
+        return [list(self.witness[name]) for name in self.relation.system.columns]
+
+
+def active_rows(log2_rows: int) -> int:
+    return (1 << log2_rows) - HIDDEN_ROWS
+
+
+def no_terminal(r: Ext, alpha: Ext, beta: Ext) -> Ext:
+    """For circuits without the scalar `terminal`: never called."""
+    raise NotImplementedError
+
+
+@cache
+def fibonacci_system() -> ConstraintSystem:
+    toy = Toy(columns=("a", "b"), publics=(("start", "zero"), ("end", "last")))
+    a, b = toy.row("a"), toy.row("b")
+    toy.require(FIRST, "a starts", toy.linear(0, (1, a), (-1, toy.public("start"))))
+    toy.require(FIRST, "b starts at 1", toy.linear(-1, (1, b)))
+    toy.require(TRANSITION, "a' = b", toy.linear(0, (1, toy.next("a")), (-1, b)))
+    toy.require(TRANSITION, "b' = a + b", toy.linear(0, (1, toy.next("b")), (-1, a), (-1, b)))
+    toy.require(LAST, "b ends", toy.linear(0, (1, b), (-1, toy.public("end"))))
+    return toy.freeze("toy_fibonacci", value_tuple_width=0, row_polynomial_degree=0)
+
+
+@cache
+def fibonacci(log2_rows: int = LOG2_ROWS) -> Case:
+    """a, b = 7, 1 and on; the last b is public."""
+    a, b = [7], [1]
+    while len(a) < active_rows(log2_rows):
+        a.append(b[-1])
+        b.append((a[-2] + b[-1]) % P)
+    publics = {"start": (7,), "end": (b[-1],)}
+    relation = Relation(fibonacci_system(), log2_rows, publics, no_terminal, bytes(range(32)))
+    return Case(relation, {"a": a, "b": b})
+
+
+@cache
+def ledger_system() -> ConstraintSystem:
+    """Rows come in pairs (flag 1, then 0) that repeat one amount and one slot; sums per slot are public.
+
+    Pairs: acc = r amount + r^2 slot on the first row, minus the same on the second, where it must be 0.
+    Range bus (tag 1): amount and twice the amount are in the table 0 .. 255, so amount <= 127.
+    Slot bus (tag 2): flag amount + flag grant per slot; the verifier's side is the terminal.
+    """
+    toy = Toy(
+        columns=("amount", "slot", "flag", "n", "m"),
+        extension_columns=("acc", "h0", "h1", "sum"),
+        publics=(("grant", "zero"), ("top", "last")),
+        scalars=("r", "alpha", "beta", "terminal"),
+    )
+    amount, slot, flag, n, m = (toy.row(name) for name in toy.columns)
+    r, alpha, beta = toy.scalar("r"), toy.scalar("alpha"), toy.scalar("beta")
+    counted = toy.linear(0, (1, toy.next("n")), (-1, n))
+    toy.require(FIRST, "n starts at 0", n)
+    toy.require(TRANSITION, "n counts", toy.product(counted, toy.linear(-1, (1, counted))))
+    toy.require(LAST, "n ends at 255", toy.linear(-255, (1, n)))
+    toy.require(FIRST, "flag starts at 1", toy.linear(-1, (1, flag)))
+    toy.require(TRANSITION, "flag alternates", toy.linear(-1, (1, flag), (1, toy.next("flag"))))
+    small = toy.product(slot, toy.linear(-1, (1, slot)))
+    toy.require(
+        ALWAYS, "slot is 0, 1 or top", toy.product(small, toy.linear(0, (1, slot), (-1, toy.public("top"))))
+    )
+    r_squared = toy.product(r, r)
+
+    def value(rotation: int) -> int:
+        terms = (toy.product(r, toy.row("amount", rotation)), toy.product(r_squared, toy.row("slot", rotation)))
+        return toy.linear(0, *((1, term) for term in terms))
+
+    first, following = value(0), toy.product(toy.linear(1, (-2, flag)), value(1))
+    toy.accumulators.append(Accumulator("acc", first, flag, following))
+    acc = toy.row("acc")
+    kept = toy.product(flag, acc)
+    toy.require(FIRST, "acc starts", toy.linear(0, (1, acc), (-1, first)))
+    toy.require(TRANSITION, "acc steps", toy.linear(0, (1, toy.next("acc")), (-1, kept), (-1, following)))
+    toy.require(ALWAYS, "a pair balances", toy.linear(0, (1, acc), (-1, kept)))
+
+    def fingerprint(tag: int, factor: int, cell: int) -> int:
+        return toy.linear(-tag, (1, alpha), (-factor, toy.product(beta, cell)))
+
+    one, slots = toy.linear(1), fingerprint(2, 1, slot)
+    toy.fraction("range of amount", one, fingerprint(1, 1, amount))
+    toy.fraction("range of twice the amount", one, fingerprint(1, 2, amount))
+    toy.fraction("table", toy.linear(0, (-1, m)), fingerprint(1, 1, n))
+    toy.fraction("amounts by slot", toy.product(flag, amount), slots)
+    toy.fraction("grants by slot", toy.product(flag, toy.public("grant")), slots)
+    toy.logup(("h0", "h1"), "sum", toy.scalar("terminal"))
+    return toy.freeze("toy_ledger", value_tuple_width=1, row_polynomial_degree=2)
+
+
+@cache
+def ledger(log2_rows: int = LOG2_ROWS) -> Case:
+    """An honest ledger; grants on the first nine rows, the highest slot is 5, 6, then 7."""
+    rows = active_rows(log2_rows)
+    grants = (3, 1, 4, 1, 5, 9, 2, 6, 5)
+    tops = [(5, 6, 7)[min(i, 2)] for i in range(rows)]
+    amounts = [(37 * (i // 2) + 11) % 128 for i in range(rows)]
+    slots = [(0, 1, 7)[(i // 2) % 3] for i in range(rows)]
+    table = [min(i, 255) for i in range(rows)]
+    multiplicities = [0] * rows
+    for amount in amounts:
+        multiplicities[amount] += 1
+        multiplicities[2 * amount] += 1
+    witness = {
+        "amount": amounts,
+        "slot": slots,
+        "flag": [1 - i % 2 for i in range(rows)],
+        "n": table,
+        "m": multiplicities,
+    }
+    totals = {slot: 0 for slot in (0, 1, 7)}
+    for i in range(0, rows, 2):
+        totals[slots[i]] += amounts[i] + (grants[i] if i < len(grants) else 0)
+    publics = {"grant": grants, "top": tuple(tops[:3])}
+    relation = Relation(ledger_system(), log2_rows, publics, LedgerTerminal(totals), bytes(range(1, 33)))
+    return Case(relation, witness)
+
+
+@dataclass(frozen=True)
+class LedgerTerminal:
+    """Sum over slots of total / (alpha - 2 - beta slot)."""
+
+    totals: Mapping[int, int]
+
+    def __call__(self, r: Ext, alpha: Ext, beta: Ext) -> Ext:
+        out = ext_zero
+        for slot, total in self.totals.items():
+            denominator = ext_sub(ext_sub(alpha, lift(2)), ext_mul(beta, lift(slot)))
+            out = ext_add(out, ext_scale(ext_inverse(denominator), total))
+        return out

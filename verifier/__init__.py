@@ -1,0 +1,26 @@
+"""What strangers run: checks proofs and inclusion bundles with the standard library and nothing else.
+
+Importing this package costs next to nothing; the work is imported by the call that needs it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from verifier.params import ProofParams
+    from verifier.report import Report
+
+
+def verify_directory(
+    path: Path, *, profile: str | None = None, reserves: Path | None = None, params: ProofParams | None = None
+) -> Report:
+    """Verify a publication; see `verifier.report.verify_directory`."""
+    from verifier import report
+
+    return report.verify_directory(path, profile=profile, reserves=reserves, params=params)
+
+
+__all__ = ["verify_directory"]

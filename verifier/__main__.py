@@ -1,0 +1,210 @@
+"""`python -m verifier`: verify a publication, one user's bundle, or the opening of one node's sum."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from verifier.errors import VerificationError
+
+if TYPE_CHECKING:
+    from verifier.inclusion import Step
+    from verifier.report import Report
+
+ACCEPTED, REJECTED = 0, 1
+"""Exit codes; 2, for usage and files that are not there, is argparse's own."""
+
+_EPILOG = """\
+commands:
+  python -m verifier DIR
+      Is the exchange solvent? Checks statement.json, proof.bin and reserves.csv of a publication.
+  python -m verifier inclusion FILE --against DIR
+      Is my account counted in it? Checks your bundle against DIR's statement: verify DIR once, too.
+  python -m verifier opening FILE --against DIR
+      How much is owed below one node of the tree? For auditors.
+
+exit codes: 0 accepted, 1 rejected with a reason, 2 usage error or no such file.
+Without a reserves file the best verdict is "liabilities proved, no reserves given", exit code 0: the
+liabilities are then exact, and whether they are covered is open.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names may not fit the terminal's encoding
+            stream.reconfigure(errors="backslashreplace")
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    commands = {"inclusion": _inclusion, "opening": _opening}
+    command = commands.get(words[0]) if words else None
+    try:
+        return command(words[1:]) if command else _verify(words)
+    except VerificationError as error:
+        return _rejected(error, "--json" in words)
+
+
+def _verify(words: Sequence[str]) -> int:
+    from verifier.params import PROFILES
+    from verifier.report import verify_directory
+
+    parser = argparse.ArgumentParser(
+        prog="python -m verifier",
+        description="Verify a published proof of solvency. Needs nothing but Python and the published files.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "directory", metavar="DIR", type=Path, help="the publication (or a command, see below)"
+    )
+    parser.add_argument(
+        "--profile", choices=tuple(PROFILES), help="accept only this profile; default: any of them"
+    )
+    parser.add_argument(
+        "--reserves", metavar="CSV", type=Path, help="use these reserves, not DIR/reserves.csv"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args(words)
+    _require_directory(parser, options.directory)
+    if options.reserves is not None:
+        _require_file(parser, options.reserves)
+    report = verify_directory(options.directory, profile=options.profile, reserves=options.reserves)
+    if options.json:
+        _print_json(report.to_json())
+    else:
+        _print_report(report)
+    return ACCEPTED if report.accepted else REJECTED
+
+
+def _inclusion(words: Sequence[str]) -> int:
+    from verifier.inclusion import BUNDLE_BYTES_MAX, check_bundle
+    from verifier.report import read_file, read_statement
+
+    parser = argparse.ArgumentParser(
+        prog="python -m verifier inclusion",
+        description="Check that one account is counted in a publication. Nothing is sent anywhere.",
+        epilog="Give --user-id and --nonce (what your own client drew): an exchange that shows two users one "
+        "account has to change one of them. Verify DIR itself once, too: its proof is not looked at here.",
+    )
+    parser.add_argument(
+        "file", metavar="FILE", type=Path, help="your bundle, as you got it from the exchange"
+    )
+    parser.add_argument(
+        "--against", metavar="DIR", type=Path, help="the publication; without it nothing is proved"
+    )
+    parser.add_argument("--user-id", metavar="ID", help="your id at the exchange")
+    parser.add_argument("--nonce", metavar="HEX", type=_nonce, help="your nonce, 64 hex digits")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args(words)
+    _require_file(parser, options.file)
+    if options.against is not None:
+        _require_directory(parser, options.against)
+    statement = read_statement(options.against) if options.against else None
+    data = read_file(options.file, BUNDLE_BYTES_MAX)
+    report = check_bundle(data, statement, user_id=options.user_id, nonce=options.nonce)
+    if options.json:
+        _print_json(report.to_json() | {"reason": None})
+        return ACCEPTED
+    _print_steps(report.steps)
+    print(f"Account {report.user_id} at {report.exchange}, sequence {report.sequence}:")
+    for balance in report.balances:
+        print(f"  {balance}")
+    if not report.balances:
+        print("  holds and owes nothing")
+    if report.compared:
+        print(f"Verdict: included in statement {report.statement_digest}")
+    else:
+        print("Verdict: the bundle agrees with itself; add --against DIR to compare it with a publication")
+    return ACCEPTED
+
+
+def _opening(words: Sequence[str]) -> int:
+    from verifier.opening import OPENING_BYTES_MAX, check_opening
+    from verifier.report import read_file, read_statement
+    from verifier.statement import units
+
+    parser = argparse.ArgumentParser(
+        prog="python -m verifier opening",
+        description="Check the opened sum of one node of the account tree: what is owed below it.",
+    )
+    parser.add_argument(
+        "file", metavar="FILE", type=Path, help="the opening, as you got it from the exchange"
+    )
+    parser.add_argument("--against", metavar="DIR", type=Path, required=True, help="the publication")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args(words)
+    _require_file(parser, options.file)
+    _require_directory(parser, options.against)
+    report = check_opening(read_file(options.file, OPENING_BYTES_MAX), read_statement(options.against))
+    if options.json:
+        _print_json(report.to_json() | {"reason": None})
+        return ACCEPTED
+    _print_steps(report.steps)
+    way = " > ".join(str(position) for position in report.positions) or "the root itself"
+    print(f"Node of level {report.level} ({way}) of statement {report.statement_digest}")
+    print(f"Verdict: {units(report.value, report.value_decimals)} {report.quote} are owed below it")
+    return ACCEPTED
+
+
+def _nonce(text: str) -> bytes:
+    try:
+        raw = bytes.fromhex(text)
+    except ValueError:
+        raw = b""
+    if len(raw) != 32:
+        raise argparse.ArgumentTypeError("expected 64 hex digits")
+    return raw
+
+
+def _require_directory(parser: argparse.ArgumentParser, path: Path) -> None:
+    if not path.is_dir():
+        parser.error(f"{path}: no such directory")
+
+
+def _require_file(parser: argparse.ArgumentParser, path: Path) -> None:
+    if not path.is_file():
+        parser.error(f"{path}: no such file")
+
+
+def _print_json(data: dict[str, Any]) -> None:
+    print(json.dumps(data, indent=2))
+
+
+def _print_report(report: Report) -> None:
+    statement = report.statement
+    print(f"Statement: {statement.exchange}, sequence {statement.sequence}, {statement.time}")
+    print(f"Digest: {report.statement_digest}")
+    print(
+        f"Proof: accepted, profile {report.profile}, {report.soundness_bits} provable bits, "
+        f"{report.proof_bytes} bytes, {report.seconds:.1f} s"
+    )
+    for check in report.checks:
+        mark = "ok  " if check.ok else "FAIL"
+        print(
+            f"  {mark} {check.name}: {check.left} {check.relation} {check.right} {check.unit} ({check.note})"
+        )
+    print(f"Verdict: {report.verdict}")
+
+
+def _print_steps(steps: Sequence[Step]) -> None:
+    for step in steps:
+        print(f"  {'ok  ' if step.ok else 'SKIP'} {step.name}: {step.detail}")
+
+
+def _rejected(error: VerificationError, as_json: bool) -> int:
+    if as_json:
+        where = {key: str(value) for key, value in error.where.items()}
+        _print_json(
+            {"verdict": "rejected", "reason": error.reason.value, "message": str(error), "where": where}
+        )
+    else:
+        print(f"Verdict: rejected, {error}")
+    return REJECTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,246 @@
+"""Canonical JSON: one byte string per value, and typed getters that name the field they refuse.
+
+Canonical means: keys sorted, no spaces, ASCII, one newline at the end, no floats, integers below 2^53 in
+magnitude (larger ones are decimal strings), strings without lone surrogates. `loads` accepts exactly the
+output of `dumps`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NoReturn
+
+from verifier.errors import (
+    BadReserves,
+    BadStatement,
+    BrokenCommitment,
+    MalformedProof,
+    NotIncluded,
+    Reason,
+    UnacceptableParameters,
+    VerificationError,
+)
+from verifier.field import P
+
+SAFE_INTEGER_END = 2**53
+"""Every JSON reader, also one that works in doubles, holds integers below this one exactly."""
+INTEGER_DIGITS_MAX = 17
+DECIMAL_DIGITS_MAX = 60
+"""Longest number in a string, beyond every range in use: bounds the work before ranges are looked at."""
+SHOWN_CHARACTERS_MAX = 80
+
+_ERRORS: Mapping[Reason, type[VerificationError]] = {
+    Reason.UNKNOWN_CIRCUIT: UnacceptableParameters,
+    Reason.UNACCEPTABLE_PROFILE: UnacceptableParameters,
+    Reason.UNACCEPTABLE_PARAMETERS: UnacceptableParameters,
+    Reason.CAPACITY: BadStatement,
+    Reason.INSTRUMENT_TABLE: BadStatement,
+    Reason.OUTPUT_RANGE: BadStatement,
+    Reason.ARITHMETIC: BadStatement,
+    Reason.WRONG_STATEMENT: NotIncluded,
+    Reason.ACCOUNT_ID: NotIncluded,
+    Reason.ENTRIES: NotIncluded,
+    Reason.PATH_LENGTH: NotIncluded,
+    Reason.PATH: NotIncluded,
+    Reason.OPENING: BrokenCommitment,
+    Reason.RESERVES: BadReserves,
+}
+"""The class that goes with a reason; MalformedProof where none is given."""
+_DECIMAL = re.compile(r"0|[1-9][0-9]*")
+_HEX = re.compile(r"[0-9a-f]*")
+
+
+def dumps(value: object) -> bytes:
+    """The canonical bytes of a value made of dict, list, tuple, str and int."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return text.encode("ascii") + b"\n"
+
+
+def loads(data: bytes, limit_bytes: int, name: str = "document") -> object:
+    """Read canonical JSON.
+
+    Args:
+        data: the file's bytes.
+        limit_bytes: longest accepted input.
+        name: what to call the document in a refusal.
+
+    Raises:
+        MalformedProof: FILE_TOO_LARGE; MALFORMED for what is not JSON, nests too deeply, repeats a key or
+        holds a
+            float or a large integer; TRAILING_BYTES; NON_CANONICAL for another spelling of the same value.
+    """
+    if len(data) > limit_bytes:
+        raise MalformedProof(
+            Reason.FILE_TOO_LARGE, f"{name}: {len(data)} bytes, expected at most {limit_bytes}", field=name
+        )
+    if not data.isascii():
+        raise MalformedProof(Reason.NON_CANONICAL, f"{name}: a byte is not ASCII", field=name)
+    text = data.decode("ascii")
+    decoder = json.JSONDecoder(
+        object_pairs_hook=_object, parse_int=_integer, parse_float=_no_number, parse_constant=_no_number
+    )
+    try:
+        value, end = decoder.raw_decode(text)
+        if text[end:].strip():
+            raise MalformedProof(Reason.TRAILING_BYTES, f"{name}: bytes after the document", field=name)
+        again = dumps(value)
+        if "\\ud" in text:
+            # Escaped surrogates: fine in pairs; a lone one has no UTF-8 and would escape later as a foreign
+            # error.
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise MalformedProof(
+            Reason.NON_CANONICAL, f"{name}: a lone surrogate in a string", field=name
+        ) from None
+    except RecursionError:
+        raise MalformedProof(Reason.MALFORMED, f"{name}: nested too deeply", field=name) from None
+    except _Refused as error:
+        raise MalformedProof(Reason.MALFORMED, f"{name}: {error}", field=name) from None
+    except json.JSONDecodeError as error:
+        raise MalformedProof(Reason.MALFORMED, f"{name}: not JSON: {error}", field=name) from None
+    if again != data:
+        raise MalformedProof(
+            Reason.NON_CANONICAL,
+            f"{name}: expected sorted keys, no spaces, plain numbers and one newline at the end",
+            field=name,
+        )
+    return value
+
+
+class _Refused(Exception):
+    """JSON that we do not take; caught in `loads`, which knows the document's name."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in out:
+            raise _Refused(f"duplicate key {shown(key)}")
+        out[key] = value
+    return out
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > INTEGER_DIGITS_MAX or abs(int(digits)) >= SAFE_INTEGER_END:
+        raise _Refused(f"integer {shown(digits)}: 2^53 and above must be a decimal string")
+    return int(digits)
+
+
+def _no_number(digits: str) -> NoReturn:
+    raise _Refused(f"number {shown(digits)}: only integers are allowed")
+
+
+def shown(value: object) -> str:
+    """A value for a message: ASCII, one line, not long."""
+    text = ascii(value)
+    return text if len(text) <= SHOWN_CHARACTERS_MAX else text[:SHOWN_CHARACTERS_MAX] + "..."
+
+
+def refuse(path: str, expected: str, got: object, reason: Reason = Reason.MALFORMED) -> NoReturn:
+    """Raise one line that names the field, what was expected, and what was there."""
+    error, got = _ERRORS.get(reason, MalformedProof), shown(got)
+    raise error(reason, f"{path}: expected {expected}, got {got}", field=path, expected=expected, got=got)
+
+
+def hex_words(words: Sequence[int]) -> str:
+    """Words as hex of `u32` little-endian."""
+    return b"".join(word.to_bytes(4, "little") for word in words).hex()
+
+
+def read_document(
+    data: bytes, limit_bytes: int, name: str, format_name: str, keys: Collection[str]
+) -> Record:
+    """The top object of a file, whose `format` has to be `format_name`; `keys` are the others."""
+    value = loads(data, limit_bytes, name)
+    if isinstance(value, dict) and value.get("format", format_name) != format_name:
+        refuse(f"{name}.format", shown(format_name), value["format"], Reason.UNKNOWN_VERSION)
+    return Record(value, name, {"format", *keys})
+
+
+class Record:
+    """One JSON object with exactly the given keys. A getter refuses a value of another shape by its path."""
+
+    def __init__(self, value: object, path: str, keys: Collection[str]) -> None:
+        if not isinstance(value, dict):
+            refuse(path, "an object", value)
+        for key in sorted(set(keys) - value.keys()):
+            raise MalformedProof(Reason.MALFORMED, f"{path}: {key} is missing", field=f"{path}.{key}")
+        for key in sorted(value.keys() - set(keys)):
+            raise MalformedProof(Reason.MALFORMED, f"{path}: unknown key {shown(key)}", field=path)
+        self._value: dict[str, Any] = value
+        self.path = path
+
+    def where(self, key: str) -> str:
+        """Path of a field, for messages."""
+        return f"{self.path}.{key}"
+
+    def record(self, key: str, keys: Collection[str]) -> Record:
+        return Record(self._value[key], self.where(key), keys)
+
+    def records(
+        self, key: str, keys: Collection[str], longest: int, reason: Reason = Reason.MALFORMED
+    ) -> list[Record]:
+        """A list of at most `longest` objects."""
+        items = self._value[key]
+        if not isinstance(items, list) or len(items) > longest:
+            got = f"{len(items)} items" if isinstance(items, list) else items
+            refuse(self.where(key), f"a list of at most {longest} objects", got, reason)
+        return [Record(item, f"{self.where(key)}[{i}]", keys) for i, item in enumerate(items)]
+
+    def integer(self, key: str, low: int, high: int, reason: Reason = Reason.MALFORMED) -> int:
+        """A JSON integer in [low, high]."""
+        value = self._value[key]
+        if type(value) is not int or not low <= value <= high:
+            refuse(self.where(key), f"an integer from {low} to {high}", value, reason)
+        return value
+
+    def decimal(self, key: str, low: int, end: int, reason: Reason) -> int:
+        """An integer in [low, end) as a decimal string without sign or leading zeros.
+
+        MALFORMED for another spelling, `reason` outside the range.
+        """
+        value = self._value[key]
+        if not isinstance(value, str) or len(value) > DECIMAL_DIGITS_MAX or not _DECIMAL.fullmatch(value):
+            refuse(self.where(key), "a decimal string without sign or leading zeros", value)
+        if not low <= int(value) < end:
+            refuse(self.where(key), f"from {low} to {end - 1}", value, reason)
+        return int(value)
+
+    def text(self, key: str, longest: int) -> str:
+        """1 to `longest` printable characters (so no control, format or surrogate characters)."""
+        value = self._value[key]
+        if not isinstance(value, str) or not 1 <= len(value) <= longest or not value.isprintable():
+            refuse(self.where(key), f"1 to {longest} printable characters", value)
+        return value
+
+    def symbol(self, key: str, longest: int = 32) -> str:
+        """1 to `longest` visible ASCII characters, no space."""
+        value = self.text(key, longest)
+        if not value.isascii() or " " in value:
+            refuse(self.where(key), "visible ASCII characters", value)
+        return value
+
+    def choice(self, key: str, allowed: Collection[str], reason: Reason = Reason.MALFORMED) -> str:
+        """One of a few strings."""
+        value = self._value[key]
+        if not isinstance(value, str) or value not in allowed:
+            refuse(self.where(key), " or ".join(shown(one) for one in allowed), value, reason)
+        return value
+
+    def raw(self, key: str, length: int) -> bytes:
+        """`length` bytes as lower-case hex."""
+        value = self._value[key]
+        if not isinstance(value, str) or len(value) != 2 * length or not _HEX.fullmatch(value):
+            refuse(self.where(key), f"{2 * length} lower-case hex digits", value)
+        return bytes.fromhex(value)
+
+    def words(self, key: str, count: int) -> tuple[int, ...]:
+        """`count` field elements, each `u32` little-endian and below p, as hex."""
+        data = self.raw(key, 4 * count)
+        words = tuple(int.from_bytes(data[i : i + 4], "little") for i in range(0, 4 * count, 4))
+        for word in words:
+            if word >= P:
+                refuse(self.where(key), f"words below {P}", word, Reason.NON_CANONICAL)
+        return words

@@ -1,0 +1,100 @@
+"""What may go wrong, by name. Only `VerificationError` leaves the verifier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+
+
+class SolvencyError(Exception):
+    """All that this project raises on purpose."""
+
+
+class InvariantBroken(SolvencyError):
+    """Our own bug, or a damaged installation: never caught, the process stops."""
+
+
+class Reason(Enum):
+    """Why something was refused. The values are part of the published interface."""
+
+    # files and encodings
+    FILE_MISSING = "file-missing"
+    FILE_TOO_LARGE = "file-too-large"
+    MALFORMED = "malformed"
+    NON_CANONICAL = "non-canonical"
+    TRAILING_BYTES = "trailing-bytes"
+    UNKNOWN_VERSION = "unknown-version"
+    # what the caller accepts
+    UNACCEPTABLE_PROFILE = "unacceptable-profile"
+    UNACCEPTABLE_PARAMETERS = "unacceptable-parameters"
+    UNKNOWN_CIRCUIT = "unknown-circuit"
+    CAPACITY = "capacity"
+    # the statement
+    INSTRUMENT_TABLE = "instrument-table"
+    OUTPUT_RANGE = "output-range"
+    ARITHMETIC = "arithmetic"
+    # the proof
+    STATEMENT_MISMATCH = "statement-mismatch"
+    GRINDING = "grinding"
+    OUT_OF_DOMAIN_POINT = "out-of-domain-point"
+    CONSTRAINTS = "constraints"
+    COMMITMENT = "commitment"
+    FRI_LAYER = "fri-layer"
+    FRI_FOLD = "fri-fold"
+    FRI_FINAL = "fri-final"
+    # inclusion
+    WRONG_STATEMENT = "wrong-statement"
+    ACCOUNT_ID = "account-id"
+    ENTRIES = "entries"
+    PATH_LENGTH = "path-length"
+    PATH = "path"
+    # openings and reserves
+    OPENING = "opening"
+    RESERVES = "reserves"
+
+
+class VerificationError(SolvencyError):
+    """Their data is wrong.
+
+    Args:
+        reason: the one reason, for programs.
+        message: one clear line, for people.
+        where: what and where, for both.
+    """
+
+    def __init__(self, reason: Reason, message: str, **where: object) -> None:
+        super().__init__(f"{reason.value}: {message}")
+        self.reason = reason
+        self.where: Mapping[str, object] = where
+
+
+class MalformedProof(VerificationError):
+    """Does not decode, or a shape disagrees."""
+
+
+class UnacceptableParameters(VerificationError):
+    """Decodes, but is not what the caller accepts."""
+
+
+class BrokenCommitment(VerificationError):
+    """An opening does not hash to its root."""
+
+
+class ConstraintFailure(VerificationError):
+    """The out-of-domain identity fails."""
+
+
+class NotLowDegree(VerificationError):
+    """FRI refuses."""
+
+
+class BadStatement(VerificationError):
+    """The statement contradicts itself or its own rules."""
+
+
+class NotIncluded(VerificationError):
+    """The bundle does not show this account in the statement's tree."""
+
+
+class BadReserves(VerificationError):
+    """The reserves file cannot be read as amounts of the statement's assets."""

@@ -1,0 +1,269 @@
+"""The published statement: what a proof is about, in one canonical file that the transcript absorbs first.
+
+Parsing is the only way from bytes to a `Statement`; it enforces every rule that needs nothing but the
+statement: ranges, the instrument table, the capacity policy, and the public arithmetic between the outputs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from verifier import solvency
+from verifier.canonical import Record, dumps, hex_words, read_document, refuse
+from verifier.errors import Reason
+from verifier.tree import VALUE_BITS
+
+FORMAT = "solvent/statement/v1"
+PROTOCOL = "solvent/1"
+CAPACITY_POLICY = "capacity/v1"
+STATEMENT_BYTES_MAX = 2 * 2**20
+INSTRUMENTS_MAX = 2048
+SYMBOL_CHARACTERS_MAX = 32
+EXCHANGE_CHARACTERS_MAX = 128
+DECIMALS_MAX = 30
+PRICE_END = 2**54
+"""Prices in value units per atom are below this, so that a signed one has seven balanced base-256 digits."""
+LOG2_ROWS_MIN, LOG2_ROWS_MAX = 17, 21
+"""The tables of 2^16 rows need 2^17; coefficients of the totals stay below p up to 2^21 (02b section D)."""
+SHORTFALL_END = 1 << 160
+"""No sum of price * total reaches it: 2^54 * 2^85 * 2048 instruments < 2^150. Only a bound for reading."""
+STRICT, DISCLOSED = "strict", "disclosed"
+POLICIES = (STRICT, DISCLOSED)
+SPOT, PERPETUAL, COST_BASIS = "spot", "perpetual", "cost-basis"
+_SIDES = ("long", "short")
+KINDS = (SPOT, PERPETUAL, COST_BASIS)
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ", re.ASCII)
+_DIGESTS = ("circuit_digest", "parameters_digest", "ledger_state", "previous", "oracle_evidence")
+_KEYS = (
+    *_DIGESTS,
+    *("protocol", "circuit", "tree_hash", "profile", "exchange", "sequence", "time", "value", "policy"),
+    *("instruments", "capacity", "outputs"),
+)
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """One row of the instrument table.
+
+    Args:
+        symbol: unique, 1 to 32 visible ASCII characters.
+        kind: "spot", "perpetual" or "cost-basis".
+        decimals: an amount of 1 is 10^decimals atoms.
+        price: value units per atom.
+    """
+
+    symbol: str
+    kind: str
+    decimals: int
+    price: int
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over all accounts of what they hold (`long`) and owe (`short`) of one instrument, in atoms."""
+
+    long: int
+    short: int
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A published statement; the fields of docs and file under their own names, digests as 32 bytes.
+
+    Args:
+        value_decimals: one value unit is 10^-value_decimals of `quote`.
+        root: eight words.
+        totals: per instrument, in the order of the table, in atoms.
+        total_liability, total_shortfall: in value units.
+    """
+
+    circuit: str
+    circuit_digest: bytes
+    tree_hash: str
+    profile: str
+    parameters_digest: bytes
+    exchange: str
+    sequence: int
+    time: str
+    ledger_state: bytes
+    previous: bytes
+    oracle_evidence: bytes
+    quote: str
+    value_decimals: int
+    policy: str
+    instruments: tuple[Instrument, ...]
+    log2_rows: int
+    levels: int
+    root: tuple[int, ...]
+    totals: tuple[Totals, ...]
+    total_liability: int
+    total_shortfall: int
+
+    def to_bytes(self) -> bytes:
+        """The file. `parse_statement` of it is this statement again, if it obeys the rules."""
+        data = {name: getattr(self, name).hex() for name in _DIGESTS}
+        outputs = {
+            "root": hex_words(self.root),
+            "totals": [{"long": str(t.long), "short": str(t.short)} for t in self.totals],
+            "total_liability": str(self.total_liability),
+            "total_shortfall": str(self.total_shortfall),
+        }
+        table = [
+            {"symbol": i.symbol, "kind": i.kind, "decimals": i.decimals, "price": str(i.price)}
+            for i in self.instruments
+        ]
+        return dumps(
+            data
+            | {
+                "format": FORMAT,
+                "protocol": PROTOCOL,
+                "circuit": self.circuit,
+                "tree_hash": self.tree_hash,
+                "profile": self.profile,
+                "exchange": self.exchange,
+                "sequence": self.sequence,
+                "time": self.time,
+                "value": {"quote": self.quote, "decimals": self.value_decimals},
+                "policy": self.policy,
+                "instruments": table,
+                "capacity": {"policy": CAPACITY_POLICY, "log2_rows": self.log2_rows, "levels": self.levels},
+                "outputs": outputs,
+            }
+        )
+
+    @cached_property
+    def digest(self) -> bytes:
+        """SHA-256 of the canonical bytes: names this statement everywhere."""
+        return hashlib.sha256(self.to_bytes()).digest()
+
+    @property
+    def net_value(self) -> int:
+        """sum of price * (long - short) over the instruments, in value units, signed."""
+        pairs = zip(self.instruments, self.totals, strict=True)
+        return sum(instrument.price * (totals.long - totals.short) for instrument, totals in pairs)
+
+
+def levels_for(log2_rows: int) -> int:
+    """Levels of the account tree: the least L with 8^L >= 2^log2_rows / 3, so that leaves never run out."""
+    levels = 0
+    while 3 * 8**levels < 1 << log2_rows:
+        levels += 1
+    return levels
+
+
+LEVELS_MAX = levels_for(LOG2_ROWS_MAX)
+
+
+def parse_statement(data: bytes) -> Statement:
+    """Read and check a statement.
+
+    Raises:
+        MalformedProof: encoding, keys or types (MALFORMED, NON_CANONICAL, TRAILING_BYTES, FILE_TOO_LARGE),
+        or another
+            version (UNKNOWN_VERSION).
+        UnacceptableParameters: UNKNOWN_CIRCUIT: name, digest or tree hash is not one of this verifier's.
+        BadStatement: CAPACITY, INSTRUMENT_TABLE, OUTPUT_RANGE or ARITHMETIC.
+    """
+    top = read_document(data, STATEMENT_BYTES_MAX, "statement", FORMAT, _KEYS)
+    top.choice("protocol", (PROTOCOL,), Reason.UNKNOWN_VERSION)
+    circuit = top.choice("circuit", solvency.CIRCUITS, Reason.UNKNOWN_CIRCUIT)
+    tree_hash = top.choice("tree_hash", (solvency.CIRCUITS[circuit].tree_hash,), Reason.UNKNOWN_CIRCUIT)
+    pinned = solvency.pinned_digest(circuit)
+    top.choice("circuit_digest", (pinned.hex(),), Reason.UNKNOWN_CIRCUIT)
+    value = top.record("value", ("quote", "decimals"))
+    instruments = _read_instruments(top, circuit)
+    log2_rows, levels = _read_capacity(top)
+    outputs = top.record("outputs", ("root", "totals", "total_liability", "total_shortfall"))
+    statement = Statement(
+        circuit=circuit,
+        circuit_digest=pinned,
+        tree_hash=tree_hash,
+        profile=top.symbol("profile", SYMBOL_CHARACTERS_MAX),
+        parameters_digest=top.raw("parameters_digest", 32),
+        exchange=top.text("exchange", EXCHANGE_CHARACTERS_MAX),
+        sequence=top.integer("sequence", 0, 2**53 - 1),
+        time=_read_time(top),
+        ledger_state=top.raw("ledger_state", 32),
+        previous=top.raw("previous", 32),
+        oracle_evidence=top.raw("oracle_evidence", 32),
+        quote=value.symbol("quote", SYMBOL_CHARACTERS_MAX),
+        value_decimals=value.integer("decimals", 0, DECIMALS_MAX),
+        policy=top.choice("policy", POLICIES),
+        instruments=instruments,
+        log2_rows=log2_rows,
+        levels=levels,
+        root=outputs.words("root", 8),
+        totals=_read_totals(outputs, len(instruments), log2_rows),
+        total_liability=outputs.decimal("total_liability", 0, 1 << VALUE_BITS, Reason.OUTPUT_RANGE),
+        total_shortfall=outputs.decimal("total_shortfall", 0, SHORTFALL_END, Reason.OUTPUT_RANGE),
+    )
+    shortfall = statement.total_liability - statement.net_value
+    if statement.total_shortfall != shortfall:
+        expected = f"total_liability - sum of price * (long - short) = {shortfall}"
+        refuse(outputs.where("total_shortfall"), expected, statement.total_shortfall, Reason.ARITHMETIC)
+    return statement
+
+
+def _read_time(top: Record) -> str:
+    text = top.text("time", 20)
+    try:
+        good = _TIME.fullmatch(text) is not None and datetime.fromisoformat(text[:-1]) is not None
+    except ValueError:
+        good = False
+    if not good:
+        refuse(top.where("time"), "a UTC time like 2026-11-22T00:00:00Z", text)
+    return text
+
+
+def _read_instruments(top: Record, circuit: str) -> tuple[Instrument, ...]:
+    accepted = solvency.CIRCUITS[circuit].kinds
+    instruments: list[Instrument] = []
+    seen: set[str] = set()
+    keys = ("symbol", "kind", "decimals", "price")
+    for item in top.records("instruments", keys, INSTRUMENTS_MAX, Reason.INSTRUMENT_TABLE):
+        symbol = item.symbol("symbol", SYMBOL_CHARACTERS_MAX)
+        if symbol in seen:
+            refuse(item.where("symbol"), "each symbol once", symbol, Reason.INSTRUMENT_TABLE)
+        seen.add(symbol)
+        kind = item.choice("kind", KINDS, Reason.INSTRUMENT_TABLE)
+        if kind not in accepted:
+            expected = f"{' or '.join(accepted)}, all that {circuit} proves"
+            refuse(item.where("kind"), expected, kind, Reason.INSTRUMENT_TABLE)
+        price = item.decimal("price", 0, PRICE_END, Reason.INSTRUMENT_TABLE)
+        decimals = item.integer("decimals", 0, DECIMALS_MAX, Reason.INSTRUMENT_TABLE)
+        instruments.append(Instrument(symbol, kind, decimals, price))
+    if not instruments:
+        refuse(top.where("instruments"), "at least one", "none", Reason.INSTRUMENT_TABLE)
+    return tuple(instruments)
+
+
+def _read_capacity(top: Record) -> tuple[int, int]:
+    """log2 of the trace rows, and levels. Total rows and leg table fit in the active rows of any capacity."""
+    capacity = top.record("capacity", ("policy", "log2_rows", "levels"))
+    capacity.choice("policy", (CAPACITY_POLICY,), Reason.CAPACITY)
+    log2_rows = capacity.integer("log2_rows", LOG2_ROWS_MIN, LOG2_ROWS_MAX, Reason.CAPACITY)
+    expected = levels_for(log2_rows)
+    return log2_rows, capacity.integer("levels", expected, expected, Reason.CAPACITY)
+
+
+def _read_totals(outputs: Record, count: int, log2_rows: int) -> tuple[Totals, ...]:
+    items = outputs.records("totals", _SIDES, INSTRUMENTS_MAX)
+    if len(items) != count:
+        refuse(outputs.where("totals"), f"{count} pairs, one per instrument", len(items))
+    # 02b R1: under a looser bound the top digit can wrap the field, and T and T + m p 2^56 are both proved.
+    end = 1 << (64 + log2_rows)
+    return tuple(
+        Totals(*(item.decimal(side, 0, end, Reason.OUTPUT_RANGE) for side in _SIDES)) for item in items
+    )
+
+
+def units(amount: int, decimals: int) -> str:
+    """An integer amount as a decimal number of whole units: units(-1230, 2) is "-12.3"."""
+    whole, rest = divmod(abs(amount), 10**decimals)
+    fraction = f"{rest:0{decimals}d}".rstrip("0") if decimals else ""
+    return ("-" if amount < 0 else "") + str(whole) + ("." + fraction if fraction else "")

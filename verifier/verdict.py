@@ -1,0 +1,124 @@
+"""The solvency verdict: plain integer arithmetic over proved outputs, never trusted from a file.
+
+Every check has a name, two sides, a relation and a result; the verdict is their conjunction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from verifier.statement import PERPETUAL, SPOT, STRICT, Instrument, Statement, Totals, units
+
+SOLVENT, INSOLVENT = "solvent", "insolvent"
+NO_RESERVES = "liabilities proved, no reserves given"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison `left relation right`.
+
+    Args:
+        left, right: exact decimal numbers in whole units of `unit`.
+        relation: ">=" or "=".
+        note: what the sides are, and the ratios.
+    """
+
+    name: str
+    left: str
+    right: str
+    relation: str
+    ok: bool
+    note: str
+    unit: str
+
+
+def check_solvency(statement: Statement, reserves: Sequence[int] | None) -> tuple[Check, ...]:
+    """All checks of a statement.
+
+    1. per spot asset: reserves >= long - short, when reserves are given;
+    2. the reserves' value >= total liability, when reserves are given: net balances alone would let the
+    debts of
+       accounts under water pay for other people's claims;
+    3. per perpetual: long = short;
+    4. total shortfall = 0 under policy `strict`; under `disclosed` it is shown, and check 2 has to cover it.
+
+    Args:
+        statement: parsed; that its proof is good is somebody else's check.
+        reserves: atoms per instrument as `verifier.reserves` returns them, or None where none were given.
+    """
+    checks = []
+    for i, (instrument, totals) in enumerate(zip(statement.instruments, statement.totals, strict=True)):
+        if instrument.kind == SPOT and reserves is not None:
+            checks.append(_reserves_cover(instrument, totals, reserves[i]))
+        elif instrument.kind == PERPETUAL:
+            checks.append(_positions_match(instrument, totals))
+    if reserves is not None:
+        checks.append(_value_covers(statement, reserves))
+    checks.append(_shortfall(statement))
+    return tuple(checks)
+
+
+def verdict(checks: Sequence[Check], reserves_given: bool) -> str:
+    """`SOLVENT`, `INSOLVENT`, or `NO_RESERVES` where nothing fails but the reserves are unknown."""
+    if not all(check.ok for check in checks):
+        return INSOLVENT
+    return SOLVENT if reserves_given else NO_RESERVES
+
+
+def _reserves_cover(instrument: Instrument, totals: Totals, held: int) -> Check:
+    net = totals.long - totals.short
+    return Check(
+        name=f"{instrument.symbol}: reserves cover balances net of debts",
+        left=units(held, instrument.decimals),
+        right=units(net, instrument.decimals),
+        relation=">=",
+        ok=held >= net,
+        note=f"ratio {_percent(held, net)}, without netting debts {_percent(held, totals.long)}",
+        unit=instrument.symbol,
+    )
+
+
+def _positions_match(instrument: Instrument, totals: Totals) -> Check:
+    return Check(
+        name=f"{instrument.symbol}: long positions equal short positions",
+        left=units(totals.long, instrument.decimals),
+        right=units(totals.short, instrument.decimals),
+        relation="=",
+        ok=totals.long == totals.short,
+        note="the venue's own hedge and vault accounts are in the tree",
+        unit=instrument.symbol,
+    )
+
+
+def _value_covers(statement: Statement, reserves: Sequence[int]) -> Check:
+    value = sum(i.price * held for i, held in zip(statement.instruments, reserves, strict=True))
+    return Check(
+        name="value of the reserves covers the total liability",
+        left=units(value, statement.value_decimals),
+        right=units(statement.total_liability, statement.value_decimals),
+        relation=">=",
+        ok=value >= statement.total_liability,
+        note=f"at the statement's prices, ratio {_percent(value, statement.total_liability)}",
+        unit=statement.quote,
+    )
+
+
+def _shortfall(statement: Statement) -> Check:
+    shown = units(statement.total_shortfall, statement.value_decimals)
+    if statement.policy == STRICT:
+        name, right, relation, ok = "no account is under water", "0", "=", statement.total_shortfall == 0
+        note = "total shortfall; policy strict allows none"
+    else:
+        # Shown rather than decided: it counts as an asset of nobody, and the value check does without it.
+        name, right, relation, ok = "debts above collateral are disclosed", "0", ">=", True
+        note = "total shortfall; policy disclosed: the reserves have to cover all liabilities without it"
+    return Check(name, shown, right, relation, ok, note, statement.quote)
+
+
+def _percent(part: int, whole: int) -> str:
+    """`part / whole` rounded down to hundredths of a percent."""
+    if whole <= 0:
+        return "not defined (nothing owed)"
+    hundredths = part * 10_000 // whole
+    return f"{hundredths // 100}.{hundredths % 100:02d} %"
