@@ -108,9 +108,7 @@ class SnapshotMeta:
         try:
             return cls._read(data)
         except VerificationError as error:
-            raise InputError(
-                file=file, got=str(error), expected="a snapshot.json as docs/formats.md says"
-            ) from None
+            raise InputError(file=file, got=str(error), expected="a snapshot.json as docs/formats.md says") from None
 
     def check_options(self) -> None:
         """The same check for fields that came from the command line.

@@ -139,9 +139,7 @@ def check_layers(
             )
 
 
-def _check_commitment(
-    layer: int, domain: LayerDomain, leaves: Sequence[int], root: bytes, opening: Opening
-) -> None:
+def _check_commitment(layer: int, domain: LayerDomain, leaves: Sequence[int], root: bytes, opening: Opening) -> None:
     if len(leaves) != len(opening.messages):
         raise MalformedProof(
             Reason.MALFORMED,

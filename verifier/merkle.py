@@ -8,9 +8,7 @@ from verifier.errors import MalformedProof, Reason
 from verifier.hashing import node_digest
 
 
-def multiproof_root(
-    depth: int, indices: Sequence[int], digests: Sequence[bytes], siblings: Sequence[bytes]
-) -> bytes:
+def multiproof_root(depth: int, indices: Sequence[int], digests: Sequence[bytes], siblings: Sequence[bytes]) -> bytes:
     """Root of a tree of 2**depth leaves that holds `digests` at `indices`.
 
     Args:
@@ -42,7 +40,5 @@ def multiproof_root(
             parents.append(index >> 1)
         level, known = parents, above
     if used != len(siblings):
-        raise MalformedProof(
-            Reason.MALFORMED, f"a multiproof holds {len(siblings)} digests, {used} are needed"
-        )
+        raise MalformedProof(Reason.MALFORMED, f"a multiproof holds {len(siblings)} digests, {used} are needed")
     return known[0]

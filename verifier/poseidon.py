@@ -83,7 +83,8 @@ def permute(instance: Instance, state: Sequence[int]) -> list[int]:
 def compress(h: Sequence[int], block: Sequence[int], instance: Instance | None = None) -> list[int]:
     """Chaining value and block, 8 canonical words each, to 8 words: first half of (permutation + input).
 
-    The chaining value is the first half, so no one can choose an output by choosing the block: the feed-forward adds it.
+    Both the input that is chained and the output that is kept are the first half: were the kept half that of the block,
+    C(h, block) = block would be easy to solve.
     """
     if len(h) != DIGEST_WORDS:
         raise InvariantBroken(f"a chaining value has {DIGEST_WORDS} words, not {len(h)}")
@@ -146,8 +147,5 @@ def self_test(instance: Instance, known_answer: tuple[Sequence[int], Sequence[in
 
 DEFAULT = self_test(_poseidon1(), numbers.POSEIDON1_KNOWN_ANSWER)
 INSTANCES: Mapping[str, Instance] = MappingProxyType(
-    {
-        instance.name: instance
-        for instance in (DEFAULT, self_test(_poseidon2(), numbers.POSEIDON2_KNOWN_ANSWER))
-    }
+    {instance.name: instance for instance in (DEFAULT, self_test(_poseidon2(), numbers.POSEIDON2_KNOWN_ANSWER))}
 )

@@ -150,9 +150,7 @@ def _opening(reader: Reader, leaves: int, words: int, depth: int, what: str) -> 
     for message in messages:
         unpack_words(message, f"a leaf of {what}", SALT_BYTES)
     count = reader.count(0, leaves * depth, f"the number of digests of {what}")
-    return Opening(
-        messages, _split(reader.take(count * DIGEST_BYTES, f"the digests of {what}"), DIGEST_BYTES)
-    )
+    return Opening(messages, _split(reader.take(count * DIGEST_BYTES, f"the digests of {what}"), DIGEST_BYTES))
 
 
 def _split(data: bytes, size: int) -> tuple[bytes, ...]:
@@ -165,9 +163,7 @@ def proof_bytes_max(system: ConstraintSystem, params: ProofParams, log2_rows: in
     opened = EXTENSION_DEGREE * 4 * (opened_values(system) + params.final_coefficients(log2_rows))
     head = len(MAGIC) + (3 + layers) * DIGEST_BYTES + (5 + layers) * 8 + opened + 4
     trees = [(words, params.log2_points(log2_rows)) for words in leaf_words(system)]
-    trees += [
-        (EXTENSION_DEGREE * FOLD_ARITY, params.layer_depth(log2_rows, layer)) for layer in range(layers)
-    ]
+    trees += [(EXTENSION_DEGREE * FOLD_ARITY, params.layer_depth(log2_rows, layer)) for layer in range(layers)]
     return head + sum(_opening_bytes_max(params.queries, words, depth) for words, depth in trees)
 
 

@@ -166,9 +166,7 @@ def evaluate_publics(relation: Relation, point: Ext) -> list[Ext]:
         powers[i] = powers[i - 1] * root % P
     inverses = ext_batch_inverse([ext_sub(point, lift(power)) for power in powers])
     common = ext_scale(ext_sub(ext_pow(point, rows), ext_one), pow(rows, -1, P))
-    basis = [
-        [power * inverse[k] % P for power, inverse in zip(powers, inverses, strict=True)] for k in range(5)
-    ]
+    basis = [[power * inverse[k] % P for power, inverse in zip(powers, inverses, strict=True)] for k in range(5)]
     out = []
     for name, pad in system.publics:
         values = relation.publics[name]
@@ -241,9 +239,7 @@ def check_identity(
         part = combine(values, [node for node, _ in chosen], [weight for _, weight in chosen])
         expected = ext_add(expected, ext_mul(multiplier, part))
     if expected != claimed:
-        raise ConstraintFailure(
-            Reason.CONSTRAINTS, "the constraints do not give the committed quotient at zeta"
-        )
+        raise ConstraintFailure(Reason.CONSTRAINTS, "the constraints do not give the committed quotient at zeta")
 
 
 def split_openings(
@@ -297,9 +293,7 @@ class Batch:
             ),
         )
 
-    def evaluate(
-        self, domain: LayerDomain, positions: Sequence[int], trees: Sequence[Opening]
-    ) -> dict[int, Ext]:
+    def evaluate(self, domain: LayerDomain, positions: Sequence[int], trees: Sequence[Opening]) -> dict[int, Ext]:
         """G at every position, from the opened rows of the three trees."""
         points = [lift(domain.point(position)) for position in positions]
         inverses = [ext_batch_inverse([ext_sub(x, claim) for x in points]) for claim in self.points]
@@ -345,6 +339,4 @@ def check_openings(params: ProofParams, log2_rows: int, positions: Sequence[int]
     for name, root, opening in zip(TREES, roots, proof.trees, strict=True):
         digests = [leaf_digest(message) for message in opening.messages]
         if multiproof_root(params.log2_points(log2_rows), positions, digests, opening.siblings) != root:
-            raise BrokenCommitment(
-                Reason.COMMITMENT, f"the {name} tree's leaves do not hash to its root", tree=name
-            )
+            raise BrokenCommitment(Reason.COMMITMENT, f"the {name} tree's leaves do not hash to its root", tree=name)

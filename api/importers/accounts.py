@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,27 +16,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from api.importers.csv_files import open_csv
-from api.importers.decimals import first_not_matching
 from prover.errors import InputError
 from prover.snapshot import (
     OVERFLOW_EXPECTED,
-    USER_ID_BYTES_MAX,
+    USER_ID_EXPECTED,
     Bytes,
     Flags,
     Int64,
     Snapshot,
     find_overflow,
-    is_user_id,
+    first_bad_user_id,
     seal,
 )
 from prover.snapshot_meta import FILE_NAME_CHARACTERS_MAX, ZERO_DIGEST, SnapshotMeta, SourceFile
 from verifier.statement import SPOT, Instrument
 from verifier.tree import ENTRIES_MAX
 
-ID_EXPECTED: Final = f"an id of 1 to {USER_ID_BYTES_MAX} printable bytes without leading or trailing spaces"
 NONCE_EXPECTED: Final = "a nonce of 64 lowercase hex digits"
 NONCE_PATTERN: Final = r"^[0-9a-f]{64}$"
-PLAIN_NAME_PATTERN: Final = rf"^[!-~]([ -~]{{0,{USER_ID_BYTES_MAX - 2}}}[!-~])?$"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +61,7 @@ class ImportOptions:
         placeholder = Market(self.value_decimals or 0, (Instrument("x", SPOT, 0, 0),), ZERO_DIGEST)
         self.meta(placeholder, ()).check_options()
         if self.ledger_state is not None and self.ledger_salt is not None:
-            raise InputError(
-                field="--ledger-salt", got=self.ledger_salt, expected="no salt with --ledger-state"
-            )
+            raise InputError(field="--ledger-salt", got=self.ledger_salt, expected="no salt with --ledger-state")
 
     def meta(self, market: Market, source: Sequence[SourceFile]) -> SnapshotMeta:
         """The snapshot's own words; `seal` fills in counts, salt and (unless given) the ledger state."""
@@ -95,7 +90,7 @@ class ImportOptions:
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """What the accounts are counted in. `oracle_evidence`: SHA-256 of the price file, or zeros without one."""
+    """What the accounts are counted in. `oracle_evidence`: SHA-256 of the price file, or zeros."""
 
     value_decimals: int
     instruments: tuple[Instrument, ...]
@@ -138,8 +133,8 @@ class Accounts:
         self._counts.append(counts)
         self._legs.append(legs)
         self._amounts.append(amounts)
-        if len(ids) and (bad := _first_bad_name(ids)) is not None:
-            raise self._error(self._starts[-1] + bad, str(ids[bad].as_py()), ID_EXPECTED)
+        if len(ids) and (bad := first_bad_user_id(ids)) is not None:
+            raise self._error(self._starts[-1] + bad, str(ids[bad].as_py()), USER_ID_EXPECTED)
         if len(ids) and int(counts.max()) > ENTRIES_MAX:
             bad = int(counts.argmax())
             got = f"an account with {int(counts[bad])} entries"
@@ -159,16 +154,12 @@ class Accounts:
                 units.
         """
         if not self._size:
-            raise InputError(
-                file=self._files[0] if self._files else None, got="no accounts", expected="at least one"
-            )
+            raise InputError(file=self._files[0] if self._files else None, got="no accounts", expected="at least one")
         user_ids = pa.chunked_array(self._ids, pa.string())
         if pc.count_distinct(user_ids).as_py() != self._size:
             self._report_duplicate(user_ids)
         if nonces is None:
-            nonces = (
-                _no_nonces(self._size) if options.nonces is None else read_nonces(options.nonces, user_ids)
-            )
+            nonces = _no_nonces(self._size) if options.nonces is None else read_nonces(options.nonces, user_ids)
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate(self._counts))])
         legs, amounts = np.concatenate(self._legs), np.concatenate(self._amounts)
         overflow = find_overflow(offsets, legs, amounts, market.instruments)
@@ -250,17 +241,10 @@ def is_nonce(text: str) -> bool:
 
 
 def source_file(path: Path, sha256: str) -> SourceFile:
-    """How a snapshot names a file it came from: the name without its folder, unprintable characters as `?`."""
+    """How a snapshot names a file it came from: the name without its folder, all unprintable as `?`."""
     name = "".join(c if c.isprintable() else "?" for c in path.name)
     return SourceFile(name[:FILE_NAME_CHARACTERS_MAX], sha256)
 
 
 def _no_nonces(accounts: int) -> tuple[Bytes, Flags]:
     return np.zeros((accounts, 32), np.uint8), np.zeros(accounts, bool)
-
-
-def _first_bad_name(ids: pa.Array) -> int | None:
-    if first_not_matching(ids, PLAIN_NAME_PATTERN) is None:
-        return None
-    names: list[Any] = ids.to_pylist()
-    return next((index for index, name in enumerate(names) if not is_user_id(name)), None)

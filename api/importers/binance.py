@@ -49,10 +49,8 @@ def import_binance(users: Sequence[Path], assets: Path, options: ImportOptions) 
         InputError: the first thing that is off, with file, line and column.
     """
     prices = read_binance_assets(assets)
-    value_decimals, instruments = whole_prices(
-        prices, options.value_decimals, round_prices=options.round_prices
-    )
-    files = [open_csv(path) for path in users]
+    value_decimals, instruments = whole_prices(prices, options.value_decimals, round_prices=options.round_prices)
+    files = [open_csv(path, (ROW_COLUMN, ID_COLUMN)) for path in users]
     accounts = Accounts(ID_COLUMN)
     for file in files:
         layout = _layout(file, prices, files[0])
@@ -70,17 +68,13 @@ def _layout(file: CsvFile, prices: PriceFile, first: CsvFile) -> Layout:
     required = [ROW_COLUMN, ID_COLUMN]
     for index, instrument in enumerate(prices.instruments):
         token = instrument.symbol
-        columns = (
-            LONG_PREFIX + token,
-            SHORT_PREFIX + token,
-            token,
-            *(p + token for p in COLLATERAL_PREFIXES),
-        )
+        net = f"{token} (net)" if token in {ROW_COLUMN, ID_COLUMN} else token
+        columns = [LONG_PREFIX + token, SHORT_PREFIX + token, net, *(p + token for p in COLLATERAL_PREFIXES)]
         if not any(column in file.header or column in first.header for column in columns):
             continue
         required.extend(columns)
         legs[columns[0]], legs[columns[1]] = 2 * index, 2 * index + 1
-        floats.append(token)
+        floats.append(net)
         collateral.extend(columns[3:])
     for column in file.header:
         if column not in required and column != TOTAL_COLUMN:
@@ -95,9 +89,7 @@ def _layout(file: CsvFile, prices: PriceFile, first: CsvFile) -> Layout:
 def _add(accounts: Accounts, file: Path, line: int, batch: pa.RecordBatch, layout: Layout) -> None:
     """One batch of users: a matrix (rows, legs) of atoms, of which the entries are what is not zero."""
     atoms = np.zeros((batch.num_rows, len(layout.legs)), np.uint64)
-    problems: list[
-        tuple[int, int, str, str]
-    ] = []  # (row, column, its name, expected): the least one is reported
+    problems: list[tuple[int, int, str, str]] = []  # (row, column, its name, expected): the least one is reported
 
     def note(index: int | None, column: str, expected: str) -> None:
         if index is not None:

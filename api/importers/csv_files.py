@@ -110,9 +110,7 @@ def open_csv(path: Path, leading: Sequence[str] = ()) -> CsvFile:
         raw = stream.readline()
     fields = split_line(path, 1, raw)
     if not fields:
-        raise InputError(
-            file=path, row=1, got="an empty line" if raw else "an empty file", expected="a header"
-        )
+        raise InputError(file=path, row=1, got="an empty line" if raw else "an empty file", expected="a header")
     for index, name in enumerate(leading):
         if fields[index : index + 1] != [name]:
             raise InputError(file=path, row=1, field=name, expected=f"this name for column {index + 1}")
@@ -133,9 +131,7 @@ def split_line(path: Path, line: int, raw: bytes) -> list[str]:
     try:
         return next(csv.reader([text.removesuffix("\n").removesuffix("\r")], strict=True), [])
     except csv.Error as error:
-        raise InputError(
-            file=path, row=line, got=str(error), expected="quotes that close on their line"
-        ) from None
+        raise InputError(file=path, row=line, got=str(error), expected="quotes that close on their line") from None
 
 
 def sha256_of_file(path: Path, *, refuse_bare_returns: bool = False) -> str:
@@ -156,11 +152,7 @@ def sha256_of_file(path: Path, *, refuse_bare_returns: bool = False) -> str:
                 pairs += block.count(b"\r\n") + (last == b"\r" and block[:1] == b"\n")
                 last = block[-1:]
     except OSError as error:
-        raise InputError(
-            file=path, got=error.strerror or str(error), expected="a file that can be read"
-        ) from None
+        raise InputError(file=path, got=error.strerror or str(error), expected="a file that can be read") from None
     if refuse_bare_returns and returns != pairs:
-        raise InputError(
-            file=path, got="a carriage return inside a line", expected="lines that end in LF or CRLF"
-        )
+        raise InputError(file=path, got="a carriage return inside a line", expected="lines that end in LF or CRLF")
     return digest.hexdigest()

@@ -41,9 +41,7 @@ def parse_amount(text: str, decimals: int) -> int:
     match = _NUMBER.fullmatch(text) if len(text) <= TEXT_MAX else None
     fraction = "" if match is None else (match[2] or "").rstrip("0")
     if match is None or len(fraction) > decimals:
-        raise BadNumber(
-            f"a decimal number with at most {decimals} decimals" if decimals else "a whole number, no sign"
-        )
+        raise BadNumber(f"a decimal number with at most {decimals} decimals" if decimals else "a whole number, no sign")
     atoms = int(match[1] + fraction.ljust(decimals, "0"))
     if atoms > AMOUNT_CAP:
         raise BadNumber(f"at most 2^63 - 1 atoms, {units(AMOUNT_CAP, decimals)}")
@@ -65,9 +63,7 @@ def parse_price(text: str) -> tuple[int, int]:
     return (int(kept), len(fraction) - (len(digits) - len(kept))) if kept else (0, 0)
 
 
-def parse_amounts(
-    texts: pa.Array, decimals: int
-) -> tuple[npt.NDArray[np.uint64], tuple[int, BadNumber] | None]:
+def parse_amounts(texts: pa.Array, decimals: int) -> tuple[npt.NDArray[np.uint64], tuple[int, BadNumber] | None]:
     """`parse_amount` for a whole column (string, no nulls).
 
     Returns:
@@ -76,9 +72,7 @@ def parse_amounts(
     # 19 digits before the point hold every amount; both sides together stay within DIGITS_MAX.
     fraction = rf"[0-9]{{1,{decimals}}}0{{0,{DIGITS_MAX - 19 - decimals}}}" if decimals else "0{1,19}"
     plain = pc.match_substring_regex(texts, rf"^(0|[1-9][0-9]{{0,18}})(\.{fraction})?$")
-    atoms, high = _atoms(
-        texts if pc.all(plain).as_py() is not False else pc.if_else(plain, texts, "0"), decimals
-    )
+    atoms, high = _atoms(texts if pc.all(plain).as_py() is not False else pc.if_else(plain, texts, "0"), decimals)
     suspects = ~plain.to_numpy(zero_copy_only=False).astype(bool) | (high != 0) | (atoms > AMOUNT_CAP)
     for index in np.flatnonzero(suspects).tolist():
         try:

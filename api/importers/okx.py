@@ -44,9 +44,7 @@ def import_okx(users: Sequence[Path], prices: Path | None, options: ImportOption
     source = [source_file(path, digest) for path, digest in zip(users, digests, strict=True)]
     if prices is not None:
         table = read_okx_prices(prices)
-        market = Market(
-            *whole_prices(table, options.value_decimals, round_prices=options.round_prices), table.sha256
-        )
+        market = Market(*whole_prices(table, options.value_decimals, round_prices=options.round_prices), table.sha256)
         source.append(source_file(prices, table.sha256))
     else:
         if options.value_decimals:
@@ -73,9 +71,7 @@ def _all_symbols(users: Sequence[Path]) -> tuple[Instrument, ...]:
         for line, _, assets in _read(path):
             for symbol in assets.keys() - symbols:
                 if not is_symbol(symbol):
-                    raise InputError(
-                        file=path, row=line, field="assets", got=symbol, expected=SYMBOL_EXPECTED
-                    )
+                    raise InputError(file=path, row=line, field="assets", got=symbol, expected=SYMBOL_EXPECTED)
             symbols |= assets.keys()
     if not 1 <= len(symbols) <= INSTRUMENTS_MAX:
         raise InputError(file=users[0], got=f"{len(symbols)} assets", expected=f"1 to {INSTRUMENTS_MAX}")
@@ -122,9 +118,7 @@ def _read(path: Path) -> Iterator[Row]:
         line = data.count(b"\n", 0, error.start) + 1
         got = f"the byte 0x{data[error.start]:02x}"
         raise InputError(file=path, row=line, got=got, expected="text in UTF-8") from None
-    decoder = json.JSONDecoder(
-        object_pairs_hook=_unique_keys, parse_float=_no_float, parse_constant=_no_float
-    )
+    decoder = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_float=_no_float, parse_constant=_no_float)
     line, position = 1, 0
 
     def skip(to: int) -> None:

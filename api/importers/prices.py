@@ -113,9 +113,7 @@ def whole_prices(
     for row in prices.instruments:
         price, is_whole = _coefficient(row, value_decimals)
         if not is_whole and not round_prices:
-            expected = (
-                f"a price of {row.symbol} that is whole at {value_decimals} value decimals, or --round-prices"
-            )
+            expected = f"a price of {row.symbol} that is whole at {value_decimals} value decimals, or --round-prices"
             raise _bad_price(prices, row, expected)
         if row.mantissa and not price:
             raise _bad_price(prices, row, f"a price of {row.symbol} that does not round to 0")
@@ -150,9 +148,7 @@ def _coefficient(row: PricedInstrument, value_decimals: int) -> tuple[int, bool]
     return (2 * row.mantissa + unit) // (2 * unit), row.mantissa % unit == 0
 
 
-def _read(
-    file: CsvFile, symbol: str = "symbol", price: str = "price", tiers: Sequence[str] = ()
-) -> PriceFile:
+def _read(file: CsvFile, symbol: str = "symbol", price: str = "price", tiers: Sequence[str] = ()) -> PriceFile:
     lines: dict[str, int] = {}
     found: list[PricedInstrument] = []
 
@@ -186,6 +182,4 @@ def _read(
 
 
 def _bad_price(prices: PriceFile, row: PricedInstrument, expected: str) -> InputError:
-    return InputError(
-        file=prices.path, row=row.line, field=prices.price_column, got=row.text, expected=expected
-    )
+    return InputError(file=prices.path, row=row.line, field=prices.price_column, got=row.text, expected=expected)

@@ -72,9 +72,7 @@ def import_table(accounts: Path, instruments: Path, options: ImportOptions) -> S
         InputError: the first thing that is off, with file, line (or row) and column.
     """
     prices = read_instruments(instruments)
-    market = Market(
-        *whole_prices(prices, options.value_decimals, round_prices=options.round_prices), prices.sha256
-    )
+    market = Market(*whole_prices(prices, options.value_decimals, round_prices=options.round_prices), prices.sha256)
     rows = Rows(accounts)
     # Codes number the users by first appearance, because a dictionary grows in that order.
     encoded = rows.column("user_id").dictionary_encode()

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from circuits.poseidon.constants import AffineForm, flat_partial_rounds
-from verifier.poseidon import DIGEST_WORDS, WIDTH, Instance, Matrix
+from verifier.poseidon import DIGEST_WORDS, Instance, Matrix
 
 CELLS = 140
 FIRST_ROUND_OFFSETS = (0, 16, 32, 48)

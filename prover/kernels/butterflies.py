@@ -79,11 +79,21 @@ def _load16(array: U32Array, at: int, m: int) -> Any:
 
 @compiled
 def _store16(array: U32Array, at: int, m: int, v: Any) -> None:
-    store(array, at, v[0]); store(array, at + m, v[1]); store(array, at + 2 * m, v[2])  # noqa: E702
-    store(array, at + 3 * m, v[3]); store(array, at + 4 * m, v[4]); store(array, at + 5 * m, v[5])  # noqa: E702
-    store(array, at + 6 * m, v[6]); store(array, at + 7 * m, v[7]); store(array, at + 8 * m, v[8])  # noqa: E702
-    store(array, at + 9 * m, v[9]); store(array, at + 10 * m, v[10]); store(array, at + 11 * m, v[11])  # noqa: E702
-    store(array, at + 12 * m, v[12]); store(array, at + 13 * m, v[13]); store(array, at + 14 * m, v[14])  # noqa: E702
+    store(array, at, v[0])
+    store(array, at + m, v[1])
+    store(array, at + 2 * m, v[2])  # noqa: E702
+    store(array, at + 3 * m, v[3])
+    store(array, at + 4 * m, v[4])
+    store(array, at + 5 * m, v[5])  # noqa: E702
+    store(array, at + 6 * m, v[6])
+    store(array, at + 7 * m, v[7])
+    store(array, at + 8 * m, v[8])  # noqa: E702
+    store(array, at + 9 * m, v[9])
+    store(array, at + 10 * m, v[10])
+    store(array, at + 11 * m, v[11])  # noqa: E702
+    store(array, at + 12 * m, v[12])
+    store(array, at + 13 * m, v[13])
+    store(array, at + 14 * m, v[14])  # noqa: E702
     store(array, at + 15 * m, v[15])
 
 
@@ -197,9 +207,7 @@ def evaluate_column(source: U32Array, target: U32Array, log_n: int, table: U32Ar
 
 
 @compiled
-def interpolate_column(
-    source: U32Array, target: U32Array, log_n: int, table: U32Array, n_inverse: np.uint32
-) -> None:
+def interpolate_column(source: U32Array, target: U32Array, log_n: int, table: U32Array, n_inverse: np.uint32) -> None:
     """Natural-order values (N,) on the subgroup to internal-order coefficients (N,). They may be one array."""
     n = 1 << log_n
     if log_n < CHUNK_LOG2:

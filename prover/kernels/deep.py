@@ -1,7 +1,7 @@
 """Out-of-domain evaluation of columns, random combination of columns, and division by x - point.
 
-Base columns are (w, N) Montgomery words in [0, p), extension columns (5, n); points, claims and coefficients are canonical
-`Ext` tuples. Long sums are kept in 64-bit lanes and reduced rarely.
+Base columns are (w, N) Montgomery words in [0, p), extension columns (5, n); points, claims and coefficients are canonical `Ext`
+tuples. Long sums are kept in 64-bit lanes and reduced rarely.
 """
 
 from __future__ import annotations
@@ -12,13 +12,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from prover.kernels.field import U32Array, ext_add, ext_array, ext_batch_inverse, ext_mul, ext_mul_base, ext_of_array
-from prover.kernels.field import ext_sub, int_of_mont, load_ext, mont_of_int, powers, store_ext
-from prover.kernels.lanes import WIDTH, add, load, store, sub, wide_add, wide_mul, wide_reduce, wide_trim
+from prover.kernels.field import (
+    U32Array,
+    ext_add,
+    ext_array,
+    ext_batch_inverse,
+    ext_mul,
+    ext_mul_base,
+    ext_of_array,
+    ext_sub,
+    int_of_mont,
+    load_ext,
+    mont_of_int,
+    powers,
+    store_ext,
+)
+from prover.kernels.lanes import WIDTH, load, sub, wide_add, wide_mul, wide_reduce, wide_trim
 from prover.kernels.ntt import SHIFT, coset_shifts
 from prover.kernels.registry import compiled, kernel
 from prover.kernels.threads import run_ranges
-from verifier.field import EXTENSION_DEGREE, P, Ext, ext_inverse, ext_pow, ext_scale, root_of_unity
+from verifier.field import EXTENSION_DEGREE, Ext, P, ext_inverse, ext_pow, ext_scale, root_of_unity
 from verifier.field import ext_add as plain_add
 from verifier.field import ext_mul as plain_mul
 from verifier.field import ext_sub as plain_sub
@@ -177,9 +190,7 @@ def _evaluate_columns_twin(
     for k, column in enumerate(chosen):
         values = [int_of_mont(word) for word in np.roll(matrix[column], -shift_rows)]
         for d in range(EXTENSION_DEGREE):
-            result[k, d] = mont_of_int(
-                sum(v * int_of_mont(w) for v, w in zip(values, weights[d], strict=True))
-            )
+            result[k, d] = mont_of_int(sum(v * int_of_mont(w) for v, w in zip(values, weights[d], strict=True)))
     return result
 
 
@@ -208,7 +219,8 @@ def evaluate_columns(
 
     run_ranges(evaluate, count, _TILE)
     lanes = np.concatenate(partials, axis=2).astype(np.uint64)
-    return (lanes.sum(axis=2) % P).astype(np.uint32)
+    result: U32Array = (lanes.sum(axis=2) % P).astype(np.uint32)
+    return result
 
 
 # -- random combination ---------------------------------------------------------------------------------------------
@@ -243,9 +255,7 @@ def _combine_rows(
                 store_ext(out, i, count, ext_add(load_ext(out, i, count), terms))
 
 
-def _combine_columns_twin(
-    matrix: U32Array, coefficients: U32Array, out: U32Array | None = None
-) -> U32Array:
+def _combine_columns_twin(matrix: U32Array, coefficients: U32Array, out: U32Array | None = None) -> U32Array:
     result = np.zeros((EXTENSION_DEGREE, matrix.shape[1]), dtype=np.uint32) if out is None else out
     for i in range(matrix.shape[1]):
         for d in range(EXTENSION_DEGREE):
@@ -269,9 +279,7 @@ def combine_columns(matrix: U32Array, coefficients: U32Array, out: U32Array | No
     padded = np.zeros((width + 3, EXTENSION_DEGREE), dtype=np.uint32)
     padded[:width] = coefficients
     flat_matrix, words, flat_out = matrix.reshape(-1), padded.reshape(-1), result.reshape(-1)
-    run_ranges(
-        lambda start, stop: _combine_rows(flat_matrix, width, count, words, flat_out, start, stop), count, _TILE
-    )
+    run_ranges(lambda start, stop: _combine_rows(flat_matrix, width, count, words, flat_out, start, stop), count, _TILE)
     return result
 
 

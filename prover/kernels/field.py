@@ -6,23 +6,21 @@ coefficient of X^0 first. Plain integers and `Ext` tuples at the Python level ar
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from prover.kernels.lanes import MU, WIDTH, add, load, mul, neg, store, sub
-from prover.kernels.lanes import wide_add, wide_mul, wide_reduce, wide_trim
+from prover.kernels.lanes import MU as MU
+from prover.kernels.lanes import WIDTH, add, load, mul, store, sub, wide_add, wide_mul, wide_reduce, wide_trim
+from prover.kernels.lanes import neg as neg
 from prover.kernels.registry import compiled, kernel
 from prover.kernels.threads import run_ranges
-from verifier.field import EXTENSION_DEGREE, GENERATOR, P, TWO_ADIC_ROOT, Ext, ext_inverse, ext_pow, root_of_unity
-
-__all__ = [
-    "GENERATOR", "MU", "ONE", "P", "R", "R2", "TWO_ADIC_ROOT", "U32Array", "add", "ext_add", "ext_array",
-    "ext_batch_inverse", "ext_invert", "ext_mul", "ext_mul_base", "ext_of_array", "ext_square", "ext_sub", "from_mont",
-    "int_of_mont", "inverse", "load_ext", "mont_of_int", "mul", "multiply_rows", "neg", "powers", "root_of_unity", "running_sum", "store_ext",
-    "sub", "to_mont",
-]  # fmt: skip
+from verifier.field import EXTENSION_DEGREE, Ext, P, ext_inverse, ext_pow
+from verifier.field import GENERATOR as GENERATOR
+from verifier.field import TWO_ADIC_ROOT as TWO_ADIC_ROOT
+from verifier.field import root_of_unity as root_of_unity
 
 U32Array = npt.NDArray[np.uint32]
 
@@ -90,9 +88,7 @@ def _dot5(a: Any, b0: Any, b1: Any, b2: Any, b3: Any, b4: Any) -> Any:
     Four products stay below 4 p**2 < 2**64 and < 2**33 * p; trimmed below 2**32 * p, the fifth keeps the sum below
     2**33 * p, and the second trim brings it into the range of the reduction.
     """
-    four = wide_add(
-        wide_add(wide_mul(a[0], b0), wide_mul(a[1], b1)), wide_add(wide_mul(a[2], b2), wide_mul(a[3], b3))
-    )
+    four = wide_add(wide_add(wide_mul(a[0], b0), wide_mul(a[1], b1)), wide_add(wide_mul(a[2], b2), wide_mul(a[3], b3)))
     return wide_reduce(wide_trim(wide_add(wide_trim(four), wide_mul(a[4], b4))))
 
 
@@ -230,7 +226,7 @@ def _multiply_rows_twin(matrix: U32Array, factors: U32Array) -> None:
 def multiply_rows(matrix: U32Array, factors: U32Array) -> None:
     """Multiply each row of `matrix` (w, n) by `factors` (n,), word by word, in place; Montgomery words in [0, p)."""
     for row in matrix:
-        run_ranges(lambda start, stop, row=row: _multiply(row, factors, start, stop), row.size, 1 << 16)
+        run_ranges(partial(_multiply, row, factors), row.size, 1 << 16)
 
 
 def _powers_twin(base: int, count: int, start: int = 1) -> U32Array:

@@ -1,25 +1,37 @@
 """FRI folding: three binary folds at once, each with its own challenge.
 
-A layer is (5, B, M) Montgomery words: entry (c, i) is the value at shift * w_(B M)**(c + B i). One binary fold takes f to
-f'(x**2) = (f(x) + f(-x)) / 2 + beta * (f(x) - f(-x)) / (2 x); in a coset, -x is M / 2 entries away from x. Three folds
+A layer is (5, B, M) Montgomery words: entry (c, i) is the value at shift * w_(B M)**(c + B i). One binary fold takes f
+to f'(x**2) = (f(x) + f(-x)) / 2 + beta * (f(x) - f(-x)) / (2 x); in a coset, -x is M / 2 entries away from x. Three folds
 turn (5, B, M) at `shift` into (5, B, M / 8) at shift**8. The last layer's coefficients are
-`ntt.interpolate_cosets(layer, shift)`.
+`ntt.interpolate_coset(layer, shift)`.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from prover.kernels.field import U32Array, ext_add, ext_array, ext_mul, ext_mul_base, ext_of_array, ext_sub
-from prover.kernels.field import load_ext, mont_of_int, powers, store_ext
+from prover.kernels.field import (
+    U32Array,
+    ext_add,
+    ext_array,
+    ext_mul,
+    ext_mul_base,
+    ext_of_array,
+    ext_sub,
+    load_ext,
+    mont_of_int,
+    powers,
+    store_ext,
+)
 from prover.kernels.lanes import WIDTH, load, mul
 from prover.kernels.merkle_hash import fri_leaf_columns
 from prover.kernels.ntt import coset_shifts
 from prover.kernels.registry import compiled, kernel
 from prover.kernels.threads import run_ranges
-from verifier.field import EXTENSION_DEGREE, P, Ext, ext_scale, root_of_unity
+from verifier.field import EXTENSION_DEGREE, Ext, P, ext_scale, root_of_unity
 from verifier.field import ext_add as plain_add
 from verifier.field import ext_mul as plain_mul
 from verifier.field import ext_sub as plain_sub
@@ -45,8 +57,8 @@ def _fold_coset(
 ) -> None:  # fmt: skip
     """Fold positions start..stop (whole vectors) of one coset.
 
-    Value k's coordinate d of position j is at `at` + j + k * `eighth` + d * `coordinate`; results likewise in `out`. The
-    three folds leave out their halvings; one product with 1/8 makes up for them.
+    Value k's coordinate d of position j is at `at` + j + k * `eighth` + d * `coordinate`; results likewise in `out`.
+    The three folds leave out their halvings; one product with 1/8 makes up for them.
     """
     beta0 = (betas[0], betas[1], betas[2], betas[3], betas[4])
     beta1 = (betas[5], betas[6], betas[7], betas[8], betas[9])
@@ -112,14 +124,11 @@ def fold8(layer: U32Array, betas: U32Array, shift: int) -> U32Array:
     result = np.empty((EXTENSION_DEGREE, cosets, eighth), dtype=np.uint32)
     source, target = np.ascontiguousarray(layer).reshape(-1), result.reshape(-1)
     for c in range(cosets):
-        run_ranges(
-            lambda start, stop, c=c: _fold_coset(
-                source, c * length, eighth, cosets * length, points[c], words,
-                target, c * eighth, cosets * eighth, start, stop,
-            ),
-            eighth,
-            1 << 10,
+        fold = partial(
+            _fold_coset, source, c * length, eighth, cosets * length, points[c], words,
+            target, c * eighth, cosets * eighth,
         )  # fmt: skip
+        run_ranges(fold, eighth, 1 << 10)
     return result
 
 

@@ -35,14 +35,14 @@ _HALF = ir.VectorType(_I64, WIDTH // 2)
 _SUMS = ir.LiteralStructType([_HALF, _HALF])
 
 
-class LanesType(types.Type):  # type: ignore[misc]
+class LanesType(types.Type):
     """Sixteen uint32 words in one vector."""
 
     def __init__(self) -> None:
         super().__init__(name="Lanes16xUint32")
 
 
-class WideLanesType(types.Type):  # type: ignore[misc]
+class WideLanesType(types.Type):
     """Sixteen uint64 sums: those of the even lanes, then those of the odd lanes."""
 
     def __init__(self) -> None:
@@ -53,14 +53,14 @@ LANES = LanesType()
 WIDE_LANES = WideLanesType()
 
 
-class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
+class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager: Any, frontend_type: Any) -> None:
-        super().__init__(manager, frontend_type, _WORDS)
+        super().__init__(manager, frontend_type, _WORDS)  # type: ignore[no-untyped-call]
 
 
-class _WideLanesModel(models.PrimitiveModel):  # type: ignore[misc]
+class _WideLanesModel(models.PrimitiveModel):
     def __init__(self, manager: Any, frontend_type: Any) -> None:
-        super().__init__(manager, frontend_type, _SUMS)
+        super().__init__(manager, frontend_type, _SUMS)  # type: ignore[no-untyped-call]
 
 
 register_model(LanesType)(_LanesModel)
@@ -206,9 +206,7 @@ def sub(typing_context: Any, left: Any, right: Any) -> Any:
 @_operation
 def neg(typing_context: Any, word: Any) -> Any:
     """-word mod p for a word in [0, p); the negative of 0 is 0."""
-    return _word_function(
-        (word,), lambda builder, a: _add_p_if_negative(builder, builder.sub(_constant(a.type, 0), a))
-    )
+    return _word_function((word,), lambda builder, a: _add_p_if_negative(builder, builder.sub(_constant(a.type, 0), a)))
 
 
 @_operation
@@ -217,7 +215,8 @@ def wide_mul(typing_context: Any, left: Any, right: Any) -> Any:
     is_lanes = _check_words(left, right)
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return _product(builder, *_operands(builder, signature, values, is_lanes), is_lanes)
+        a, b = _operands(builder, signature, values, is_lanes)
+        return _product(builder, a, b, is_lanes)
 
     return (WIDE_LANES if is_lanes else types.uint64)(left, right), generate
 
@@ -298,9 +297,9 @@ def _check_array(array: Any) -> None:
         raise TypingError(f"need a C-contiguous uint32 array, not {array}")
 
 
-def _vector_pointer(context: Any, builder: Any, signature: Any, array: Any, index: Any, at: int) -> Any:
+def _vector_pointer(context: Any, builder: Any, signature: Any, array: Any, index: Any) -> Any:
     data = context.make_array(signature.args[0])(context, builder, array).data
-    start = context.cast(builder, index, signature.args[at], types.intp)
+    start = context.cast(builder, index, signature.args[1], types.intp)
     return builder.bitcast(cgutils.gep(builder, data, start), _WORDS.as_pointer())
 
 
@@ -310,7 +309,7 @@ def load(typing_context: Any, array: Any, index: Any) -> Any:
     _check_array(array)
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        word = builder.load(_vector_pointer(context, builder, signature, *values, at=1))
+        word = builder.load(_vector_pointer(context, builder, signature, *values))
         word.align = 4
         return word
 
@@ -325,7 +324,7 @@ def store(typing_context: Any, array: Any, index: Any, words: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         word = _splat(builder, values[2]) if signature.args[2] == types.uint32 else values[2]
-        builder.store(word, _vector_pointer(context, builder, signature, values[0], values[1], at=1)).align = 4
+        builder.store(word, _vector_pointer(context, builder, signature, values[0], values[1])).align = 4
         return context.get_dummy_value()
 
     return types.void(array, index, words), generate

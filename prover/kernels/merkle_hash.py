@@ -163,9 +163,7 @@ def _hash_tiles(
             for group in range(groups):
                 at = group * DIGEST_WORDS * WIDTH
                 final = _ONES if is_last else np.uint32(0)
-                state = _compress(
-                    _load8(states, at), message, group * BLOCK_WORDS * WIDTH, total_bytes, final
-                )
+                state = _compress(_load8(states, at), message, group * BLOCK_WORDS * WIDTH, total_bytes, final)
                 _store8(states, at, state)
         for group in range(groups):
             _scatter(states, group * DIGEST_WORDS * WIDTH, digests, tile + group * WIDTH)
@@ -211,7 +209,7 @@ def _hash_rows_twin(matrix: U32Array, salts: U32Array) -> U32Array:
 def hash_rows(matrix: U32Array, salts: U32Array) -> U32Array:
     """Leaf digests (n, 8) of the rows of `matrix` (w, n), Montgomery words in [0, p), with `salts` (n, 4).
 
-    C-contiguous uint32; nothing is overwritten. An array (w, B, N) is hashed as its (w, B * N) view. Threaded over rows.
+    C-contiguous uint32; nothing is overwritten. An array (w, B, N) is hashed as its (w, B * N) view. Threaded.
     """
     width, rows = matrix.shape
     if rows % WIDTH:
@@ -272,7 +270,7 @@ class MerkleTree:
         return self._digest(len(self.layers) - 1, 0)
 
     def _digest(self, level: int, index: int) -> bytes:
-        return self.layers[level][index].astype("<u4").tobytes()
+        return bytes(self.layers[level][index].astype("<u4").data)
 
     def open(self, indices: Iterable[int]) -> list[bytes]:
         """Sibling digests that prove the leaves at `indices`, as `verifier.merkle.multiproof_root` consumes them.

@@ -163,7 +163,7 @@ def _to_natural_coefficients_twin(coefficients: U32Array) -> U32Array:
     return natural
 
 
-def _interpolate_cosets_twin(values: U32Array, shift: int = SHIFT) -> U32Array:
+def _interpolate_coset_twin(values: U32Array, shift: int = SHIFT) -> U32Array:
     width, cosets, n = values.shape
     result = np.empty((width, cosets * n), dtype=np.uint32)
     for column in range(width):
@@ -295,9 +295,7 @@ def _small_coset_tables(log_n: int, log_size: int, shift: int) -> tuple[U32Array
 
 
 @kernel(twin=_evaluate_small_coset_twin)
-def evaluate_small_coset(
-    coefficients: U32Array, log_size: int = SMALL_LOG2, shift: int = SMALL_SHIFT
-) -> U32Array:
+def evaluate_small_coset(coefficients: U32Array, log_size: int = SMALL_LOG2, shift: int = SMALL_SHIFT) -> U32Array:
     """Internal-order coefficients (w, N) to values (w, 2**log_size) at shift * w**i, natural order, in O(N) a column.
 
     uint32 Montgomery words in [0, p), read only. Threaded over columns.
@@ -323,8 +321,8 @@ def to_natural_coefficients(coefficients: U32Array) -> U32Array:
     return _to_natural(coefficients)
 
 
-@kernel(twin=_interpolate_cosets_twin)
-def interpolate_cosets(values: U32Array, shift: int = SHIFT) -> U32Array:
+@kernel(twin=_interpolate_coset_twin)
+def interpolate_coset(values: U32Array, shift: int = SHIFT) -> U32Array:
     """Values (w, C, N), placed as in `lde` with blowup C, to natural-order coefficients (w, C * N).
 
     C is a power of two; from a larger domain take every (blowup / C)-th coset. uint32 Montgomery words in [0, p).

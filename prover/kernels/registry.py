@@ -44,5 +44,5 @@ def kernel(
 
 def compiled(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
     """Compile on first call, cache on disk, release the interpreter lock, and leave index checks out."""
-    options = {"cache": True, "nogil": True, "error_model": "numpy", "boundscheck": False}
-    return cast(Callable[_Arguments, _Result], numba.njit(**options)(function))
+    compiler = numba.njit(cache=True, nogil=True, error_model="numpy", boundscheck=False)
+    return cast(Callable[_Arguments, _Result], compiler(function))

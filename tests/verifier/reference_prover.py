@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeGuard
 
 from verifier.air import ALWAYS, FIRST, LAST, TRANSITION, ConstraintSystem
 from verifier.encoding import pack_exts, pack_words
@@ -73,19 +73,25 @@ class SeededRandomness:
 # Polynomials. Base polynomials are lists of words, extension polynomials lists of elements, lowest first.
 
 
+@cache
+def powers(root: int, count: int) -> Words:
+    """root^0 .. root^(count - 1)."""
+    out = [1]
+    while len(out) < count:
+        out.append(out[-1] * root % P)
+    return out
+
+
 def ntt(coefficients: Words, root: int) -> Words:
-    """Values at root^0, root^1, ..; root has the order of the length."""
-    size = len(coefficients)
-    if size == 1:
-        return coefficients
+    """Values at root^0, root^1, ..; root has the order of the length, at least 2."""
+    if len(coefficients) == 2:
+        a, b = coefficients
+        return [(a + b) % P, (a - b) % P]
     square = root * root % P
     even, odd = ntt(coefficients[0::2], square), ntt(coefficients[1::2], square)
-    low, high, power = [0] * (size // 2), [0] * (size // 2), 1
-    for i, (a, b) in enumerate(zip(even, odd, strict=True)):
-        b = b * power % P
-        low[i], high[i] = (a + b) % P, (a - b) % P
-        power = power * root % P
-    return low + high
+    odd = [b * power % P for b, power in zip(odd, powers(root, len(odd)), strict=True)]
+    low = [(a + b) % P for a, b in zip(even, odd, strict=True)]
+    return low + [(a - b) % P for a, b in zip(even, odd, strict=True)]
 
 
 def values_on(coefficients: Words, shift: int, size: int) -> Words:
@@ -155,22 +161,26 @@ def as_elements(vector: Vector) -> Exts:
     return [lift(x) if isinstance(x, int) else x for x in vector]
 
 
+def only_words(vector: Vector) -> TypeGuard[Words]:
+    return isinstance(vector[0], int)
+
+
 def multiply(a: Vector, b: Vector) -> Vector:
-    if isinstance(a[0], int) and isinstance(b[0], int):
-        return [x * y % P for x, y in zip(a, b, strict=True)]  # type: ignore[operator]
+    if only_words(a) and only_words(b):
+        return [x * y % P for x, y in zip(a, b, strict=True)]
     return [ext_mul(x, y) for x, y in zip(as_elements(a), as_elements(b), strict=True)]
 
 
 def linear(constant: int, terms: Sequence[tuple[int, Vector]], size: int) -> Vector:
-    if all(isinstance(vector[0], int) for _, vector in terms):
-        out = [constant] * size
-        for c, vector in terms:
-            out = [(total + c * x) % P for total, x in zip(out, vector, strict=True)]  # type: ignore[operator]
-        return out
-    total = [lift(constant)] * size
+    words, total = [constant] * size, [ext_zero] * size
     for c, vector in terms:
-        total = [ext_add(x, ext_scale(y, c)) for x, y in zip(total, as_elements(vector), strict=True)]
-    return total
+        if only_words(vector):
+            words = [(x + c * y) % P for x, y in zip(words, vector, strict=True)]
+        else:
+            total = [ext_add(x, ext_scale(y, c)) for x, y in zip(total, as_elements(vector), strict=True)]
+    if all(only_words(vector) for _, vector in terms):
+        return words
+    return [ext_add(x, lift(y)) for x, y in zip(total, words, strict=True)]
 
 
 def evaluate_nodes(
@@ -200,7 +210,7 @@ def evaluate_nodes(
         node = system.nodes[index]
         if node[0] == "column":
             column, offset = columns[node[1]], step * node[2]
-            out[index] = column[offset:] + column[:offset]  # type: ignore[operator]
+            out[index] = [*column[offset:], *column[:offset]]
         elif node[0] == "public":
             out[index] = publics[node[1]]
         elif node[0] == "scalar":
@@ -216,16 +226,14 @@ def evaluate_nodes(
 def domain_multipliers_on(log2_rows: int, shift: int, size: int) -> dict[str, Words]:
     """Multiplier of each kind of constraint at shift * w^i, w of order `size`."""
     rows, root = 1 << log2_rows, root_of_unity(log2_rows)
-    generator = root_of_unity(size.bit_length() - 1)
-    points = [shift * pow(generator, i, P) % P for i in range(size)]
-    hidden = [pow(root, i, P) for i in range(rows - HIDDEN_ROWS, rows)]
+    points = [shift * power % P for power in powers(root_of_unity(size.bit_length() - 1), size)]
+    hidden = [1]  # the product of (X - w_N^i) over the hidden rows, lowest coefficient first
+    for i in range(rows - HIDDEN_ROWS, rows):
+        row = pow(root, i, P)
+        hidden = [(a - row * b) % P for a, b in zip([0, *hidden], [*hidden, 0], strict=True)]
+    numerators = values_on(hidden, shift, size)
+    always = [h * pow(pow(x, rows, P) - 1, -1, P) % P for h, x in zip(numerators, points, strict=True)]
     last = pow(root, rows - HIDDEN_ROWS - 1, P)
-    always = []
-    for x in points:
-        product = pow(pow(x, rows, P) - 1, -1, P)
-        for h in hidden:
-            product = product * (x - h) % P
-        always.append(product)
     return {
         ALWAYS: always,
         TRANSITION: [z * (x - last) % P for z, x in zip(always, points, strict=True)],

@@ -175,9 +175,7 @@ def ledger_system() -> ConstraintSystem:
     toy.require(FIRST, "flag starts at 1", toy.linear(-1, (1, flag)))
     toy.require(TRANSITION, "flag alternates", toy.linear(-1, (1, flag), (1, toy.next("flag"))))
     small = toy.product(slot, toy.linear(-1, (1, slot)))
-    toy.require(
-        ALWAYS, "slot is 0, 1 or top", toy.product(small, toy.linear(0, (1, slot), (-1, toy.public("top"))))
-    )
+    toy.require(ALWAYS, "slot is 0, 1 or top", toy.product(small, toy.linear(0, (1, slot), (-1, toy.public("top")))))
     r_squared = toy.product(r, r)
 
     def value(rotation: int) -> int:

@@ -1,0 +1,32 @@
+"""All commands in one place, in the order in which `solvent --help` teaches them."""
+
+from __future__ import annotations
+
+import typer
+
+from api.cli import imports, publication, trials, users
+
+EXCHANGE, EVERYBODY, USER = "For the exchange", "For everybody", "For one user"
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,  # they print local variables, and ours hold balances
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""Prove that an exchange owes no more than it holds, and check such proofs.
+
+An exchange runs [bold]import[/bold], [bold]prove[/bold] and [bold]bundle[/bold], and publishes the directory
+that [bold]prove[/bold] wrote. Anybody runs [bold]verify[/bold] on it. A user runs [bold]inclusion[/bold] on their
+own bundle: nothing is sent anywhere. To see all of it once: [bold]solvent demo[/bold].
+
+Exit codes: 0 accepted, 1 rejected with a reason, 2 usage or input error. Every command takes --json.""",
+)
+app.command(rich_help_panel=EVERYBODY)(trials.demo)
+app.command(rich_help_panel=EVERYBODY)(publication.verify)
+app.command(rich_help_panel=EVERYBODY)(publication.inspect)
+app.command(rich_help_panel=EVERYBODY)(trials.version)
+app.command(rich_help_panel=USER)(users.nonce)
+app.command(rich_help_panel=USER)(users.inclusion)
+app.add_typer(imports.app, name="import", rich_help_panel=EXCHANGE)
+app.command(rich_help_panel=EXCHANGE)(publication.prove)
+app.command(rich_help_panel=EXCHANGE)(users.bundle)
+app.command(rich_help_panel=EXCHANGE)(trials.bench)

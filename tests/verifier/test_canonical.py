@@ -1,0 +1,149 @@
+"""Canonical JSON: one spelling per value, and every other one refused by name."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from verifier.canonical import Record, dumps, hex_words, loads, shown
+from verifier.errors import NotIncluded, Reason, VerificationError
+from verifier.field import P
+
+NON_SURROGATE = st.text(st.characters(exclude_categories=("Cs",)))
+VALUES = st.recursive(
+    st.integers(-(2**53) + 1, 2**53 - 1) | NON_SURROGATE,
+    lambda inner: st.lists(inner) | st.dictionaries(NON_SURROGATE, inner),
+    max_leaves=20,
+)
+
+REFUSED = [
+    (b'{"a":1,"a":1}\n', Reason.MALFORMED, "duplicate key"),
+    (b'{"a":{"b":1,"b":2}}\n', Reason.MALFORMED, "duplicate key"),
+    (b'{"a":1.0}\n', Reason.MALFORMED, "only integers"),
+    (b'{"a":1e3}\n', Reason.MALFORMED, "only integers"),
+    (b'{"a":NaN}\n', Reason.MALFORMED, "only integers"),
+    (b'{"a":-Infinity}\n', Reason.MALFORMED, "only integers"),
+    (b'{"a":9007199254740992}\n', Reason.MALFORMED, "2^53"),
+    (b'{"a":-9007199254740992}\n', Reason.MALFORMED, "2^53"),
+    (b'{"a":' + b"9" * 100_000 + b"}\n", Reason.MALFORMED, "2^53"),
+    (b"[" * 200_000, Reason.MALFORMED, "nested"),
+    (b'{"a":' * 100_000, Reason.MALFORMED, "nested"),
+    (b"", Reason.MALFORMED, "not JSON"),
+    (b"\n", Reason.MALFORMED, "not JSON"),
+    (b'{"a":1\n', Reason.MALFORMED, "not JSON"),
+    (b'{"a":01}\n', Reason.MALFORMED, "not JSON"),
+    (b'{"a":"\x01"}\n', Reason.MALFORMED, "not JSON"),
+    (b'{"a":1}\nx', Reason.TRAILING_BYTES, "after the document"),
+    (b'{"a":1}{"a":1}\n', Reason.TRAILING_BYTES, "after the document"),
+    (b'{"a":1}\n\x00', Reason.TRAILING_BYTES, "after the document"),
+    (b'{"a":1}', Reason.NON_CANONICAL, "one newline"),
+    (b'{"a":1}\n\n', Reason.NON_CANONICAL, "one newline"),
+    (b'{"a":1}\r\n', Reason.NON_CANONICAL, "one newline"),
+    (b'{"a": 1}\n', Reason.NON_CANONICAL, "no spaces"),
+    (b'{"b":1,"a":2}\n', Reason.NON_CANONICAL, "sorted keys"),
+    (b'{"a":-0}\n', Reason.NON_CANONICAL, "plain numbers"),
+    (b'{"a":"\\u0041"}\n', Reason.NON_CANONICAL, "expected"),
+    (b'{"a":"\\u00E9"}\n', Reason.NON_CANONICAL, "expected"),
+    (b'{"a":"\\/"}\n', Reason.NON_CANONICAL, "expected"),
+    (b'{"a":"\\ud800"}\n', Reason.NON_CANONICAL, "surrogate"),
+    (b'{"\\udfff":1}\n', Reason.NON_CANONICAL, "surrogate"),
+    ('{"a":"é"}\n'.encode(), Reason.NON_CANONICAL, "not ASCII"),
+    (b"\xef\xbb\xbf{}\n", Reason.NON_CANONICAL, "not ASCII"),
+]
+
+
+@given(VALUES)
+def test_every_value_has_one_spelling(value: Any) -> None:
+    data = dumps(value)
+    assert loads(data, len(data)) == value
+    assert dumps(loads(data, len(data))) == data
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize(("data", "reason", "words"), REFUSED)
+def test_other_spellings_are_refused(data: bytes, reason: Reason, words: str) -> None:
+    with pytest.raises(VerificationError, match=words.replace("^", r"\^")) as caught:
+        loads(data, 2**20, "file")
+    assert caught.value.reason is reason
+    assert str(caught.value).startswith(f"{reason.value}: file: ")
+
+
+@pytest.mark.negative
+def test_size_is_limited_before_anything_is_read() -> None:
+    with pytest.raises(VerificationError) as caught:
+        loads(b"[" * 11, 10)
+    assert caught.value.reason is Reason.FILE_TOO_LARGE
+
+
+@pytest.mark.negative
+@given(st.binary(max_size=200) | st.text('{}[]":,01-.eE\\un \n').map(str.encode))
+def test_only_the_typed_error_leaves(data: bytes) -> None:
+    try:
+        assert dumps(loads(data, 200)) == data
+    except VerificationError:
+        pass
+
+
+def record(value: object) -> Record:
+    return Record({"x": value}, "doc", ("x",))
+
+
+BAD_FIELDS = [
+    (lambda r: r.integer("x", 0, 7), [8, -1, True, "1", None, [1]], "from 0 to 7"),
+    (lambda r: r.decimal("x", 0, 10, Reason.ENTRIES), ["01", "+1", "-1", "", "1.0", "1e1", " 1", "١", 1], "decimal"),
+    (lambda r: r.decimal("x", 0, 10, Reason.ENTRIES), ["1" * 61], "decimal"),
+    (lambda r: r.text("x", 3), ["", "abcd", "a\n", "\ud800", "a\u202e", 5, None], "printable"),
+    (lambda r: r.symbol("x"), ["a b", "é"], "visible ASCII"),
+    (lambda r: r.symbol("x"), ["a" * 33], "1 to 32"),
+    (lambda r: r.choice("x", ("a", "b")), ["c", 1, None, ["a"]], "'a' or 'b'"),
+    (lambda r: r.raw("x", 2), ["abc", "ABCD", "abcg", "abcde", 1234], "4 lower-case hex"),
+    (lambda r: r.words("x", 1), ["0000000", "zzzzzzzz"], "8 lower-case hex"),
+    (lambda r: r.record("x", ("y",)), [[], 1, "y"], "an object"),
+    (lambda r: r.record("x", ("y",)), [{}], "y is missing"),
+    (lambda r: r.record("x", ("y",)), [{"y": 1, "z": 1}], "unknown key 'z'"),
+    (lambda r: r.records("x", ("y",), 1), [{}, [{"y": 1}, {"y": 1}]], "at most 1"),
+    (lambda r: r.records("x", ("y",), 1), [[1]], r"doc\.x\[0\]: expected an object"),
+]
+CASES = [(getter, value, words) for getter, values, words in BAD_FIELDS for value in values]
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize(("getter", "value", "words"), CASES)
+def test_a_getter_names_the_field(getter: Any, value: object, words: str) -> None:
+    with pytest.raises(VerificationError, match=words) as caught:
+        getter(record(value))
+    assert caught.value.reason is Reason.MALFORMED
+    assert "doc.x" in str(caught.value)
+    assert str(caught.value).isascii()
+
+
+@pytest.mark.negative
+def test_ranges_have_the_callers_reason_and_its_class() -> None:
+    with pytest.raises(NotIncluded) as caught:
+        record("10").decimal("x", 0, 10, Reason.ENTRIES)
+    assert caught.value.reason is Reason.ENTRIES
+    assert dict(caught.value.where) == {"field": "doc.x", "expected": "from 0 to 9", "got": "'10'"}
+
+
+@pytest.mark.negative
+def test_words_are_below_p() -> None:
+    """06 attack 18: x + p fits in 32 bits and must not stand for x."""
+    assert record(hex_words((0, P - 1))).words("x", 2) == (0, P - 1)
+    for word in (P, P + 5, 2**32 - 1):
+        with pytest.raises(VerificationError) as caught:
+            record(hex_words((0, word))).words("x", 2)
+        assert caught.value.reason is Reason.NON_CANONICAL
+
+
+def test_shown_is_short_and_ascii() -> None:
+    assert shown("é\n") == r"'\xe9\n'"
+    assert len(shown("x" * 1000)) < 100
+
+
+def test_dumps_is_what_other_languages_write() -> None:
+    assert dumps({"b": [1, "é"], "a": {}}) == b'{"a":{},"b":[1,"\\u00e9"]}\n'
+    assert json.loads(dumps({"n": 2**53 - 1})) == {"n": 2**53 - 1}
