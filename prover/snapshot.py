@@ -87,6 +87,14 @@ class Snapshot:
             raise InputError(field="--account", got=user_id, expected="the id of an account in the snapshot")
         return index
 
+    def totals(self) -> list[tuple[int, int]]:
+        """Per instrument: atoms held and atoms owed by all accounts together, exact."""
+        sums = np.zeros((2, 2 * len(self.meta.instruments)), np.uint64)
+        for half, shift in enumerate((0, 32)):  # 2^32 entries of 32 bits each fit in 64
+            np.add.at(sums[half], self.legs, (self.amounts >> np.uint64(shift)) & np.uint64(0xFFFFFFFF))
+        whole = [low + (high << 32) for low, high in zip(*sums.tolist(), strict=True)]
+        return list(zip(whole[::2], whole[1::2], strict=True))
+
     def ledger_state(self, salt: str) -> str:
         """SHA-256 of the salted logical content; byte order and layout in docs/formats.md.
 

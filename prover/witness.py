@@ -71,6 +71,7 @@ class TraceWitness:
         trace: (columns, N) base columns; Montgomery after `finish`.
         totals: per total id, the exact sum of the amounts in atoms.
         tree: the Merkle-sum tree; its leaves are `leaf_digests` (n, 8) with `liabilities` (n, 7).
+        negative: (n,) whether the account's equity is below zero.
         used_rows: active rows in use.
     """
 
@@ -79,6 +80,7 @@ class TraceWitness:
     tree: Tree
     leaf_digests: Words
     liabilities: Words
+    negative: npt.NDArray[np.bool_]
     used_rows: int
 
 
@@ -119,7 +121,8 @@ def build_witness(
     used = _tree_rows(trace, tree, int(open_rows[-1]), rows)
     _tables(trace, rows - HIDDEN_ROWS, len(legs.caps))
     totals = _sums(accounts, legs, total_count)
-    return TraceWitness(trace, tuple(totals), tree, leaves, liabilities, used)
+    negative = trace[_AT["cap0"], open_rows[:-1] + counts + 1] == 1
+    return TraceWitness(trace, tuple(totals), tree, leaves, liabilities, negative, used)
 
 
 def finish(trace: Words, random: Randomness, instance: Instance = DEFAULT) -> None:

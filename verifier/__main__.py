@@ -58,15 +58,9 @@ def _verify(words: Sequence[str]) -> int:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "directory", metavar="DIR", type=Path, help="the publication (or a command, see below)"
-    )
-    parser.add_argument(
-        "--profile", choices=tuple(PROFILES), help="accept only this profile; default: any of them"
-    )
-    parser.add_argument(
-        "--reserves", metavar="CSV", type=Path, help="use these reserves, not DIR/reserves.csv"
-    )
+    parser.add_argument("directory", metavar="DIR", type=Path, help="the publication (or a command, see below)")
+    parser.add_argument("--profile", choices=tuple(PROFILES), help="accept only this profile; default: any of them")
+    parser.add_argument("--reserves", metavar="CSV", type=Path, help="use these reserves, not DIR/reserves.csv")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(words)
     _require_directory(parser, options.directory)
@@ -90,12 +84,8 @@ def _inclusion(words: Sequence[str]) -> int:
         epilog="Give --user-id and --nonce (what your own client drew): an exchange that shows two users one "
         "account has to change one of them. Verify DIR itself once, too: its proof is not looked at here.",
     )
-    parser.add_argument(
-        "file", metavar="FILE", type=Path, help="your bundle, as you got it from the exchange"
-    )
-    parser.add_argument(
-        "--against", metavar="DIR", type=Path, help="the publication; without it nothing is proved"
-    )
+    parser.add_argument("file", metavar="FILE", type=Path, help="your bundle, as you got it from the exchange")
+    parser.add_argument("--against", metavar="DIR", type=Path, help="the publication; without it nothing is proved")
     parser.add_argument("--user-id", metavar="ID", help="your id at the exchange")
     parser.add_argument("--nonce", metavar="HEX", type=_nonce, help="your nonce, 64 hex digits")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -131,9 +121,7 @@ def _opening(words: Sequence[str]) -> int:
         prog="python -m verifier opening",
         description="Check the opened sum of one node of the account tree: what is owed below it.",
     )
-    parser.add_argument(
-        "file", metavar="FILE", type=Path, help="the opening, as you got it from the exchange"
-    )
+    parser.add_argument("file", metavar="FILE", type=Path, help="the opening, as you got it from the exchange")
     parser.add_argument("--against", metavar="DIR", type=Path, required=True, help="the publication")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(words)
@@ -184,9 +172,7 @@ def _print_report(report: Report) -> None:
     )
     for check in report.checks:
         mark = "ok  " if check.ok else "FAIL"
-        print(
-            f"  {mark} {check.name}: {check.left} {check.relation} {check.right} {check.unit} ({check.note})"
-        )
+        print(f"  {mark} {check.name}: {check.left} {check.relation} {check.right} {check.unit} ({check.note})")
     print(f"Verdict: {report.verdict}")
 
 
@@ -198,9 +184,7 @@ def _print_steps(steps: Sequence[Step]) -> None:
 def _rejected(error: VerificationError, as_json: bool) -> int:
     if as_json:
         where = {key: str(value) for key, value in error.where.items()}
-        _print_json(
-            {"verdict": "rejected", "reason": error.reason.value, "message": str(error), "where": where}
-        )
+        _print_json({"verdict": "rejected", "reason": error.reason.value, "message": str(error), "where": where})
     else:
         print(f"Verdict: rejected, {error}")
     return REJECTED

@@ -91,9 +91,7 @@ def loads(data: bytes, limit_bytes: int, name: str = "document") -> object:
             # error.
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
-        raise MalformedProof(
-            Reason.NON_CANONICAL, f"{name}: a lone surrogate in a string", field=name
-        ) from None
+        raise MalformedProof(Reason.NON_CANONICAL, f"{name}: a lone surrogate in a string", field=name) from None
     except RecursionError:
         raise MalformedProof(Reason.MALFORMED, f"{name}: nested too deeply", field=name) from None
     except _Refused as error:
@@ -149,9 +147,7 @@ def hex_words(words: Sequence[int]) -> str:
     return b"".join(word.to_bytes(4, "little") for word in words).hex()
 
 
-def read_document(
-    data: bytes, limit_bytes: int, name: str, format_name: str, keys: Collection[str]
-) -> Record:
+def read_document(data: bytes, limit_bytes: int, name: str, format_name: str, keys: Collection[str]) -> Record:
     """The top object of a file, whose `format` has to be `format_name`; `keys` are the others."""
     value = loads(data, limit_bytes, name)
     if isinstance(value, dict) and value.get("format", format_name) != format_name:
@@ -179,9 +175,7 @@ class Record:
     def record(self, key: str, keys: Collection[str]) -> Record:
         return Record(self._value[key], self.where(key), keys)
 
-    def records(
-        self, key: str, keys: Collection[str], longest: int, reason: Reason = Reason.MALFORMED
-    ) -> list[Record]:
+    def records(self, key: str, keys: Collection[str], longest: int, reason: Reason = Reason.MALFORMED) -> list[Record]:
         """A list of at most `longest` objects."""
         items = self._value[key]
         if not isinstance(items, list) or len(items) > longest:

@@ -31,9 +31,7 @@ FORMAT = "solvent/bundle/v1"
 BUNDLE_BYTES_MAX = 2**20
 """4,095 entries with the longest symbols take 0.6 MB."""
 USER_ID_CHARACTERS_MAX = 256
-_KEYS = frozenset(
-    ("exchange", "sequence", "statement", "root", "user_id", "nonce", "blinding", "entries", "path")
-)
+_KEYS = frozenset(("exchange", "sequence", "statement", "root", "user_id", "nonce", "blinding", "entries", "path"))
 
 
 @dataclass(frozen=True)
@@ -55,9 +53,7 @@ class Balance:
     decimals: int
 
     def __str__(self) -> str:
-        return (
-            f"{'owes' if self.side == 'short' else 'holds'} {units(self.atoms, self.decimals)} {self.symbol}"
-        )
+        return f"{'owes' if self.side == 'short' else 'holds'} {units(self.atoms, self.decimals)} {self.symbol}"
 
 
 @dataclass(frozen=True)
@@ -84,9 +80,7 @@ class InclusionReport:
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`; amounts are decimal strings."""
-        balances = [
-            asdict(b) | {"atoms": str(b.atoms), "amount": units(b.atoms, b.decimals)} for b in self.balances
-        ]
+        balances = [asdict(b) | {"atoms": str(b.atoms), "amount": units(b.atoms, b.decimals)} for b in self.balances]
         verdict = "included" if self.compared else "consistent, not compared with a statement"
         return asdict(self) | {"verdict": verdict, "balances": balances}
 

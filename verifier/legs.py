@@ -55,9 +55,7 @@ def balanced_digits(value: int) -> tuple[int, ...]:
         digits.append(digit)
         rest = (rest - digit) // 256
     if rest:
-        raise BadStatement(
-            Reason.INSTRUMENT_TABLE, f"price coefficient {value} needs more than {DIGITS} digits"
-        )
+        raise BadStatement(Reason.INSTRUMENT_TABLE, f"price coefficient {value} needs more than {DIGITS} digits")
     return tuple(digits)
 
 

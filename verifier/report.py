@@ -13,7 +13,7 @@ from verifier.errors import MalformedProof, Reason
 from verifier.params import ProofParams, accepted_profile
 from verifier.reserves import RESERVES_BYTES_MAX, parse_reserves
 from verifier.solvency import relation
-from verifier.soundness import soundness_bits
+from verifier.soundness import Shape, soundness_bits
 from verifier.stark import verify_stark
 from verifier.statement import STATEMENT_BYTES_MAX, Statement, parse_statement
 from verifier.verdict import INSOLVENT, SOLVENT, Check, check_solvency, verdict
@@ -126,7 +126,7 @@ def verify_directory(
         checks=checks,
         statement=statement,
         statement_digest=statement.digest.hex(),
-        soundness_bits=soundness_bits(what.system, accepted, statement.log2_rows),
+        soundness_bits=soundness_bits(Shape.of(what.system), accepted, statement.log2_rows),
         profile=accepted.name,
         proof_bytes=len(proof),
         seconds=time.perf_counter() - started,

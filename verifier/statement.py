@@ -257,9 +257,7 @@ def _read_totals(outputs: Record, count: int, log2_rows: int) -> tuple[Totals, .
         refuse(outputs.where("totals"), f"{count} pairs, one per instrument", len(items))
     # 02b R1: under a looser bound the top digit can wrap the field, and T and T + m p 2^56 are both proved.
     end = 1 << (64 + log2_rows)
-    return tuple(
-        Totals(*(item.decimal(side, 0, end, Reason.OUTPUT_RANGE) for side in _SIDES)) for item in items
-    )
+    return tuple(Totals(*(item.decimal(side, 0, end, Reason.OUTPUT_RANGE) for side in _SIDES)) for item in items)
 
 
 def units(amount: int, decimals: int) -> str:

@@ -95,9 +95,7 @@ def account_leaf(
         blinding: 6 uniform words, fresh for every snapshot.
     """
     if len(blinding) != BLINDING_WORDS or len(entries) > ENTRIES_MAX:
-        raise InvariantBroken(
-            f"an account takes {BLINDING_WORDS} blinding words and at most {ENTRIES_MAX} entries"
-        )
+        raise InvariantBroken(f"an account takes {BLINDING_WORDS} blinding words and at most {ENTRIES_MAX} entries")
     blocks: list[Sequence[int]] = [identity]
     blocks += [(leg, *limbs16(amount, 4), 0, 0, 0) for leg, amount in entries]
     blocks.append((TAG_END, len(entries), *blinding))
@@ -116,9 +114,7 @@ def node_state(level: int, children: Sequence[Digest], instance: Instance | None
     return absorb(initial_value(TAG_NODE, level), children, instance)
 
 
-def node_digest(
-    level: int, children: Sequence[Digest], value: Digest, instance: Instance | None = None
-) -> Digest:
+def node_digest(level: int, children: Sequence[Digest], value: Digest, instance: Instance | None = None) -> Digest:
     """Digest of a node of `level` >= 1 from its eight child digests and its value digest."""
     return absorb(node_state(level, children, instance), [value], instance)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -11,11 +12,13 @@ import typer
 from api.cli.options import Force, Json
 from api.cli.output import ACCEPTED, Output
 from prover.errors import InputError
+from verifier.statement import units
 
 if TYPE_CHECKING:
     from prover.snapshot import Snapshot
 
 INSTRUMENTS_SHOWN: Final = 20
+_NUMBERS: Final = ("held by users", "owed by users", "net")
 
 app = typer.Typer(
     help="Turn account files into a snapshot, exactly or not at all. Amounts stay decimal strings until they are "
@@ -24,25 +27,30 @@ app = typer.Typer(
 
 Users = Annotated[list[Path], typer.Option(metavar="FILE..", help="Account files, one or more.")]
 Out = Annotated[Path, typer.Option(metavar="SNAP", help="Snapshot directory to make, readable for you only.")]
-Exchange = Annotated[str, typer.Option(help="The exchange's name. Part of every account id.")]
-Sequence = Annotated[int, typer.Option(help="Number of this snapshot in the exchange's series.")]
-Time = Annotated[str | None, typer.Option(metavar="UTC", help="Moment of the snapshot, 2026-11-22T00:00:00Z; default: now.")]
-Previous = Annotated[str | None, typer.Option(metavar="HEX", help="Statement digest of the publication before this one.")]
-Quote = Annotated[str, typer.Option(help="Currency of the prices.")]
+Exchange = Annotated[str, typer.Option(metavar="NAME", help="The exchange's name. Part of every account id.")]
+Sequence = Annotated[int, typer.Option(metavar="N", help="Number of this snapshot in the exchange's series.")]
+Time = Annotated[
+    str | None,
+    typer.Option("--time", metavar="UTC", help="Moment of the snapshot, 2026-11-22T00:00:00Z; default: now."),
+]
+Previous = Annotated[
+    str | None, typer.Option(metavar="HEX", help="Statement digest of the publication before; default: zeros, none.")
+]
+Quote = Annotated[str, typer.Option(metavar="NAME", help="Currency of the prices.")]
 ValueDecimals = Annotated[
     int | None, typer.Option(metavar="V", help="Count value in 10^-V of the quote currency; default: the least exact V.")
 ]
 RoundPrices = Annotated[
-    bool, typer.Option("--round-prices", help="Round prices that have too many digits. The statement shows the result.")
+    bool, typer.Option("--round-prices", help="Round prices that have too many digits; the statement shows the result.")
 ]
 Nonces = Annotated[
-    Path | None, typer.Option(metavar="CSV", help="user_id,nonce: what users' own clients drew (see `solvent nonce`).")
+    Path | None, typer.Option(metavar="CSV", help="user_id,nonce: what users' own clients drew (`solvent nonce`).")
 ]
 LedgerState = Annotated[
-    str | None, typer.Option(metavar="HEX", help="Digest of the ledger behind the snapshot; default: of the accounts.")
+    str | None, typer.Option(metavar="HEX", help="Digest of the ledger behind it; default: a digest of the accounts.")
 ]
 LedgerSalt = Annotated[
-    str | None, typer.Option(metavar="HEX", help="Salt of that digest; default: fresh. Keep it secret.")
+    str | None, typer.Option(metavar="HEX", help="Secret salt of the default ledger state; default: a fresh one.")
 ]
 
 
@@ -53,7 +61,7 @@ def binance(
     out: Out,
     exchange: Exchange = "binance",
     sequence: Sequence = 0,
-    moment: Annotated[Time, typer.Option("--time")] = None,
+    moment: Time = None,
     previous: Previous = None,
     quote: Quote = "USDT",
     value_decimals: ValueDecimals = None,
@@ -64,4 +72,154 @@ def binance(
     force: Force = False,
     json: Json = False,
 ) -> int:
-    ...
+    """Binance's CSV: rn,id,e_btc,d_btc,btc,vl_btc,m_btc,pm_btc, ...
+
+    Equity (e_) becomes what a user holds, debt (d_) what they owe. The collateral columns are checked and not
+    used: this version proves equity, not margin health.
+    """
+    from api.importers.accounts import ImportOptions
+    from api.importers.binance import import_binance
+
+    options = ImportOptions(
+        exchange=exchange,
+        sequence=sequence,
+        time=moment,
+        previous=previous,
+        quote=quote,
+        value_decimals=value_decimals,
+        round_prices=round_prices,
+        nonces=nonces,
+        ledger_state=ledger_state,
+        ledger_salt=ledger_salt,
+    )
+    return _save(lambda: import_binance(users, assets, options), out, force, Output(json))
+
+
+@app.command()
+def okx(
+    users: Users,
+    out: Out,
+    prices: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="symbol,decimals,price; default: every price is 1, decimals 0.")
+    ] = None,
+    exchange: Exchange = "okx",
+    sequence: Sequence = 0,
+    moment: Time = None,
+    previous: Previous = None,
+    quote: Quote = "USDT",
+    value_decimals: ValueDecimals = None,
+    round_prices: RoundPrices = False,
+    nonces: Nonces = None,
+    ledger_state: LedgerState = None,
+    ledger_salt: LedgerSalt = None,
+    force: Force = False,
+    json: Json = False,
+) -> int:
+    """OKX's JSON, second version: a list of {"id": .., "assets": {SYMBOL: "whole number"}}.
+
+    Positive amounts become what a user holds, negative ones what they owe. Without prices every asset counts 1
+    per atom: good for trying the mechanism, meaningless as money.
+    """
+    from api.importers.accounts import ImportOptions
+    from api.importers.okx import import_okx
+
+    options = ImportOptions(
+        exchange=exchange,
+        sequence=sequence,
+        time=moment,
+        previous=previous,
+        quote=quote,
+        value_decimals=value_decimals,
+        round_prices=round_prices,
+        nonces=nonces,
+        ledger_state=ledger_state,
+        ledger_salt=ledger_salt,
+    )
+    return _save(lambda: import_okx(users, prices, options), out, force, Output(json))
+
+
+@app.command()
+def table(
+    accounts: Annotated[
+        Path, typer.Option(metavar="FILE", help="user_id,nonce,asset,side,amount as .csv, .parquet or .arrow.")
+    ],
+    instruments: Annotated[Path, typer.Option(metavar="CSV", help="symbol,kind,decimals,price.")],
+    exchange: Exchange,
+    out: Out,
+    sequence: Sequence = 0,
+    moment: Time = None,
+    previous: Previous = None,
+    quote: Quote = "USDT",
+    value_decimals: ValueDecimals = None,
+    round_prices: RoundPrices = False,
+    ledger_state: LedgerState = None,
+    ledger_salt: LedgerSalt = None,
+    force: Force = False,
+    json: Json = False,
+) -> int:
+    """Solvent's own format: one row per user, asset and side.
+
+    Side is long (holds) or short (owes). The nonce column may be missing or empty. See docs/formats.md.
+    """
+    from api.importers.accounts import ImportOptions
+    from api.importers.table import import_table
+
+    options = ImportOptions(
+        exchange=exchange,
+        sequence=sequence,
+        time=moment,
+        previous=previous,
+        quote=quote,
+        value_decimals=value_decimals,
+        round_prices=round_prices,
+        ledger_state=ledger_state,
+        ledger_salt=ledger_salt,
+    )
+    return _save(lambda: import_table(accounts, instruments, options), out, force, Output(json))
+
+
+def _save(read: Callable[[], Snapshot], out: Path, force: bool, output: Output) -> int:
+    """Reads, writes, and says what was read."""
+    if out.exists() and not force:  # before minutes of reading; `write` decides
+        raise InputError(file=out, got="something that exists", expected="a path that does not exist, or --force")
+    started = time.perf_counter()
+    snapshot = read()
+    snapshot.write(out, overwrite=force)
+    seconds = time.perf_counter() - started
+    _say(snapshot, out, seconds, output)
+    return ACCEPTED
+
+
+def _say(snapshot: Snapshot, out: Path, seconds: float, output: Output) -> None:
+    meta, totals = snapshot.meta, snapshot.totals()
+    rows = [
+        (i.symbol, units(long, i.decimals), units(short, i.decimals), units(long - short, i.decimals))
+        for i, (long, short) in zip(meta.instruments, totals, strict=True)
+    ]
+    output.json(
+        {
+            "verdict": "imported",
+            "snapshot": str(out),
+            "exchange": meta.exchange,
+            "sequence": meta.sequence,
+            "time": meta.time,
+            "accounts": meta.accounts,
+            "entries": meta.entries,
+            "client_nonces": int(snapshot.has_nonce.sum()),
+            "instruments": len(meta.instruments),
+            "value": {"quote": meta.quote, "decimals": meta.value_decimals},
+            "ledger_state": meta.ledger_state,
+            "oracle_evidence": meta.oracle_evidence,
+            "totals": [dict(zip(("symbol", "long", "short", "net"), row, strict=True)) for row in rows],
+            "seconds": seconds,
+        }
+    )
+    output.line(f"{meta.exchange}, sequence {meta.sequence}, {meta.time}")
+    output.line(f"{meta.accounts} accounts with {meta.entries} entries, {int(snapshot.has_nonce.sum())} client nonces")
+    used = [row for row in rows if row[1:3] != ("0", "0")]
+    if len(used) < len(rows):
+        output.line(f"{len(rows)} instruments, {len(rows) - len(used)} of them without balances")
+    output.table(("asset", "held by users", "owed by users", "net"), used[:INSTRUMENTS_SHOWN], _NUMBERS)
+    if len(used) > INSTRUMENTS_SHOWN:
+        output.line(f"and {len(used) - INSTRUMENTS_SHOWN} more (--json has all)")
+    output.line(f"Snapshot written to {out} in {seconds:.1f} s. Next: solvent prove {out} --out DIR")

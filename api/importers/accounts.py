@@ -48,7 +48,7 @@ class ImportOptions:
     exchange: str
     sequence: int = 0
     time: str | None = None
-    previous: str = ZERO_DIGEST
+    previous: str | None = None
     quote: str = "USDT"
     value_decimals: int | None = None
     round_prices: bool = False
@@ -71,7 +71,7 @@ class ImportOptions:
             time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if self.time is None else self.time,
             ledger_state=ZERO_DIGEST if self.ledger_state is None else self.ledger_state,
             ledger_salt=ZERO_DIGEST if self.ledger_salt is None else self.ledger_salt,
-            previous=self.previous,
+            previous=ZERO_DIGEST if self.previous is None else self.previous,
             oracle_evidence=market.oracle_evidence,
             quote=self.quote,
             value_decimals=market.value_decimals,

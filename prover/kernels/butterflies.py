@@ -14,34 +14,34 @@ import numpy.typing as npt
 
 from prover.kernels.field import U32Array
 from prover.kernels.lanes import WIDTH, add, broadcast, load, mul, store, sub, transpose
-from prover.kernels.registry import compiled
+from prover.kernels.registry import compiled, inlined
 
 IndexArray = npt.NDArray[np.int64]
 
 CHUNK_LOG2 = 8
 """Columns below 2**8 words take a plain loop; longer ones do their four smallest stages on 16 x 16 squares."""
-_BASE_LOG2_MAX = 12
+_BLOCK_LOG2_MAX = 12
 """Blocks finished in the first cache: 2**12 words are 16 KB, and as much for their twiddles."""
 
 
 # -- in registers ---------------------------------------------------------------------------------------------------
 
 
-@compiled
+@inlined
 def _dit4(a0: Any, a1: Any, a2: Any, a3: Any, t1: Any, t2: Any, t3: Any) -> Any:
     x1, x3 = mul(a1, t1), mul(a3, t1)
     b0, b1, b2, b3 = add(a0, x1), sub(a0, x1), mul(add(a2, x3), t2), mul(sub(a2, x3), t3)
     return add(b0, b2), add(b1, b3), sub(b0, b2), sub(b1, b3)
 
 
-@compiled
+@inlined
 def _dif4(a0: Any, a1: Any, a2: Any, a3: Any, t1: Any, t2: Any, t3: Any) -> Any:
     b0, b2 = add(a0, a2), mul(sub(a0, a2), t2)
     b1, b3 = add(a1, a3), mul(sub(a1, a3), t3)
     return add(b0, b1), mul(sub(b0, b1), t1), add(b2, b3), mul(sub(b2, b3), t1)
 
 
-@compiled
+@inlined
 def _dit16(v: Any, t: Any) -> Any:
     a0, a1, a2, a3 = _dit4(v[0], v[1], v[2], v[3], t[1], t[2], t[3])
     a4, a5, a6, a7 = _dit4(v[4], v[5], v[6], v[7], t[1], t[2], t[3])
@@ -54,7 +54,7 @@ def _dit16(v: Any, t: Any) -> Any:
     return b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14, b15
 
 
-@compiled
+@inlined
 def _dif16(v: Any, t: Any) -> Any:
     a0, a4, a8, a12 = _dif4(v[0], v[4], v[8], v[12], t[4], t[8], t[12])
     a1, a5, a9, a13 = _dif4(v[1], v[5], v[9], v[13], t[5], t[9], t[13])
@@ -67,7 +67,7 @@ def _dif16(v: Any, t: Any) -> Any:
     return b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14, b15
 
 
-@compiled
+@inlined
 def _load16(array: U32Array, at: int, m: int) -> Any:
     return (
         load(array, at), load(array, at + m), load(array, at + 2 * m), load(array, at + 3 * m),
@@ -77,27 +77,27 @@ def _load16(array: U32Array, at: int, m: int) -> Any:
     )  # fmt: skip
 
 
-@compiled
+@inlined
 def _store16(array: U32Array, at: int, m: int, v: Any) -> None:
     store(array, at, v[0])
     store(array, at + m, v[1])
-    store(array, at + 2 * m, v[2])  # noqa: E702
+    store(array, at + 2 * m, v[2])
     store(array, at + 3 * m, v[3])
     store(array, at + 4 * m, v[4])
-    store(array, at + 5 * m, v[5])  # noqa: E702
+    store(array, at + 5 * m, v[5])
     store(array, at + 6 * m, v[6])
     store(array, at + 7 * m, v[7])
-    store(array, at + 8 * m, v[8])  # noqa: E702
+    store(array, at + 8 * m, v[8])
     store(array, at + 9 * m, v[9])
     store(array, at + 10 * m, v[10])
-    store(array, at + 11 * m, v[11])  # noqa: E702
+    store(array, at + 11 * m, v[11])
     store(array, at + 12 * m, v[12])
     store(array, at + 13 * m, v[13])
-    store(array, at + 14 * m, v[14])  # noqa: E702
+    store(array, at + 14 * m, v[14])
     store(array, at + 15 * m, v[15])
 
 
-@compiled
+@inlined
 def _broadcast16(table: U32Array) -> Any:
     return (
         broadcast(table[0]), broadcast(table[1]), broadcast(table[2]), broadcast(table[3]),
@@ -107,22 +107,31 @@ def _broadcast16(table: U32Array) -> Any:
     )  # fmt: skip
 
 
+@inlined
+def _scale16(v: Any, word: np.uint32) -> Any:
+    return (
+        mul(v[0], word), mul(v[1], word), mul(v[2], word), mul(v[3], word), mul(v[4], word), mul(v[5], word),
+        mul(v[6], word), mul(v[7], word), mul(v[8], word), mul(v[9], word), mul(v[10], word), mul(v[11], word),
+        mul(v[12], word), mul(v[13], word), mul(v[14], word), mul(v[15], word),
+    )  # fmt: skip
+
+
 # -- passes over memory: `m` is the half-size of the first (in time) or last (in frequency) stage -------------------
 
 
-@compiled
+@inlined
 def _dit_pass16(a: U32Array, start: int, m: int, table: U32Array) -> None:
     for i in range(0, m, WIDTH):
         _store16(a, start + i, m, _dit16(_load16(a, start + i, m), _load16(table, i, m)))
 
 
-@compiled
+@inlined
 def _dif_pass16(source: U32Array, a: U32Array, start: int, m: int, table: U32Array) -> None:
     for i in range(0, m, WIDTH):
         _store16(a, start + i, m, _dif16(_load16(source, start + i, m), _load16(table, i, m)))
 
 
-@compiled
+@inlined
 def _dit_pass4(a: U32Array, start: int, stop: int, m: int, table: U32Array) -> None:
     for at in range(start, stop, 4 * m):
         for i in range(0, m, WIDTH):
@@ -135,7 +144,7 @@ def _dit_pass4(a: U32Array, start: int, stop: int, m: int, table: U32Array) -> N
             store(a, s, z)
 
 
-@compiled
+@inlined
 def _dif_pass4(a: U32Array, start: int, stop: int, m: int, table: U32Array) -> None:
     for at in range(start, stop, 4 * m):
         for i in range(0, m, WIDTH):
@@ -148,7 +157,7 @@ def _dif_pass4(a: U32Array, start: int, stop: int, m: int, table: U32Array) -> N
             store(a, s, z)
 
 
-@compiled
+@inlined
 def _dit_pass2(a: U32Array, start: int, stop: int, m: int, table: U32Array) -> None:
     for at in range(start, stop, 2 * m):
         for i in range(at, at + m, WIDTH):
@@ -157,7 +166,7 @@ def _dit_pass2(a: U32Array, start: int, stop: int, m: int, table: U32Array) -> N
             store(a, i + m, sub(x, y))
 
 
-@compiled
+@inlined
 def _dif_pass2(a: U32Array, start: int, stop: int, m: int, table: U32Array) -> None:
     for at in range(start, stop, 2 * m):
         for i in range(at, at + m, WIDTH):
@@ -169,94 +178,114 @@ def _dif_pass2(a: U32Array, start: int, stop: int, m: int, table: U32Array) -> N
 # -- whole columns --------------------------------------------------------------------------------------------------
 
 
+@inlined
+def _block_log2(log_n: int) -> int:
+    """Size of the blocks finished in the first cache, so that sixteen-way passes alone join them."""
+    while log_n > _BLOCK_LOG2_MAX:
+        log_n -= 4
+    return log_n
+
+
+@inlined
+def _evaluate_short(source: U32Array, target: U32Array, log_n: int, table: U32Array) -> None:
+    n = 1 << log_n
+    for i in range(n):
+        target[i] = source[i]
+    for log_m in range(log_n):
+        m = 1 << log_m
+        for i in range(n):
+            if not i & m:
+                x, y = target[i], mul(target[i + m], table[m + (i & (m - 1))])
+                target[i], target[i + m] = add(x, y), sub(x, y)
+
+
+@inlined
+def _evaluate_block(source: U32Array, target: U32Array, start: int, stop: int, log_block: int, table: U32Array) -> None:
+    """All stages of the block start..stop = start + 2**log_block, at least 256 words."""
+    constants = _broadcast16(table)
+    for chunk in range(start, stop, WIDTH * WIDTH):
+        _store16(target, chunk, WIDTH, transpose(_dit16(_load16(source, chunk, WIDTH), constants)))
+    done = 4
+    if log_block & 2:
+        _dit_pass4(target, start, stop, 1 << done, table)
+        done += 2
+    if log_block & 1:
+        _dit_pass2(target, start, stop, 1 << done, table)
+        done += 1
+    while done < log_block:
+        for at in range(start, stop, 16 << done):
+            _dit_pass16(target, at, 1 << done, table)
+        done += 4
+
+
 @compiled
 def evaluate_column(source: U32Array, target: U32Array, log_n: int, table: U32Array) -> None:
     """Internal-order coefficients (N,) to natural-order values (N,) on the table's coset. They may be one array."""
-    n = 1 << log_n
     if log_n < CHUNK_LOG2:
-        target[:] = source
-        for log_m in range(log_n):
-            m = 1 << log_m
-            for i in range(n):
-                if not i & m:
-                    x, y = target[i], mul(target[i + m], table[m + (i & (m - 1))])
-                    target[i], target[i + m] = add(x, y), sub(x, y)
+        _evaluate_short(source, target, log_n, table)
         return
-    base = log_n
-    while base > _BASE_LOG2_MAX:
-        base -= 4
-    constants = _broadcast16(table)
-    for start in range(0, n, 1 << base):
-        stop = start + (1 << base)
-        for chunk in range(start, stop, WIDTH * WIDTH):
-            _store16(target, chunk, WIDTH, transpose(_dit16(_load16(source, chunk, WIDTH), constants)))
-        done = 4
-        if (base - done) & 2:
-            _dit_pass4(target, start, stop, 1 << done, table)
-            done += 2
-        if (base - done) & 1:
-            _dit_pass2(target, start, stop, 1 << done, table)
-            done += 1
-        while done < base:
-            for block in range(start, stop, 16 << done):
-                _dit_pass16(target, block, 1 << done, table)
-            done += 4
-        while done < log_n and stop & ((16 << done) - 1) == 0:
+    log_block = _block_log2(log_n)
+    for start in range(0, 1 << log_n, 1 << log_block):
+        stop = start + (1 << log_block)
+        _evaluate_block(source, target, start, stop, log_block, table)
+        done = log_block
+        while done < log_n and stop & ((16 << done) - 1) == 0:  # a group of sixteen is complete
             _dit_pass16(target, stop - (16 << done), 1 << done, table)
             done += 4
+
+
+@inlined
+def _interpolate_short(source: U32Array, target: U32Array, log_n: int, table: U32Array, n_inverse: np.uint32) -> None:
+    n = 1 << log_n
+    for i in range(n):
+        target[i] = mul(source[i], n_inverse)
+    for log_m in range(log_n - 1, -1, -1):
+        m = 1 << log_m
+        for i in range(n):
+            if not i & m:
+                x, y = target[i], target[i + m]
+                target[i], target[i + m] = add(x, y), mul(sub(x, y), table[m + (i & (m - 1))])
+
+
+@inlined
+def _interpolate_block(
+    target: U32Array, start: int, stop: int, log_block: int, table: U32Array, n_inverse: np.uint32
+) -> None:
+    """The mirror image of `_evaluate_block`, and the factor 1 / N."""
+    constants = _broadcast16(table)
+    left = log_block
+    while left >= 8:
+        left -= 4
+        for at in range(start, stop, 16 << left):
+            _dif_pass16(target, target, at, 1 << left, table)
+    if log_block & 1:
+        left -= 1
+        _dif_pass2(target, start, stop, 1 << left, table)
+    if log_block & 2:
+        left -= 2
+        _dif_pass4(target, start, stop, 1 << left, table)
+    for chunk in range(start, stop, WIDTH * WIDTH):
+        v = _dif16(transpose(_load16(target, chunk, WIDTH)), constants)
+        _store16(target, chunk, WIDTH, _scale16(v, n_inverse))
 
 
 @compiled
 def interpolate_column(source: U32Array, target: U32Array, log_n: int, table: U32Array, n_inverse: np.uint32) -> None:
     """Natural-order values (N,) on the subgroup to internal-order coefficients (N,). They may be one array."""
-    n = 1 << log_n
     if log_n < CHUNK_LOG2:
-        target[:] = source
-        for log_m in range(log_n - 1, -1, -1):
-            m = 1 << log_m
-            for i in range(n):
-                if not i & m:
-                    x, y = target[i], target[i + m]
-                    target[i], target[i + m] = add(x, y), mul(sub(x, y), table[m + (i & (m - 1))])
-        for i in range(n):
-            target[i] = mul(target[i], n_inverse)
+        _interpolate_short(source, target, log_n, table, n_inverse)
         return
-    base = log_n
-    while base > _BASE_LOG2_MAX:
-        base -= 4
-    if base == log_n:
-        target[:] = source
-    constants = _broadcast16(table)
-    for start in range(0, n, 1 << base):
-        stop = start + (1 << base)
+    log_block = _block_log2(log_n)
+    if log_block == log_n:
+        for i in range(1 << log_n):
+            target[i] = source[i]
+    for start in range(0, 1 << log_n, 1 << log_block):
         left = log_n
-        while left > base:
-            if start & ((1 << left) - 1) == 0:
+        while left > log_block:
+            if start & ((1 << left) - 1) == 0:  # a group of sixteen begins: the largest reads the source
                 _dif_pass16(source if left == log_n else target, target, start, 1 << (left - 4), table)
             left -= 4
-        odd = (base - 4) & 3
-        while left > 4 + odd:
-            left -= 4
-            for block in range(start, stop, 16 << left):
-                _dif_pass16(target, target, block, 1 << left, table)
-        if odd & 1:
-            left -= 1
-            _dif_pass2(target, start, stop, 1 << left, table)
-        if odd & 2:
-            left -= 2
-            _dif_pass4(target, start, stop, 1 << left, table)
-        for chunk in range(start, stop, WIDTH * WIDTH):
-            v = _dif16(transpose(_load16(target, chunk, WIDTH)), constants)
-            _store16(target, chunk, WIDTH, _scale16(v, n_inverse))
-
-
-@compiled
-def _scale16(v: Any, word: np.uint32) -> Any:
-    return (
-        mul(v[0], word), mul(v[1], word), mul(v[2], word), mul(v[3], word), mul(v[4], word), mul(v[5], word),
-        mul(v[6], word), mul(v[7], word), mul(v[8], word), mul(v[9], word), mul(v[10], word), mul(v[11], word),
-        mul(v[12], word), mul(v[13], word), mul(v[14], word), mul(v[15], word),
-    )  # fmt: skip
+        _interpolate_block(target, start, start + (1 << log_block), log_block, table, n_inverse)
 
 
 @compiled

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from prover.kernels.field import R, R2
+from prover.kernels.field import R2, R
 from verifier.air import DOMAINS, ConstraintSystem
 from verifier.errors import InvariantBroken
-from verifier.field import EXTENSION_DEGREE, P, Ext, ext_add, ext_mul, ext_one, ext_scale, ext_zero, lift
+from verifier.field import EXTENSION_DEGREE, Ext, P, ext_add, ext_mul, ext_one, ext_scale, ext_zero, lift
 
 BASE, BASE_NEXT, EXT, EXT_NEXT, PUBLIC, MULTIPLIER = range(6)
 """Sources of cells, in the order in which the kernel takes their arrays."""
@@ -56,6 +57,11 @@ class RowProgram:
     constants: npt.NDArray[np.uint32]
     stores: npt.NDArray[np.int64]
     slots: int
+
+    @property
+    def tables(self) -> tuple[npt.NDArray[Any], ...]:
+        """The arrays, in the order in which the kernel takes them."""
+        return self.loads, self.operations, self.term_slots, self.weights, self.constants, self.stores
 
 
 @dataclass(frozen=True)
@@ -197,21 +203,17 @@ class Lowering:
         if a.is_base and b.is_base:
             return slot_form(self._multiply(self.base_slot(a), self.base_slot(b)))
         if not a.is_base and not b.is_base:
-            pair = sorted((self.ext_slot(a), self.ext_slot(b)))
-            key = (EXT_MUL, *pair)
-            if key not in self._products:
-                self._products[key] = self._emit(EXT_MUL, EXTENSION_DEGREE, *pair)
-            return ext_slots_form(self._products[key])
+            return ext_slots_form(self._multiply(self.ext_slot(a), self.ext_slot(b), EXT_MUL, EXTENSION_DEGREE))
         gate, value = (self.base_slot(a), b) if a.is_base else (self.base_slot(b), a)
         if value.size > EXTENSION_DEGREE:
             value = ext_slots_form(self.ext_slot(value))
         terms = {self._multiply(gate, slot): c for slot, c in value.terms.items()}
         return weighted_sum([(value.constant, slot_form(gate)), (ext_one, Form(ext_zero, terms))])
 
-    def _multiply(self, a: int, b: int) -> int:
-        key = (MUL, min(a, b), max(a, b))
+    def _multiply(self, a: int, b: int, kind: int = MUL, targets: int = 1) -> int:
+        key = (kind, min(a, b), max(a, b))
         if key not in self._products:
-            self._products[key] = self._emit(MUL, 1, a, b)
+            self._products[key] = self._emit(kind, targets, a, b)
         return self._products[key]
 
     def inverse(self, form: Form) -> Form:
@@ -268,7 +270,8 @@ class Lowering:
         coordinates = [form.coordinate(k) for k in range(EXTENSION_DEGREE)]
         if all(c[0] in (1, _MINUS_ONE) for part in coordinates for c in part.terms.values()):
             # The five sums land in five new consecutive slots: nothing else is emitted in between.
-            return [self._sum(part.constant[0], {s: c[0] for s, c in part.terms.items()}) for part in coordinates][0]
+            sums = [self._sum(part.constant[0], {s: c[0] for s, c in part.terms.items()}) for part in coordinates]
+            return sums[0]
         first_constant, first_term, first_weight = len(self._constants), len(self._terms), len(self._weights)
         self._constants += [word * R2 % P for word in form.constant]
         pairs = self._append_terms(form.terms)
@@ -319,9 +322,7 @@ def _without_factor(form: Form) -> tuple[Form, Ext]:
 # -- the three programs of a circuit --------------------------------------------------------------------------------
 
 
-def constraint_program(
-    system: ConstraintSystem, scalars: Mapping[str, Ext], weights: Sequence[Ext]
-) -> RowProgram:
+def constraint_program(system: ConstraintSystem, scalars: Mapping[str, Ext], weights: Sequence[Ext]) -> RowProgram:
     """sum over constraints of multiplier[domain] * weight * value, into output rows 0..4.
 
     Args:

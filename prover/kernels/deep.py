@@ -1,7 +1,7 @@
 """Out-of-domain evaluation of columns, random combination of columns, and division by x - point.
 
-Base columns are (w, N) Montgomery words in [0, p), extension columns (5, n); points, claims and coefficients are canonical `Ext`
-tuples. Long sums are kept in 64-bit lanes and reduced rarely.
+Base columns are (w, N) Montgomery words in [0, p), extension columns (5, n); points, claims and coefficients are canonical
+`Ext` tuples. Long sums are kept in 64-bit lanes and reduced rarely.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from prover.kernels.field import (
     U32Array,
+    empty_words,
     ext_add,
     ext_array,
     ext_batch_inverse,
@@ -29,7 +30,7 @@ from prover.kernels.field import (
 )
 from prover.kernels.lanes import WIDTH, load, sub, wide_add, wide_mul, wide_reduce, wide_trim
 from prover.kernels.ntt import SHIFT, coset_shifts
-from prover.kernels.registry import compiled, kernel
+from prover.kernels.registry import compiled, inlined, kernel
 from prover.kernels.threads import run_ranges
 from verifier.field import EXTENSION_DEGREE, Ext, P, ext_inverse, ext_pow, ext_scale, root_of_unity
 from verifier.field import ext_add as plain_add
@@ -44,7 +45,10 @@ _PAIR = 2 * WIDTH
 def domain_points(log_n: int, blowup: int, shift: int = SHIFT) -> U32Array:
     """The evaluation domain (blowup, N): entry (c, i) is shift * w_n**(c + blowup * i), Montgomery words."""
     root = root_of_unity(log_n)
-    return np.stack([powers(root, 1 << log_n, start) for start in coset_shifts(log_n, blowup, shift)])
+    points = empty_words(blowup, 1 << log_n)
+    for coset, start in enumerate(coset_shifts(log_n, blowup, shift)):
+        points[coset] = powers(root, 1 << log_n, start)
+    return points
 
 
 # -- 1 / (x - point) ------------------------------------------------------------------------------------------------
@@ -64,7 +68,7 @@ def _subtract_point(points: U32Array, constant: U32Array, out: U32Array, start: 
 
 def _inverse_differences(points: U32Array, point: Ext) -> U32Array:
     """1 / (x - point) for base points (n,): (5, n). Raises ZeroDivisionError when `point` is one of them."""
-    result = np.empty((EXTENSION_DEGREE, points.size), dtype=np.uint32)
+    result = empty_words(EXTENSION_DEGREE, points.size)
     constant, flat = ext_array([point])[:, 0].copy(), result.reshape(-1)
     run_ranges(lambda start, stop: _subtract_point(points, constant, flat, start, stop), points.size, 1 << 14)
     return ext_batch_inverse(result, result)
@@ -135,7 +139,7 @@ def barycentric_weights(zeta: Ext, log_n: int) -> U32Array:
 # -- columns at a point ---------------------------------------------------------------------------------------------
 
 
-@compiled
+@inlined
 def _accumulate(sums: Any, words: Any, weights: U32Array, at: int, count: int) -> Any:
     """sums += words * weights, coordinate by coordinate, unreduced."""
     return (
@@ -147,7 +151,7 @@ def _accumulate(sums: Any, words: Any, weights: U32Array, at: int, count: int) -
     )
 
 
-@compiled
+@inlined
 def _trim(sums: Any) -> Any:
     return (
         wide_trim(sums[0]), wide_trim(sums[1]), wide_trim(sums[2]), wide_trim(sums[3]), wide_trim(sums[4]),
@@ -226,7 +230,7 @@ def evaluate_columns(
 # -- random combination ---------------------------------------------------------------------------------------------
 
 
-@compiled
+@inlined
 def _dot4(w: Any, c: U32Array, at: int, d: int) -> Any:
     """Four words times coordinate d of four coefficients: below 4 p**2 < 2**64, trimmed, reduced."""
     stride = EXTENSION_DEGREE

@@ -6,21 +6,24 @@ coefficient of X^0 first. Plain integers and `Ext` tuples at the Python level ar
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from prover.kernels.lanes import MU as MU
-from prover.kernels.lanes import WIDTH, add, load, mul, store, sub, wide_add, wide_mul, wide_reduce, wide_trim
-from prover.kernels.lanes import neg as neg
-from prover.kernels.registry import compiled, kernel
+from prover.kernels.lanes import MU, WIDTH, add, load, mul, neg, store, sub, wide_add, wide_mul, wide_reduce, wide_trim
+from prover.kernels.registry import compiled, inlined, kernel
 from prover.kernels.threads import run_ranges
-from verifier.field import EXTENSION_DEGREE, Ext, P, ext_inverse, ext_pow
-from verifier.field import GENERATOR as GENERATOR
-from verifier.field import TWO_ADIC_ROOT as TWO_ADIC_ROOT
-from verifier.field import root_of_unity as root_of_unity
+from verifier.field import EXTENSION_DEGREE, GENERATOR, TWO_ADIC_ROOT, Ext, P, ext_inverse, ext_pow, root_of_unity
+
+__all__ = [
+    "GENERATOR", "MU", "ONE", "R2", "TWO_ADIC_ROOT", "P", "R", "U32Array", "add", "empty_words", "ext_add", "ext_array",
+    "ext_batch_inverse", "ext_invert", "ext_mul", "ext_mul_base", "ext_of_array", "ext_square", "ext_sub", "from_mont",
+    "int_of_mont", "inverse", "load_ext", "mont_of_int", "mul", "multiply_rows", "neg", "powers", "root_of_unity",
+    "running_sum", "store_ext", "sub", "to_mont",
+]  # fmt: skip
 
 U32Array = npt.NDArray[np.uint32]
 
@@ -36,6 +39,17 @@ _CANONICAL_ONE = np.uint32(1)
 _INVERSE_BLOCK_VECTORS = 64
 _INVERSE_BLOCK = WIDTH * _INVERSE_BLOCK_VECTORS
 """Elements per batch inversion: inputs and prefix products, 40 KB, stay in the first cache levels."""
+
+
+def empty_words(*shape: int) -> U32Array:
+    """An uninitialised uint32 array that starts on a cache line, so that no vector straddles two (10 to 25 % faster).
+
+    Kernels accept any C-contiguous array; allocate the large ones with this.
+    """
+    count = math.prod(shape)
+    buffer = np.empty(count + WIDTH, dtype=np.uint32)
+    start = -(buffer.ctypes.data // buffer.itemsize) % WIDTH
+    return buffer[start : start + count].reshape(shape)
 
 
 def mont_of_int(value: int) -> int:
@@ -63,25 +77,25 @@ def ext_of_array(array: U32Array, index: int) -> Ext:
 # -- inside kernels: elements are 5-tuples of uint32, or of Lanes, or mixed -----------------------------------------
 
 
-@compiled
+@inlined
 def ext_add(a: Any, b: Any) -> Any:
     """a + b for 5-tuples of words in [0, p)."""
     return add(a[0], b[0]), add(a[1], b[1]), add(a[2], b[2]), add(a[3], b[3]), add(a[4], b[4])
 
 
-@compiled
+@inlined
 def ext_sub(a: Any, b: Any) -> Any:
     """a - b for 5-tuples of words in [0, p)."""
     return sub(a[0], b[0]), sub(a[1], b[1]), sub(a[2], b[2]), sub(a[3], b[3]), sub(a[4], b[4])
 
 
-@compiled
+@inlined
 def ext_mul_base(a: Any, word: Any) -> Any:
     """a times a base field word."""
     return mul(a[0], word), mul(a[1], word), mul(a[2], word), mul(a[3], word), mul(a[4], word)
 
 
-@compiled
+@inlined
 def _dot5(a: Any, b0: Any, b1: Any, b2: Any, b3: Any, b4: Any) -> Any:
     """Sum of five products in [0, p).
 
@@ -92,7 +106,7 @@ def _dot5(a: Any, b0: Any, b1: Any, b2: Any, b3: Any, b4: Any) -> Any:
     return wide_reduce(wide_trim(wide_add(wide_trim(four), wide_mul(a[4], b4))))
 
 
-@compiled
+@inlined
 def ext_mul(a: Any, b: Any) -> Any:
     """a * b modulo X^5 + X^2 - 1, for 5-tuples of words in [0, p).
 
@@ -112,13 +126,13 @@ def ext_mul(a: Any, b: Any) -> Any:
     )
 
 
-@compiled
+@inlined
 def ext_square(a: Any) -> Any:
     """a * a."""
     return ext_mul(a, a)
 
 
-@compiled
+@inlined
 def inverse(word: Any) -> Any:
     """1 / word by Fermat: word ** (p - 2); 0 gives 0."""
     result = word
@@ -139,7 +153,7 @@ _FROBENIUS = _frobenius_matrix(1)
 _FROBENIUS_SQUARED = _frobenius_matrix(2)
 
 
-@compiled
+@inlined
 def _apply(matrix: Any, a: Any) -> Any:
     m0, m1, m2, m3, m4 = matrix
     return (
@@ -151,7 +165,7 @@ def _apply(matrix: Any, a: Any) -> Any:
     )
 
 
-@compiled
+@inlined
 def ext_invert(a: Any) -> Any:
     """1 / a; zero gives zero. With t = a ** (p + p^2 + p^3 + p^4), a * t is the norm, a base field word."""
     pair = ext_mul(_apply(_FROBENIUS, a), _apply(_FROBENIUS_SQUARED, a))
@@ -203,7 +217,7 @@ def _from_mont_twin(array: U32Array) -> U32Array:
 def from_mont(array: U32Array) -> U32Array:
     """Canonical words in [0, p) of a Montgomery array of any shape; the argument is not changed."""
     source = np.ascontiguousarray(array)
-    result = np.empty_like(source)
+    result = empty_words(*source.shape)
     _scale_threaded(_flat(source), _flat(result), _CANONICAL_ONE)
     return result
 
@@ -236,7 +250,7 @@ def _powers_twin(base: int, count: int, start: int = 1) -> U32Array:
 @kernel(twin=_powers_twin)
 def powers(base: int, count: int, start: int = 1) -> U32Array:
     """start * base**i for i = 0..count-1 as a Montgomery array (count,); `base` and `start` are canonical integers."""
-    result = np.empty(count, dtype=np.uint32)
+    result = empty_words(count)
     known = min(count, WIDTH)
     result[:known] = _powers_twin(base, known, start)
     while known < count:
@@ -247,7 +261,7 @@ def powers(base: int, count: int, start: int = 1) -> U32Array:
     return result
 
 
-@compiled
+@inlined
 def load_ext(array: U32Array, at: int, stride: int) -> Any:
     """Sixteen extension elements: coordinate k from flat position at + k * stride."""
     return (
@@ -259,7 +273,7 @@ def load_ext(array: U32Array, at: int, stride: int) -> Any:
     )
 
 
-@compiled
+@inlined
 def store_ext(array: U32Array, at: int, stride: int, value: Any) -> None:
     """Write sixteen extension elements: coordinate k to flat position at + k * stride."""
     store(array, at, value[0])
@@ -307,7 +321,7 @@ def ext_batch_inverse(denominators: U32Array, out: U32Array | None = None) -> U3
         ZeroDivisionError: an element is zero; `out` is then partly written.
     """
     count = denominators.shape[1]
-    result = np.empty_like(denominators) if out is None else out
+    result = empty_words(*denominators.shape) if out is None else out
     source, target = _flat(denominators), _flat(result)
     whole = count - count % _INVERSE_BLOCK
 
@@ -345,7 +359,7 @@ def _running_sum_twin(values: U32Array) -> U32Array:
 @kernel(twin=_running_sum_twin)
 def running_sum(values: U32Array) -> U32Array:
     """Exclusive prefix sums mod p along each row of (5, n): result[:, i] = sum of values[:, :i]; words in [0, p)."""
-    sums = np.empty_like(values)
+    sums = empty_words(*values.shape)
 
     def accumulate(start: int, stop: int) -> None:
         for row in range(start, stop):

@@ -1,8 +1,8 @@
 """FRI folding: three binary folds at once, each with its own challenge.
 
 A layer is (5, B, M) Montgomery words: entry (c, i) is the value at shift * w_(B M)**(c + B i). One binary fold takes f
-to f'(x**2) = (f(x) + f(-x)) / 2 + beta * (f(x) - f(-x)) / (2 x); in a coset, -x is M / 2 entries away from x. Three folds
-turn (5, B, M) at `shift` into (5, B, M / 8) at shift**8. The last layer's coefficients are
+to f'(x**2) = (f(x) + f(-x)) / 2 + beta * (f(x) - f(-x)) / (2 x); in a coset, -x is M / 2 entries away from x. Three
+folds turn (5, B, M) at `shift` into (5, B, M / 8) at shift**8. The last layer's coefficients are
 `ntt.interpolate_coset(layer, shift)`.
 """
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from prover.kernels.field import (
     U32Array,
+    empty_words,
     ext_add,
     ext_array,
     ext_mul,
@@ -29,7 +30,7 @@ from prover.kernels.field import (
 from prover.kernels.lanes import WIDTH, load, mul
 from prover.kernels.merkle_hash import fri_leaf_columns
 from prover.kernels.ntt import coset_shifts
-from prover.kernels.registry import compiled, kernel
+from prover.kernels.registry import compiled, inlined, kernel
 from prover.kernels.threads import run_ranges
 from verifier.field import EXTENSION_DEGREE, Ext, P, ext_scale, root_of_unity
 from verifier.field import ext_add as plain_add
@@ -44,7 +45,7 @@ _W1, _W2, _W3 = (np.uint32(mont_of_int(pow(_ROOT_INVERSE, k, P))) for k in (1, 2
 """Inverse powers of the eighth root of unity: x at eighth k of a coset is the first eighth's x times w_8**k."""
 
 
-@compiled
+@inlined
 def _fold_pair(low: Any, high: Any, inverse_x: Any, beta: Any) -> Any:
     """Twice the folded value: (low + high) + beta * (low - high) / x."""
     return ext_add(ext_add(low, high), ext_mul(ext_mul_base(ext_sub(low, high), inverse_x), beta))
@@ -121,7 +122,7 @@ def fold8(layer: U32Array, betas: U32Array, shift: int) -> U32Array:
     words = np.ascontiguousarray(betas).reshape(-1)
     if eighth % WIDTH:
         return _fold8_padded(layer, words, points)
-    result = np.empty((EXTENSION_DEGREE, cosets, eighth), dtype=np.uint32)
+    result = empty_words(EXTENSION_DEGREE, cosets, eighth)
     source, target = np.ascontiguousarray(layer).reshape(-1), result.reshape(-1)
     for c in range(cosets):
         fold = partial(
@@ -141,7 +142,7 @@ def _fold8_padded(layer: U32Array, betas: U32Array, points: list[U32Array]) -> U
     columns[:, :count] = fri_leaf_columns(layer)
     inverse_points = np.zeros(padded, dtype=np.uint32)
     inverse_points[:count] = np.concatenate(points)
-    out = np.empty((EXTENSION_DEGREE, padded), dtype=np.uint32)
+    out = empty_words(EXTENSION_DEGREE, padded)
     _fold_coset(
         columns.reshape(-1), 0, EXTENSION_DEGREE * padded, padded, inverse_points, betas, out.reshape(-1), 0, padded,
         0, padded,

@@ -14,7 +14,7 @@ import numpy as np
 
 from prover.kernels.field import U32Array, int_of_mont
 from prover.kernels.lanes import WIDTH, load, mul, store, transpose, word_add, word_rotate, word_xor
-from prover.kernels.registry import compiled, kernel
+from prover.kernels.registry import compiled, inlined, kernel
 from prover.kernels.threads import run_ranges
 from verifier.hashing import DIGEST_BYTES, SALT_BYTES, leaf_digest, node_digest
 
@@ -61,7 +61,7 @@ _LEAF_STATE = _initial_state(b"SolvLeaf")
 _NODE_STATE = _initial_state(b"SolvNode")
 
 
-@compiled
+@inlined
 def _mix(a: Any, b: Any, c: Any, d: Any, x: Any, y: Any) -> Any:
     a = word_add(word_add(a, b), x)
     d = word_rotate(word_xor(d, a), 16)
@@ -74,7 +74,7 @@ def _mix(a: Any, b: Any, c: Any, d: Any, x: Any, y: Any) -> Any:
     return a, b, c, d
 
 
-@compiled
+@inlined
 def _compress(state: Any, message: U32Array, at: int, total_bytes: np.uint32, final: np.uint32) -> Any:
     """One block of sixteen messages: word j of lane l at message[at + 16 j + l]. `final` is 0 or 2**32 - 1.
 
@@ -103,7 +103,7 @@ def _compress(state: Any, message: U32Array, at: int, total_bytes: np.uint32, fi
     )  # fmt: skip
 
 
-@compiled
+@inlined
 def _load8(array: U32Array, at: int) -> Any:
     return (
         load(array, at), load(array, at + WIDTH), load(array, at + 2 * WIDTH), load(array, at + 3 * WIDTH),
@@ -112,7 +112,7 @@ def _load8(array: U32Array, at: int) -> Any:
     )  # fmt: skip
 
 
-@compiled
+@inlined
 def _store8(array: U32Array, at: int, v: Any) -> None:
     store(array, at, v[0])
     store(array, at + WIDTH, v[1])
@@ -124,7 +124,7 @@ def _store8(array: U32Array, at: int, v: Any) -> None:
     store(array, at + 7 * WIDTH, v[7])
 
 
-@compiled
+@inlined
 def _scatter(states: U32Array, at: int, digests: U32Array, row: int) -> None:
     """Sixteen digests held word by word to sixteen rows of eight words."""
     for lane in range(WIDTH):

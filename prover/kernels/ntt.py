@@ -19,7 +19,16 @@ import numpy as np
 import numpy.typing as npt
 
 from prover.kernels.butterflies import CHUNK_LOG2, IndexArray, evaluate_column, interpolate_column, reduce_column
-from prover.kernels.field import P, U32Array, int_of_mont, mont_of_int, multiply_rows, powers, root_of_unity
+from prover.kernels.field import (
+    P,
+    U32Array,
+    empty_words,
+    int_of_mont,
+    mont_of_int,
+    multiply_rows,
+    powers,
+    root_of_unity,
+)
 from prover.kernels.lanes import WIDTH
 from prover.kernels.registry import kernel
 from prover.kernels.threads import run_ranges
@@ -54,7 +63,8 @@ def internal_order(log_n: int) -> IndexArray:
 
 @lru_cache(maxsize=16)
 def _twiddles(log_n: int, shift: int) -> U32Array:
-    table = np.zeros(1 << log_n, dtype=np.uint32)
+    table = empty_words(1 << log_n)
+    table[0] = 0
     for log_m in range(log_n):
         m = 1 << log_m
         table[m : 2 * m] = powers(root_of_unity(log_m + 1), m, pow(shift, 1 << (log_n - log_m - 1), P))
@@ -63,7 +73,8 @@ def _twiddles(log_n: int, shift: int) -> U32Array:
 
 @lru_cache(maxsize=4)
 def _inverse_twiddles(log_n: int) -> U32Array:
-    table = np.zeros(1 << log_n, dtype=np.uint32)
+    table = empty_words(1 << log_n)
+    table[0] = 0
     for log_m in range(log_n):
         m = 1 << log_m
         table[m : 2 * m] = powers(pow(root_of_unity(log_m + 1), -1, P), m)
@@ -124,7 +135,7 @@ def _lde_from_coefficients_twin(
     coefficients: U32Array, log_n: int, blowup: int, shift: int = SHIFT, out: U32Array | None = None
 ) -> U32Array:
     width = len(coefficients)
-    result = np.empty((width, blowup, 1 << log_n), dtype=np.uint32) if out is None else out
+    result = empty_words(width, blowup, 1 << log_n) if out is None else out
     for column, row in enumerate(coefficients):
         for coset, coset_shift in enumerate(coset_shifts(log_n, blowup, shift)):
             result[column, coset] = _montgomery(_plain_evaluate(_canonical(row), log_n, coset_shift))
@@ -165,7 +176,7 @@ def _to_natural_coefficients_twin(coefficients: U32Array) -> U32Array:
 
 def _interpolate_coset_twin(values: U32Array, shift: int = SHIFT) -> U32Array:
     width, cosets, n = values.shape
-    result = np.empty((width, cosets * n), dtype=np.uint32)
+    result = empty_words(width, cosets * n)
     for column in range(width):
         flat = [int_of_mont(values[column, i % cosets, i // cosets]) for i in range(cosets * n)]
         sums = _plain_transform(flat, pow(root_of_unity(_log2(cosets * n)), -1, P))
@@ -220,11 +231,11 @@ def lde(
     """
     width, n = matrix.shape
     log_n = _log2(n)
-    result = np.empty((width, blowup, n), dtype=np.uint32) if out is None else out
+    result = empty_words(width, blowup, n) if out is None else out
     table, tables, n_inverse = _inverse_twiddles(log_n), _coset_tables(log_n, blowup, shift), _n_inverse(log_n)
 
     def extend(start: int, stop: int) -> None:
-        scratch = np.empty(n if coefficients is None else 0, dtype=np.uint32)
+        scratch = empty_words(n if coefficients is None else 0)
         for column in range(start, stop):
             row = scratch if coefficients is None else coefficients[column]
             interpolate_column(matrix[column], row, log_n, table, n_inverse)
@@ -250,13 +261,13 @@ def lde_from_coefficients(
     if count > n:
         raise ValueError(f"expected at most {n} coefficients, got {count}")
     order, tables = internal_order(log_n), _coset_tables(log_n, blowup, shift)
-    result = np.empty((width, blowup, n), dtype=np.uint32) if out is None else out
+    result = empty_words(width, blowup, n) if out is None else out
 
     def extend(start: int, stop: int) -> None:
-        padded = np.zeros(n, dtype=np.uint32)
+        padded, row = np.zeros(n, dtype=np.uint32), empty_words(n)
         for column in range(start, stop):
             padded[:count] = coefficients[column]
-            row = padded[order]
+            np.take(padded, order, out=row)
             for coset, coset_table in enumerate(tables):
                 evaluate_column(row, result[column, coset], log_n, coset_table)
 
@@ -273,7 +284,7 @@ def _small_coset_columns(coefficients: U32Array, log_size: int, shift: int) -> U
         return lde_from_coefficients(natural, log_size, 1, shift).reshape(width, size)
     weights, positions, blocks_are_whole = _small_coset_tables(log_n, log_size, shift)
     source = coefficients if blocks_are_whole else _transposed_squares(coefficients)
-    result = np.empty((width, size), dtype=np.uint32)
+    result = empty_words(width, size)
     for row, reduced in zip(source, result, strict=True):
         reduce_column(row, weights, positions, reduced)
         evaluate_column(reduced, reduced, log_size, _twiddles(log_size, shift))
@@ -300,7 +311,7 @@ def evaluate_small_coset(coefficients: U32Array, log_size: int = SMALL_LOG2, shi
 
     uint32 Montgomery words in [0, p), read only. Threaded over columns.
     """
-    result = np.empty((len(coefficients), 1 << log_size), dtype=np.uint32)
+    result = empty_words(len(coefficients), 1 << log_size)
 
     def evaluate(start: int, stop: int) -> None:
         result[start:stop] = _small_coset_columns(coefficients[start:stop], log_size, shift)
@@ -310,7 +321,7 @@ def evaluate_small_coset(coefficients: U32Array, log_size: int = SMALL_LOG2, shi
 
 
 def _to_natural(coefficients: U32Array) -> U32Array:
-    natural = np.empty_like(coefficients)
+    natural = empty_words(*coefficients.shape)
     natural[:, internal_order(_log2(coefficients.shape[1]))] = coefficients
     return natural
 
@@ -328,7 +339,8 @@ def interpolate_coset(values: U32Array, shift: int = SHIFT) -> U32Array:
     C is a power of two; from a larger domain take every (blowup / C)-th coset. uint32 Montgomery words in [0, p).
     """
     width, cosets, n = values.shape
-    interleaved = np.array(values.transpose(0, 2, 1), order="C").reshape(width, cosets * n)
-    natural = _to_natural(interpolate(interleaved))
+    interleaved = empty_words(width, n, cosets)
+    interleaved[...] = values.transpose(0, 2, 1)
+    natural = _to_natural(interpolate(interleaved.reshape(width, cosets * n)))
     multiply_rows(natural, powers(pow(shift, -1, P), cosets * n))
     return natural

@@ -42,6 +42,17 @@ def kernel(
     return register
 
 
+def inlined(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """A helper that exists only inside compiled code: its text becomes part of each kernel that calls it.
+
+    Without this the compiler may leave a call, which passes every vector through memory.
+    """
+    compiler = numba.njit(
+        forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy", boundscheck=False
+    )  # type: ignore[call-overload]
+    return cast(Callable[_Arguments, _Result], compiler(function))
+
+
 def compiled(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
     """Compile on first call, cache on disk, release the interpreter lock, and leave index checks out."""
     compiler = numba.njit(cache=True, nogil=True, error_model="numpy", boundscheck=False)

@@ -15,8 +15,19 @@ import numpy as np
 import numpy.typing as npt
 
 from prover.kernels import codegen
-from prover.kernels.codegen import DOT, EXT_DOT, EXT_INVERT, EXT_MUL, MUL, SUM, RowProgram
-from prover.kernels.field import U32Array, add, ext_add, ext_invert, ext_mul, ext_mul_base, mul, sub
+from prover.kernels.codegen import DOT, EXT_DOT, EXT_INVERT, EXT_MUL, MUL, SOURCES, SUM, RowProgram
+from prover.kernels.field import (
+    U32Array,
+    add,
+    ext_add,
+    ext_invert,
+    ext_mul,
+    ext_mul_base,
+    load_ext,
+    mul,
+    store_ext,
+    sub,
+)
 from prover.kernels.lanes import WIDTH, broadcast, load, store, wide_add, wide_mul, wide_reduce, wide_trim
 from prover.kernels.registry import compiled
 from verifier.air import ConstraintSystem
@@ -51,13 +62,17 @@ def _gather(
 
 @compiled
 def _sum(scratch: U32Array, target: int, terms: I64Array, first: int, plus: int, minus: int, c: np.uint32) -> None:
-    for lane in range(0, LANES_PER_BLOCK, WIDTH):
-        total = broadcast(c)
-        for t in range(first, first + plus):
-            total = add(total, load(scratch, terms[t] * LANES_PER_BLOCK + lane))
-        for t in range(first + plus, first + plus + minus):
-            total = sub(total, load(scratch, terms[t] * LANES_PER_BLOCK + lane))
-        store(scratch, target + lane, total)
+    """One pass over the lanes per term: the number of terms is too small and varied for an inner loop."""
+    for lane in range(target, target + LANES_PER_BLOCK, WIDTH):
+        store(scratch, lane, broadcast(c))
+    for t in range(first, first + plus):
+        source = terms[t] * LANES_PER_BLOCK
+        for lane in range(0, LANES_PER_BLOCK, WIDTH):
+            store(scratch, target + lane, add(load(scratch, target + lane), load(scratch, source + lane)))
+    for t in range(first + plus, first + plus + minus):
+        source = terms[t] * LANES_PER_BLOCK
+        for lane in range(0, LANES_PER_BLOCK, WIDTH):
+            store(scratch, target + lane, sub(load(scratch, target + lane), load(scratch, source + lane)))
 
 
 @compiled
@@ -99,34 +114,15 @@ def _ext_dot(
             s3 = _accumulate(s3, x, w[3], y, w[8])
             s4 = _accumulate(s4, x, w[4], y, w[9])
         sums = wide_reduce(s0), wide_reduce(s1), wide_reduce(s2), wide_reduce(s3), wide_reduce(s4)
-        _put_ext(scratch, target + lane, sums)
-
-
-@compiled
-def _get_ext(scratch: U32Array, at: int) -> Any:
-    return (
-        load(scratch, at),
-        load(scratch, at + LANES_PER_BLOCK),
-        load(scratch, at + 2 * LANES_PER_BLOCK),
-        load(scratch, at + 3 * LANES_PER_BLOCK),
-        load(scratch, at + 4 * LANES_PER_BLOCK),
-    )
-
-
-@compiled
-def _put_ext(scratch: U32Array, at: int, value: Any) -> None:
-    store(scratch, at, value[0])
-    store(scratch, at + LANES_PER_BLOCK, value[1])
-    store(scratch, at + 2 * LANES_PER_BLOCK, value[2])
-    store(scratch, at + 3 * LANES_PER_BLOCK, value[3])
-    store(scratch, at + 4 * LANES_PER_BLOCK, value[4])
+        store_ext(scratch, target + lane, LANES_PER_BLOCK, sums)
 
 
 @compiled
 def _ext_invert(scratch: U32Array, target: int, source: int, count: int) -> int:
     """Inverses of one block; the first of its `count` lanes that is zero, or -1."""
     for lane in range(0, LANES_PER_BLOCK, WIDTH):
-        _put_ext(scratch, target + lane, ext_invert(_get_ext(scratch, source + lane)))
+        inverse = ext_invert(load_ext(scratch, source + lane, LANES_PER_BLOCK))
+        store_ext(scratch, target + lane, LANES_PER_BLOCK, inverse)
     for lane in range(count):
         words = scratch[source + lane]
         for k in range(1, EXTENSION_DEGREE):
@@ -158,8 +154,9 @@ def _operate(
             _ext_dot(scratch, target, terms, a, b, weights[weight:], constants[constant:])
         elif kind == EXT_MUL:
             for lane in range(0, LANES_PER_BLOCK, WIDTH):
-                left = _get_ext(scratch, a * LANES_PER_BLOCK + lane)
-                _put_ext(scratch, target + lane, ext_mul(left, _get_ext(scratch, b * LANES_PER_BLOCK + lane)))
+                left = load_ext(scratch, a * LANES_PER_BLOCK + lane, LANES_PER_BLOCK)
+                right = load_ext(scratch, b * LANES_PER_BLOCK + lane, LANES_PER_BLOCK)
+                store_ext(scratch, target + lane, LANES_PER_BLOCK, ext_mul(left, right))
         elif kind == EXT_INVERT:
             lane = _ext_invert(scratch, target, a * LANES_PER_BLOCK, count)
             if zero_lane < 0:
@@ -168,30 +165,24 @@ def _operate(
 
 
 @compiled
-def _run(
-    slots: int, loads: I64Array, operations: I64Array, terms: I64Array, weights: U32Array, constants: U32Array,
-    stores: I64Array, base: U32Array, base_next: U32Array, ext: U32Array, ext_next: U32Array, public: U32Array,
-    multiplier: U32Array, strides: I64Array, out: U32Array, start: int, stop: int,
-) -> int:
+def _run(tables: Any, slots: int, sources: Any, strides: I64Array, out: U32Array, start: int, stop: int) -> int:
     """Run a program over rows start .. stop - 1; the first row with a zero to invert, or -1.
 
-    Lanes beyond the last row hold zeros or words of an earlier block: reduced words, computed with and never stored.
+    `strides` has the distance between rows of each source and, last, of `out`. Lanes beyond the last row hold zeros or
+    words of an earlier block: reduced words, computed with and never stored.
     """
+    loads, operations, terms, weights, constants, stores = tables
     scratch = np.zeros(slots * LANES_PER_BLOCK, np.uint32)
     zero_row = -1
     for first in range(start, stop, LANES_PER_BLOCK):
         count = min(LANES_PER_BLOCK, stop - first)
-        _gather(scratch, loads, 0, base, strides[0], first, count)
-        _gather(scratch, loads, 1, base_next, strides[1], first, count)
-        _gather(scratch, loads, 2, ext, strides[2], first, count)
-        _gather(scratch, loads, 3, ext_next, strides[3], first, count)
-        _gather(scratch, loads, 4, public, strides[4], first, count)
-        _gather(scratch, loads, 5, multiplier, strides[5], first, count)
+        for source in range(SOURCES):
+            _gather(scratch, loads, source, sources[source], strides[source], first, count)
         zero_lane = _operate(scratch, operations, terms, weights, constants, count)
         if zero_lane >= 0 and zero_row < 0:
             zero_row = first + zero_lane
         for item in range(stores.shape[0]):
-            slot, at = stores[item, 0] * LANES_PER_BLOCK, stores[item, 1] * strides[6] + first
+            slot, at = stores[item, 0] * LANES_PER_BLOCK, stores[item, 1] * strides[SOURCES] + first
             for lane in range(count):
                 out[at + lane] = scratch[slot + lane]
     return zero_row
@@ -243,8 +234,8 @@ def run_program(program: RowProgram, sources: Sequence[U32Array], out: U32Array,
     """Run a row program over rows start .. stop - 1 of `sources`, writing the same columns of `out`.
 
     Args:
-        sources: up to six uint32 Montgomery arrays (rows, n) in the order of `codegen.SOURCES`; any distance
-            between rows, last axis contiguous. Only rows that the program loads are read.
+        sources: up to six uint32 Montgomery arrays (rows, n) in the order of the sources named in `codegen`; any
+            distance between rows, last axis contiguous. Only rows that the program loads are read.
         out: uint32 (rows, n), overwritten in columns start .. stop - 1. Must not overlap the sources.
 
     Returns:
@@ -255,7 +246,7 @@ def run_program(program: RowProgram, sources: Sequence[U32Array], out: U32Array,
     """
     if not 0 <= start <= stop:
         raise ValueError(f"rows {start} .. {stop} are not a range")
-    padded = [*sources, *[_NO_ROWS] * (codegen.SOURCES - len(sources))]
+    padded = [*sources, *[_NO_ROWS] * (SOURCES - len(sources))]
     flat, strides = [], []
     for source, array in enumerate(padded):
         used = program.loads[program.loads[:, 0] == source, 1]
@@ -264,10 +255,8 @@ def run_program(program: RowProgram, sources: Sequence[U32Array], out: U32Array,
         strides.append(stride)
     vector, stride = _flat(out, int(program.stores[:, 1].max()) + 1, stop, "out")
     strides.append(stride)
-    return _run(
-        program.slots, program.loads, program.operations, program.term_slots, program.weights, program.constants,
-        program.stores, *flat, np.array(strides, dtype=np.int64), vector, start, stop,
-    )  # fmt: skip
+    row_strides = np.array(strides, dtype=np.int64)
+    return _run(program.tables, program.slots, tuple(flat), row_strides, vector, start, stop)
 
 
 # -- the kernels of one circuit -------------------------------------------------------------------------------------
@@ -309,8 +298,18 @@ class RowKernels:
             return known[1]
 
     def combine_constraints(
-        self, base: U32Array, base_next: U32Array, ext: U32Array, ext_next: U32Array, publics: U32Array,
-        scalars: Mapping[str, Ext], weights: Sequence[Ext], multipliers: U32Array, out: U32Array, start: int, stop: int,
+        self,
+        base: U32Array,
+        base_next: U32Array,
+        ext: U32Array,
+        ext_next: U32Array,
+        publics: U32Array,
+        scalars: Mapping[str, Ext],
+        weights: Sequence[Ext],
+        multipliers: U32Array,
+        out: U32Array,
+        start: int,
+        stop: int,
     ) -> None:
         """out[:, start:stop] = sum over constraints of weight * multiplier[domain] * value.
 
@@ -320,14 +319,18 @@ class RowKernels:
             out: (5, n).
         """
         key = tuple(sorted(scalars.items())), tuple(weights)
-        program = self._program(
-            "constraints", key, lambda: codegen.constraint_program(self.system, scalars, weights)
-        )
+        program = self._program("constraints", key, lambda: codegen.constraint_program(self.system, scalars, weights))
         run_program(program, [base, base_next, ext, ext_next, publics, multipliers], out, start, stop)
 
     def logup_columns(
-        self, base: U32Array, base_next: U32Array, publics: U32Array, scalars: Mapping[str, Ext], out: U32Array,
-        start: int, stop: int,
+        self,
+        base: U32Array,
+        base_next: U32Array,
+        publics: U32Array,
+        scalars: Mapping[str, Ext],
+        out: U32Array,
+        start: int,
+        stop: int,
     ) -> int:
         """Helper columns of the fractions and, last, the sum of all fractions of each row.
 
@@ -344,7 +347,12 @@ class RowKernels:
         return run_program(program, [base, base_next, _NO_ROWS, _NO_ROWS, publics], out, start, stop)
 
     def accumulator_columns(
-        self, base: U32Array, base_next: U32Array, publics: U32Array, scalars: Mapping[str, Ext], out: U32Array,
+        self,
+        base: U32Array,
+        base_next: U32Array,
+        publics: U32Array,
+        scalars: Mapping[str, Ext],
+        out: U32Array,
         active_rows: int,
     ) -> None:
         """Rows 0 .. active_rows - 1 of every accumulator: `first`, then next = keep * this + add, in order.

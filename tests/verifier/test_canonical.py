@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -13,7 +14,7 @@ from verifier.canonical import Record, dumps, hex_words, loads, shown
 from verifier.errors import NotIncluded, Reason, VerificationError
 from verifier.field import P
 
-NON_SURROGATE = st.text(st.characters(exclude_categories=("Cs",)))
+NON_SURROGATE = st.text(st.characters(codec="utf-8"))
 VALUES = st.recursive(
     st.integers(-(2**53) + 1, 2**53 - 1) | NON_SURROGATE,
     lambda inner: st.lists(inner) | st.dictionaries(NON_SURROGATE, inner),
@@ -82,19 +83,21 @@ def test_size_is_limited_before_anything_is_read() -> None:
 @pytest.mark.negative
 @given(st.binary(max_size=200) | st.text('{}[]":,01-.eE\\un \n').map(str.encode))
 def test_only_the_typed_error_leaves(data: bytes) -> None:
-    try:
+    with contextlib.suppress(VerificationError):
         assert dumps(loads(data, 200)) == data
-    except VerificationError:
-        pass
 
 
 def record(value: object) -> Record:
     return Record({"x": value}, "doc", ("x",))
 
 
-BAD_FIELDS = [
+BAD_FIELDS: list[tuple[Any, list[object], str]] = [
     (lambda r: r.integer("x", 0, 7), [8, -1, True, "1", None, [1]], "from 0 to 7"),
-    (lambda r: r.decimal("x", 0, 10, Reason.ENTRIES), ["01", "+1", "-1", "", "1.0", "1e1", " 1", "١", 1], "decimal"),
+    (
+        lambda r: r.decimal("x", 0, 10, Reason.ENTRIES),
+        ["01", "+1", "-1", "", "1.0", "1e1", " 1", "\u0661", 1],
+        "decimal",
+    ),
     (lambda r: r.decimal("x", 0, 10, Reason.ENTRIES), ["1" * 61], "decimal"),
     (lambda r: r.text("x", 3), ["", "abcd", "a\n", "\ud800", "a\u202e", 5, None], "printable"),
     (lambda r: r.symbol("x"), ["a b", "é"], "visible ASCII"),

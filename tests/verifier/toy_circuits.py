@@ -7,6 +7,7 @@ four scalars, numerators of degree two, public columns with both pads that are l
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -203,32 +204,42 @@ def ledger_system() -> ConstraintSystem:
     return toy.freeze("toy_ledger", value_tuple_width=1, row_polynomial_degree=2)
 
 
+GRANTS = (3, 1, 4, 1, 5, 9, 2, 6, 5)
+TOPS = (5, 6, 7)
+
+
 @cache
 def ledger(log2_rows: int = LOG2_ROWS) -> Case:
-    """An honest ledger; grants on the first nine rows, the highest slot is 5, 6, then 7."""
-    rows = active_rows(log2_rows)
-    grants = (3, 1, 4, 1, 5, 9, 2, 6, 5)
-    tops = [(5, 6, 7)[min(i, 2)] for i in range(rows)]
-    amounts = [(37 * (i // 2) + 11) % 128 for i in range(rows)]
-    slots = [(0, 1, 7)[(i // 2) % 3] for i in range(rows)]
-    table = [min(i, 255) for i in range(rows)]
-    multiplicities = [0] * rows
-    for amount in amounts:
-        multiplicities[amount] += 1
-        multiplicities[2 * amount] += 1
-    witness = {
-        "amount": amounts,
-        "slot": slots,
-        "flag": [1 - i % 2 for i in range(rows)],
-        "n": table,
-        "m": multiplicities,
-    }
-    totals = {slot: 0 for slot in (0, 1, 7)}
-    for i in range(0, rows, 2):
-        totals[slots[i]] += amounts[i] + (grants[i] if i < len(grants) else 0)
-    publics = {"grant": grants, "top": tuple(tops[:3])}
-    relation = Relation(ledger_system(), log2_rows, publics, LedgerTerminal(totals), bytes(range(1, 33)))
-    return Case(relation, witness)
+    """An honest ledger; grants on the first nine rows; the highest slot is 5, 6, then 7. No amount is 0."""
+    rows = range(active_rows(log2_rows))
+    return ledger_of(
+        amounts=[1 + (37 * (i // 2) + 11) % 127 for i in rows],
+        slots=[(0, 1, 7)[(i // 2) % 3] if i > 1 else 5 for i in rows],
+        flags=[1 - i % 2 for i in rows],
+        table=[min(i, 255) for i in rows],
+        log2_rows=log2_rows,
+    )
+
+
+def ledger_of(
+    amounts: Sequence[int],
+    slots: Sequence[int],
+    flags: Sequence[int],
+    table: Sequence[int],
+    log2_rows: int = LOG2_ROWS,
+) -> Case:
+    """Whatever the four columns say, the multiplicities and the public totals that go with them."""
+    uses = Counter([*amounts, *(2 * amount for amount in amounts)])
+    firsts = {value: row for row, value in reversed(list(enumerate(table)))}
+    multiplicities = [uses[value] if firsts[value] == row else 0 for row, value in enumerate(table)]
+    totals: Counter[int] = Counter()
+    for row, (flag, amount, slot) in enumerate(zip(flags, amounts, slots, strict=True)):
+        totals[slot] += flag * (amount + (GRANTS[row] if row < len(GRANTS) else 0))
+    witness = {"amount": amounts, "slot": slots, "flag": flags, "n": table, "m": multiplicities}
+    publics = {"grant": GRANTS, "top": TOPS}
+    return Case(
+        Relation(ledger_system(), log2_rows, publics, LedgerTerminal(dict(totals)), bytes(range(1, 33))), witness
+    )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,291 @@
+"""A whole publication, and the command line: what is accepted, what is refused, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import verifier
+from tests.verifier.small_tree import EXCHANGE, Publication, publication
+from verifier import report
+from verifier.__main__ import main
+from verifier.errors import Reason, VerificationError
+from verifier.params import PROFILES, TEST
+from verifier.statement import Statement
+
+ROOT = Path(verifier.__file__).parents[1]
+RESERVES = b"asset,amount\nbtc,1000\neth,1000\nusdt,1000000\n"
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def small() -> Publication:
+    return publication()
+
+
+@pytest.fixture
+def directory(small: Publication, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A publication whose proof is taken for good: what a proof has to show is tested elsewhere."""
+
+    def accept(relation: Any, params: Any, data: bytes) -> None:
+        if data != b"good":
+            raise VerificationError(Reason.CONSTRAINTS, "a bad proof")
+
+    monkeypatch.setattr(report, "verify_stark", accept)
+    monkeypatch.setattr(report, "soundness_bits", lambda *_: 100)
+    write(tmp_path, small.statement)
+    (tmp_path / "proof.bin").write_bytes(b"good")
+    (tmp_path / "reserves.csv").write_bytes(RESERVES)
+    return tmp_path
+
+
+def write(directory: Path, statement: Statement) -> None:
+    (directory / "statement.json").write_bytes(statement.to_bytes())
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*words: object) -> tuple[int, str]:
+        try:
+            code = main([str(word) for word in words])
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out = capsys.readouterr()
+        return code, out.out + out.err
+
+    return call
+
+
+def refused(directory: Path, **options: Any) -> VerificationError:
+    with pytest.raises(VerificationError) as caught:
+        verifier.verify_directory(directory, **options)
+    return caught.value
+
+
+def test_a_solvent_publication(directory: Path, small: Publication) -> None:
+    outcome = verifier.verify_directory(directory)
+    assert (outcome.solvent, outcome.accepted, outcome.verdict) == (True, True, "solvent")
+    assert outcome.statement == small.statement
+    assert outcome.statement_digest == small.statement.digest.hex()
+    assert (outcome.profile, outcome.soundness_bits, outcome.proof_bytes) == ("fast", 100, 4)
+    assert len(outcome.checks) == 5
+    assert outcome.seconds >= 0
+
+
+def test_reserves_may_come_from_elsewhere_or_not_at_all(directory: Path, tmp_path: Path) -> None:
+    poor = tmp_path / "poor.csv"
+    poor.write_bytes(b"asset,amount\n")
+    outcome = verifier.verify_directory(directory, reserves=poor)
+    assert (outcome.solvent, outcome.accepted, outcome.verdict) == (False, False, "insolvent")
+    (directory / "reserves.csv").unlink()
+    outcome = verifier.verify_directory(directory)
+    assert (outcome.solvent, outcome.accepted) == (False, True)
+    assert outcome.verdict == "liabilities proved, no reserves given"
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize("name", ["statement.json", "proof.bin"])
+def test_a_missing_or_odd_file(directory: Path, name: str) -> None:
+    path = directory / name
+    path.unlink()
+    assert refused(directory).reason is Reason.FILE_MISSING
+    path.mkdir()
+    assert refused(directory).reason is Reason.FILE_MISSING
+    path.rmdir()
+    os.mkfifo(path)
+    error = refused(directory)
+    assert error.reason is Reason.FILE_MISSING
+    assert str(error) == f"file-missing: {name}: not a regular file"
+    assert refused(directory / "a\0b").reason is Reason.FILE_MISSING
+
+
+@pytest.mark.negative
+def test_files_have_size_limits(directory: Path) -> None:
+    for name, limit in (("proof.bin", report.PROOF_BYTES_MAX), ("reserves.csv", 2**20), ("statement.json", 2**21)):
+        with (directory / name).open("wb") as file:
+            file.truncate(limit + 1)
+        assert refused(directory).reason is Reason.FILE_TOO_LARGE
+
+
+@pytest.mark.negative
+def test_reserves_named_by_the_caller_must_exist(directory: Path) -> None:
+    assert refused(directory, reserves=directory / "none.csv").reason is Reason.FILE_MISSING
+    (directory / "reserves.csv").write_bytes(b"asset,amount\ndoge,1\n")
+    assert refused(directory).reason is Reason.RESERVES
+
+
+@pytest.mark.negative
+def test_the_caller_chooses_the_profile(directory: Path, small: Publication) -> None:
+    """06 attack 31: neither the statement nor the proof can weaken the parameters."""
+    assert refused(directory, profile="high").reason is Reason.UNACCEPTABLE_PROFILE
+    assert refused(directory, profile="test").reason is Reason.UNACCEPTABLE_PROFILE
+    write(directory, replace(small.statement, profile="test", parameters_digest=TEST.digest))
+    assert refused(directory).reason is Reason.UNACCEPTABLE_PROFILE
+    assert verifier.verify_directory(directory, params=TEST).profile == "test"
+    write(directory, replace(small.statement, parameters_digest=TEST.digest))
+    assert refused(directory).reason is Reason.UNACCEPTABLE_PARAMETERS
+    write(directory, replace(small.statement, profile="compact", parameters_digest=PROFILES["compact"].digest))
+    assert refused(directory, profile="fast").reason is Reason.UNACCEPTABLE_PROFILE
+    assert verifier.verify_directory(directory).profile == "compact"
+
+
+@pytest.mark.negative
+def test_the_proof_is_checked_for_this_statement(
+    directory: Path, small: Publication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (directory / "proof.bin").write_bytes(b"bad")
+    assert refused(directory).reason is Reason.CONSTRAINTS
+    seen: list[Any] = []
+    monkeypatch.setattr(report, "verify_stark", lambda *arguments: seen.append(arguments))
+    verifier.verify_directory(directory)
+    ((relation, params, data),) = seen
+    assert (relation.binding, params, data) == (small.statement.digest, PROFILES["fast"], b"bad")
+
+
+def test_verify_command(directory: Path, run: Run) -> None:
+    code, text = run(directory)
+    assert code == 0
+    assert text.endswith("Verdict: solvent\n")
+    assert "ok   btc: reserves cover balances net of debts: 1000 >= " in text
+    code, text = run(directory, "--json", "--profile", "fast")
+    data = json.loads(text)
+    assert code == 0
+    assert (data["verdict"], data["reason"], data["solvent"], data["soundness_bits"]) == ("solvent", None, True, 100)
+    assert set(data["checks"][0]) == {"name", "left", "right", "relation", "ok", "note", "unit"}
+    (directory / "reserves.csv").unlink()
+    assert run(directory)[0] == 0
+
+
+@pytest.mark.negative
+def test_verify_command_refuses(directory: Path, run: Run, tmp_path: Path) -> None:
+    (directory / "poor.csv").write_bytes(b"asset,amount\n")
+    code, text = run(directory, "--reserves", directory / "poor.csv")
+    assert code == 1
+    assert "FAIL" in text
+    assert text.endswith("Verdict: insolvent\n")
+    assert json.loads(run(directory, "--json", "--reserves", directory / "poor.csv")[1])["reason"] == "insolvent"
+    (directory / "proof.bin").write_bytes(b"bad")
+    code, text = run(directory)
+    assert (code, text) == (1, "Verdict: rejected, constraints: a bad proof\n")
+    code, text = run(directory, "--json")
+    assert (code, json.loads(text)["reason"], json.loads(text)["verdict"]) == (1, "constraints", "rejected")
+    (directory / "statement.json").write_bytes(b"{}\n")
+    code, text = run(directory, "--json")
+    assert (code, json.loads(text)["where"]) == (1, {"field": "statement.capacity"})
+
+
+def test_inclusion_command(directory: Path, run: Run, small: Publication, tmp_path: Path) -> None:
+    bundle, account = tmp_path / "bundle.json", small.accounts[7]
+    bundle.write_bytes(small.bundle(7))
+    known = ("--user-id", account.user_id, "--nonce", account.nonce.hex())
+    code, text = run("inclusion", bundle, "--against", directory, *known)
+    assert code == 0
+    assert f"Account user-7 at {EXCHANGE}, sequence 7:" in text
+    assert text.count("  holds ") + text.count("  owes ") == 3
+    assert text.endswith(f"Verdict: included in statement {small.statement.digest.hex()}\n")
+    code, text = run("inclusion", bundle)
+    assert code == 0
+    assert "SKIP 2 statement: not compared" in text
+    assert "add --against DIR" in text
+    code, text = run("inclusion", bundle, "--against", directory, "--json")
+    assert (code, json.loads(text)["verdict"], json.loads(text)["reason"]) == (0, "included", None)
+    bundle.write_bytes(small.bundle(0))
+    assert "holds and owes nothing" in run("inclusion", bundle)[1]
+
+
+@pytest.mark.negative
+def test_inclusion_command_refuses(directory: Path, run: Run, small: Publication, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle.json"
+    bundle.write_bytes(small.bundle(7, path=small.path(6)))
+    code, text = run("inclusion", bundle, "--against", directory)
+    assert code == 1
+    assert text.startswith("Verdict: rejected, path: bundle.path: expected the root ")
+    bundle.write_bytes(small.bundle(7))
+    code, text = run("inclusion", bundle, "--against", directory, "--user-id", "user-8", "--json")
+    assert (code, json.loads(text)["reason"]) == (1, "account-id")
+
+
+def test_opening_command(directory: Path, run: Run, small: Publication, tmp_path: Path) -> None:
+    opening = tmp_path / "opening.json"
+    opening.write_bytes(small.opening(1, 1))
+    code, text = run("opening", opening, "--against", directory)
+    assert code == 0
+    assert "Node of level 1 (0 > 0 > 0 > 0 > 1)" in text
+    assert json.loads(run("opening", opening, "--against", directory, "--json")[1])["level"] == 1
+    opening.write_bytes(small.opening(6, 0))
+    assert "the root itself" in run("opening", opening, "--against", directory)[1]
+
+
+@pytest.mark.negative
+def test_opening_command_refuses(directory: Path, run: Run, small: Publication, tmp_path: Path) -> None:
+    opening = tmp_path / "opening.json"
+    opening.write_bytes(small.opening(1, 1, path=small.path(0, 1)))
+    code, text = run("opening", opening, "--against", directory)
+    assert code == 1
+    assert text.startswith("Verdict: rejected, opening: ")
+
+
+@pytest.mark.negative
+def test_usage_errors(directory: Path, run: Run, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle.json"
+    for words in (
+        [],
+        [tmp_path / "nowhere"],
+        [tmp_path / "statement.json"],
+        [directory, "--profile", "weak"],
+        [directory, "--reserves", tmp_path / "none.csv"],
+        [directory, "extra"],
+        ["inclusion"],
+        ["inclusion", bundle],
+        ["inclusion", tmp_path / "statement.json", "--against", tmp_path / "nowhere"],
+        ["inclusion", tmp_path / "statement.json", "--nonce", "12"],
+        ["inclusion", tmp_path / "statement.json", "--nonce", "xy" * 32],
+        ["opening", tmp_path / "statement.json"],
+        ["opening", bundle, "--against", directory],
+    ):
+        code, text = run(*words)
+        assert code == 2, words
+        assert "usage: python -m verifier" in text
+
+
+@pytest.mark.parametrize("words", [["--help"], ["inclusion", "--help"], ["opening", "--help"]])
+def test_help_teaches(run: Run, words: list[str]) -> None:
+    code, text = run(*words)
+    assert code == 0
+    assert "usage: python -m verifier" in text
+    if len(words) == 1:
+        assert "exit codes: 0 accepted, 1 rejected with a reason, 2 usage error" in text
+
+
+def spawn(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-S", "-W", "error", *(str(word) for word in words)],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_importing_the_package_loads_nothing_of_weight() -> None:
+    code = "import sys, verifier; print(sorted(name for name in sys.modules if name.startswith('verifier')))"
+    assert spawn("-c", code).stdout == "['verifier']\n"
+
+
+def test_names_that_the_terminal_cannot_show_do_not_stop_it(small: Publication, tmp_path: Path) -> None:
+    """Without site packages, in an ASCII terminal."""
+    named = replace(small, statement=replace(small.statement, exchange="börse"))
+    bundle = tmp_path / "bundle.json"
+    bundle.write_bytes(named.bundle(7))
+    done = spawn("-m", "verifier", "inclusion", bundle, LC_ALL="C", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith("Verdict: rejected, path: ")
