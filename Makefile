@@ -50,10 +50,10 @@ bare: demo ## the verifier alone, in an environment with nothing installed
 	@PYTHON=$(BIN)/python bash tests/bare_venv.sh $(PROOF)
 
 negative: venv ## what must be refused is refused when asserts are compiled away, too
-	@PYTHONPATH=. $(BIN)/python -O tests/run_negative.py
+	@$(BIN)/python -O -m tests.run_negative
 
 determinism: venv ## two hash seeds, the same bytes
-	@PYTHONPATH=. $(BIN)/python tests/determinism.py
+	@$(BIN)/python -m tests.determinism
 
 fix: venv ## repair what ruff can repair
 	@$(BIN)/ruff check --fix .

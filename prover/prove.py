@@ -21,7 +21,7 @@ from verifier.errors import InvariantBroken
 from verifier.field import Ext, ext_add
 from verifier.params import HIDDEN_ROWS, ProofParams
 from verifier.proof import Proof
-from verifier.stark import Relation
+from verifier.stark import Relation, evaluate_scalars
 from verifier.transcript import Transcript
 
 Words = npt.NDArray[np.uint32]
@@ -57,7 +57,7 @@ def prove(
     r, alpha, beta = (transcript.draw_one(name) for name in ("r", "alpha", "beta"))
 
     with phases.phase("lookups"):  # steps 3 and 4
-        scalars = {"r": r, "alpha": alpha, "beta": beta, "terminal": relation.terminal(r, alpha, beta)}
+        scalars = dict(zip(system.scalars, evaluate_scalars(relation, r, alpha, beta), strict=True))
         lookup = lookup_columns(kernels, base, publics, scalars, random)
         phases.at(0.4)
         lookup_extended = Extended(lookup, params.blowup)
@@ -113,7 +113,7 @@ def prove(
 
 
 def _leaves(values: Words) -> Words:
-    return values.reshape(len(values), -1)
+    return values.reshape(len(values), values.shape[1] * values.shape[2])
 
 
 def _grind(transcript: Transcript, label: str) -> int:

@@ -5,6 +5,7 @@ Public columns and the terminal value follow docs/protocol.md, step 3, and desig
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -75,10 +76,9 @@ def constraint_system(name: str) -> ConstraintSystem:
         data = Path(__file__).with_name("keys").joinpath(CIRCUITS[name].key_file).read_bytes()
     except OSError as error:
         raise InvariantBroken(f"the key file of circuit {name} cannot be read: {error.strerror}") from error
-    system = ConstraintSystem.from_bytes(data)
-    if system.name != name or system.digest != pinned_digest(name):
+    if hashlib.sha256(data).digest() != pinned_digest(name):
         raise InvariantBroken(f"the key file of circuit {name} is not the pinned one")
-    return system
+    return ConstraintSystem.from_bytes(data)
 
 
 def public_columns(statement: Statement) -> dict[str, tuple[int, ...]]:

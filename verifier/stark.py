@@ -327,7 +327,7 @@ def check_openings(params: ProofParams, log2_rows: int, positions: Sequence[int]
     """Step 12: the opened rows are those committed to before zeta was known.
 
     Raises:
-        MalformedProof: another number of positions or digests.
+        MalformedProof: another number of positions.
         BrokenCommitment: COMMITMENT.
     """
     if len(positions) != len(proof.trees[0].messages):
@@ -335,8 +335,8 @@ def check_openings(params: ProofParams, log2_rows: int, positions: Sequence[int]
             Reason.MALFORMED,
             f"the proof opens {len(proof.trees[0].messages)} positions, expected {len(positions)}",
         )
-    roots = (proof.base_root, proof.lookup_root, proof.quotient_root)
+    roots, depth = (proof.base_root, proof.lookup_root, proof.quotient_root), params.log2_points(log2_rows)
     for name, root, opening in zip(TREES, roots, proof.trees, strict=True):
         digests = [leaf_digest(message) for message in opening.messages]
-        if multiproof_root(params.log2_points(log2_rows), positions, digests, opening.siblings) != root:
+        if multiproof_root(depth, positions, digests, opening.siblings) != root:
             raise BrokenCommitment(Reason.COMMITMENT, f"the {name} tree's leaves do not hash to its root", tree=name)

@@ -1,4 +1,4 @@
-"""The command `solvent`. Importing this package costs nothing: a check on a phone-sized machine should start at once."""
+"""The command `solvent`. Importing this package costs nothing: a check should start at once."""
 
 from __future__ import annotations
 

@@ -38,7 +38,8 @@ Previous = Annotated[
 ]
 Quote = Annotated[str, typer.Option(metavar="NAME", help="Currency of the prices.")]
 ValueDecimals = Annotated[
-    int | None, typer.Option(metavar="V", help="Count value in 10^-V of the quote currency; default: the least exact V.")
+    int | None,
+    typer.Option(metavar="V", help="Count value in 10^-V of the quote currency; default: the least exact V."),
 ]
 RoundPrices = Annotated[
     bool, typer.Option("--round-prices", help="Round prices that have too many digits; the statement shows the result.")

@@ -25,7 +25,7 @@ Progress = Callable[[str, float], None]
 
 _TABLE_WIDTH = 10_000
 """Not on a terminal: as wide as it takes, because a wrapped number is lost to `grep`."""
-_COLOURS: Final = {"good": "32", "bad": "31", "plain": "0"}
+_COLOURS: Final = {"good": "32", "bad": "31", "title": "1", "plain": "0"}
 
 
 class Output:
@@ -39,7 +39,7 @@ class Output:
         self.as_json = as_json
 
     def line(self, text: str = "", mood: str = "plain") -> None:
-        """One line on standard output; `mood` "good" or "bad" colours it on a terminal."""
+        """One line on standard output; on a terminal `mood` "good", "bad" or "title" colours it."""
         if not self.as_json:
             code = _COLOURS[mood]
             clean = printable(text)
@@ -55,7 +55,8 @@ class Output:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        can_draw = "utf" in (sys.stdout.encoding or "").lower()
+        table = Table(box=box.SIMPLE_HEAD if can_draw else box.ASCII2, pad_edge=False)
         for column in columns:
             table.add_column(column, justify="right" if column in right else "left", overflow="fold")
         for row in rows:

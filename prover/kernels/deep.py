@@ -37,7 +37,7 @@ from verifier.field import ext_add as plain_add
 from verifier.field import ext_mul as plain_mul
 from verifier.field import ext_sub as plain_sub
 
-_TILE = 512
+_TILE = 4096
 """Rows taken together: five weight rows and a few column pieces of 2 KB fit the first cache."""
 _PAIR = 2 * WIDTH
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from prover.kernels.field import U32Array, int_of_mont
-from prover.kernels.lanes import WIDTH, load, mul, store, transpose, word_add, word_rotate, word_xor
+from prover.kernels.field import U32Array, empty_words, int_of_mont
+from prover.kernels.lanes import WIDTH, broadcast, load, mul, store, transpose, word_add, word_rotate, word_xor
 from prover.kernels.registry import compiled, inlined, kernel
 from prover.kernels.threads import run_ranges
 from verifier.hashing import DIGEST_BYTES, SALT_BYTES, leaf_digest, node_digest
@@ -125,27 +125,52 @@ def _store8(array: U32Array, at: int, v: Any) -> None:
 
 
 @inlined
-def _scatter(states: U32Array, at: int, digests: U32Array, row: int) -> None:
-    """Sixteen digests held word by word to sixteen rows of eight words."""
-    for lane in range(WIDTH):
-        for word in range(DIGEST_WORDS):
-            digests[(row + lane) * DIGEST_WORDS + word] = states[at + word * WIDTH + lane]
+def _broadcast8(words: U32Array) -> Any:
+    return (
+        broadcast(words[0]), broadcast(words[1]), broadcast(words[2]), broadcast(words[3]),
+        broadcast(words[4]), broadcast(words[5]), broadcast(words[6]), broadcast(words[7]),
+    )  # fmt: skip
+
+
+@inlined
+def _scatter(state: Any, digests: U32Array, row: int, scratch: U32Array) -> None:
+    """Sixteen digests held word by word to sixteen rows of eight words.
+
+    A transposed vector is a digest twice; each store's surplus half is overwritten by the next, and the last row, whose
+    surplus would leave the range, goes through `scratch` (at least 16 words).
+    """
+    rows, at = transpose(state + state), row * DIGEST_WORDS
+    store(digests, at, rows[0])
+    store(digests, at + 8, rows[1])
+    store(digests, at + 16, rows[2])
+    store(digests, at + 24, rows[3])
+    store(digests, at + 32, rows[4])
+    store(digests, at + 40, rows[5])
+    store(digests, at + 48, rows[6])
+    store(digests, at + 56, rows[7])
+    store(digests, at + 64, rows[8])
+    store(digests, at + 72, rows[9])
+    store(digests, at + 80, rows[10])
+    store(digests, at + 88, rows[11])
+    store(digests, at + 96, rows[12])
+    store(digests, at + 104, rows[13])
+    store(digests, at + 112, rows[14])
+    store(scratch, 0, rows[15])
+    for word in range(DIGEST_WORDS):
+        digests[at + 120 + word] = scratch[word]
 
 
 @compiled
 def _hash_tiles(
     columns: U32Array, rows: int, width: int, salts: U32Array, initial: U32Array, digests: U32Array,
-    start: int, stop: int,
+    message: U32Array, states: U32Array, start: int, stop: int,
 ) -> None:  # fmt: skip
-    """Leaf digests of rows start..stop; all counts of rows are multiples of 16."""
-    states = np.empty(_TILE * DIGEST_WORDS, np.uint32)
-    message = np.empty(_TILE * BLOCK_WORDS, np.uint32)
+    """Leaf digests of rows start..stop; all counts of rows are multiples of 16. Scratch: `message`, `states`."""
     words = SALT_WORDS + width
     for tile in range(start, stop, _TILE):
         groups = min(_TILE, stop - tile) // WIDTH
         for group in range(groups):
-            for word in range(DIGEST_WORDS):
-                store(states, (group * DIGEST_WORDS + word) * WIDTH, initial[word])
+            _store8(states, group * DIGEST_WORDS * WIDTH, _broadcast8(initial))
         for block in range(0, words, BLOCK_WORDS):
             for j in range(BLOCK_WORDS):
                 k = block + j - SALT_WORDS
@@ -166,26 +191,23 @@ def _hash_tiles(
                 state = _compress(_load8(states, at), message, group * BLOCK_WORDS * WIDTH, total_bytes, final)
                 _store8(states, at, state)
         for group in range(groups):
-            _scatter(states, group * DIGEST_WORDS * WIDTH, digests, tile + group * WIDTH)
+            _scatter(_load8(states, group * DIGEST_WORDS * WIDTH), digests, tile + group * WIDTH, message)
 
 
 @compiled
-def _hash_pairs(children: U32Array, initial: U32Array, parents: U32Array, start: int, stop: int) -> None:
-    """Digests of node pairs start..stop; all counts are multiples of 16."""
-    message = np.empty(BLOCK_WORDS * WIDTH, np.uint32)
-    states = np.empty(DIGEST_WORDS * WIDTH, np.uint32)
-    chaining = np.empty(DIGEST_WORDS * WIDTH, np.uint32)
-    for word in range(DIGEST_WORDS):
-        store(chaining, word * WIDTH, initial[word])
+def _hash_pairs(
+    children: U32Array, initial: U32Array, parents: U32Array, message: U32Array, start: int, stop: int
+) -> None:
+    """Digests of node pairs start..stop; all counts are multiples of 16. Scratch: `message` (256,)."""
+    chaining = _broadcast8(initial)
     for pair in range(start, stop, WIDTH):
         at = pair * BLOCK_WORDS
         low, high = _load8(children, at), _load8(children, at + 8 * WIDTH)
         block = transpose(low + high)
         _store8(message, 0, block[:8])
         _store8(message, 8 * WIDTH, block[8:])
-        state = _compress(_load8(chaining, 0), message, 0, np.uint32(4 * BLOCK_WORDS), _ONES)
-        _store8(states, 0, state)
-        _scatter(states, 0, parents, pair)
+        state = _compress(chaining, message, 0, np.uint32(4 * BLOCK_WORDS), _ONES)
+        _scatter(state, parents, pair, message)
 
 
 def _padded(count: int) -> int:
@@ -215,11 +237,12 @@ def hash_rows(matrix: U32Array, salts: U32Array) -> U32Array:
     if rows % WIDTH:
         extra = ((0, 0), (0, _padded(rows) - rows))
         return hash_rows(np.pad(matrix, extra), np.pad(salts, extra[::-1]))[:rows]
-    digests = np.empty((rows, DIGEST_WORDS), dtype=np.uint32)
+    digests = empty_words(rows, DIGEST_WORDS)
     flat = matrix.reshape(-1), salts.reshape(-1), digests.reshape(-1)
 
     def hash_range(start: int, stop: int) -> None:
-        _hash_tiles(flat[0], rows, width, flat[1], _LEAF_STATE, flat[2], start, stop)
+        message, states = empty_words(_TILE * BLOCK_WORDS), empty_words(_TILE * DIGEST_WORDS)
+        _hash_tiles(flat[0], rows, width, flat[1], _LEAF_STATE, flat[2], message, states, start, stop)
 
     run_ranges(hash_range, rows, _TILE)
     return digests
@@ -247,9 +270,14 @@ def hash_pairs(children: U32Array) -> U32Array:
     count = len(children) // 2
     if count % WIDTH:
         return hash_pairs(np.pad(children, ((0, 2 * (_padded(count) - count)), (0, 0))))[:count]
-    parents = np.empty((count, DIGEST_WORDS), dtype=np.uint32)
+    parents = empty_words(count, DIGEST_WORDS)
     source, target = children.reshape(-1), parents.reshape(-1)
-    run_ranges(lambda start, stop: _hash_pairs(source, _NODE_STATE, target, start, stop), count, 1 << 12)
+
+
+    def hash_range(start: int, stop: int) -> None:
+        _hash_pairs(source, _NODE_STATE, target, empty_words(BLOCK_WORDS * WIDTH), start, stop)
+
+    run_ranges(hash_range, count, 1 << 12)
     return parents
 
 

@@ -115,9 +115,9 @@ def compress_rows(h: U32Array, block: U32Array, instance: Instance = DEFAULT) ->
 
     uint32, C order, Montgomery words below p, in and out. Raises InvariantBroken for other shapes.
     """
-    out = np.empty_like(h)
     for array in (h, block):
         _check(array, (DIGEST_WORDS, h.shape[-1]))
+    out = np.empty_like(h)
     run_ranges(partial(_compress, tables(instance), h, block, out), h.shape[1], _ROWS_PER_THREAD_MIN)
     return out
 

@@ -29,7 +29,7 @@ from prover.kernels.field import (
     sub,
 )
 from prover.kernels.lanes import WIDTH, broadcast, load, store, wide_add, wide_mul, wide_reduce, wide_trim
-from prover.kernels.registry import compiled
+from prover.kernels.registry import compiled, inlined
 from verifier.air import ConstraintSystem
 from verifier.field import EXTENSION_DEGREE, Ext
 
@@ -75,7 +75,7 @@ def _sum(scratch: U32Array, target: int, terms: I64Array, first: int, plus: int,
             store(scratch, target + lane, sub(load(scratch, target + lane), load(scratch, source + lane)))
 
 
-@compiled
+@inlined
 def _accumulate(total: Any, x: Any, weight_x: np.uint32, y: Any, weight_y: np.uint32) -> Any:
     """total + x weight_x + y weight_y, kept below 2**32 * p: two products add less than that, so one trim is enough."""
     return wide_trim(wide_add(wide_add(total, wide_mul(x, weight_x)), wide_mul(y, weight_y)))

@@ -194,7 +194,7 @@ def evaluate_nodes(
     """Values of the wanted nodes, and of those below them, at every point.
 
     Args:
-        columns: values of each column, base and extension, at every point (those that no wanted node reads may be missing).
+        columns: values of each column, base and extension, at every point; what no wanted node reads may be missing.
         step: the next row of point i is point i + step, cyclically.
     """
     size = len(columns[0])

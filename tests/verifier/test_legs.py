@@ -189,6 +189,14 @@ def test_relation_carries_the_statement(monkeypatch: pytest.MonkeyPatch) -> None
     assert made.terminal(*challenges) == solvency.terminal(statement, *challenges)
 
 
+@pytest.mark.parametrize("name", solvency.CIRCUITS)
+def test_registered_circuits_have_the_pinned_keys(name: str) -> None:
+    system = solvency.constraint_system(name)
+    assert (system.name, system.digest) == (name, solvency.pinned_digest(name))
+    columns = solvency.public_columns(publication().statement)
+    assert [column for column, _ in system.publics] == list(columns)
+
+
 @pytest.mark.negative
 def test_a_damaged_installation_stops(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     name = "solvency_equity_v1"
@@ -197,4 +205,8 @@ def test_a_damaged_installation_stops(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setattr(solvency, "__file__", str(tmp_path / "solvency.py"))
     solvency.constraint_system.cache_clear()
     with pytest.raises(InvariantBroken, match="cannot be read"):
+        solvency.constraint_system(name)
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / solvency.CIRCUITS[name].key_file).write_bytes(b"{}\n")
+    with pytest.raises(InvariantBroken, match="not the pinned one"):
         solvency.constraint_system(name)

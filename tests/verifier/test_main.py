@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -263,6 +265,13 @@ def test_help_teaches(run: Run, words: list[str]) -> None:
     assert "usage: python -m verifier" in text
     if len(words) == 1:
         assert "exit codes: 0 accepted, 1 rejected with a reason, 2 usage error" in text
+
+
+def test_output_may_be_any_text_stream(directory: Path) -> None:
+    stream = io.StringIO()
+    with contextlib.redirect_stdout(stream):
+        assert main([str(directory)]) == 0
+    assert stream.getvalue().endswith("Verdict: solvent\n")
 
 
 def spawn(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:

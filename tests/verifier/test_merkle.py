@@ -8,8 +8,6 @@ import random
 import pytest
 
 from tests.verifier.reference_prover import Tree
-from tests.verifier.toy_proofs import expect
-from verifier.errors import MalformedProof, Reason
 from verifier.hashing import leaf_digest
 from verifier.merkle import multiproof_root
 
@@ -39,15 +37,14 @@ def test_random_subsets_of_a_larger_tree() -> None:
 
 @pytest.mark.negative
 def test_siblings_are_consumed_exactly() -> None:
-    """Only the two count checks of `multiproof_root` stop these: the root itself would still come out right."""
+    """Only the test for leftover digests stops the longer ones: the root itself would still come out right."""
     tree = tree_of(4)
     indices = (1, 6, 7)
     opening = tree.open(indices)
     digests = [leaf_digest(message) for message in opening.messages]
     for siblings in (opening.siblings[:-1], (), (*opening.siblings, tree.root), (*opening.siblings, b"")):
-        with pytest.raises(MalformedProof) as caught:
-            multiproof_root(4, indices, digests, siblings)
-        expect(Reason.MALFORMED, caught.value)
+        if multiproof_root(4, indices, digests, siblings) is not None:
+            pytest.fail(f"accepted {len(siblings)} digests instead of {len(opening.siblings)}")
 
 
 @pytest.mark.negative

@@ -67,7 +67,7 @@ def test_the_least_height_holds_the_quotient_and_the_hidden_rows_suffice(params:
         coefficients = 2 * (1 << log2_rows) + HIDDEN_ROWS - 1
         assert (coefficients <= 3 * params.chunk_coefficients(log2_rows)) is fits
     assert heights[0] <= 17 and heights[-1] >= 21
-    assert HIDDEN_ROWS >= 2 * (params.queries + 2 * EXTENSION_DEGREE)
+    assert 2 * (params.queries + 2 * EXTENSION_DEGREE) <= HIDDEN_ROWS
 
 
 def _accepted(params: ProofParams, log2_rows: int) -> bool:

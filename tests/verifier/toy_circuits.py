@@ -205,12 +205,12 @@ def ledger_system() -> ConstraintSystem:
 
 
 GRANTS = (3, 1, 4, 1, 5, 9, 2, 6, 5)
-TOPS = (5, 6, 7)
+TOPS = (5, 5, 6, 7)
 
 
 @cache
 def ledger(log2_rows: int = LOG2_ROWS) -> Case:
-    """An honest ledger; grants on the first nine rows; the highest slot is 5, 6, then 7. No amount is 0."""
+    """An honest ledger; grants on the first nine rows; the highest slot is 5, 5, 6, then 7. No amount is 0."""
     rows = range(active_rows(log2_rows))
     return ledger_of(
         amounts=[1 + (37 * (i // 2) + 11) % 127 for i in rows],

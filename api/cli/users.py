@@ -1,0 +1,161 @@
+"""`solvent nonce`, `bundle` and `inclusion`: one user's part in a publication."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from api.cli.options import Force, Json, Private, Publication, private_directory, require_directory, require_file
+from api.cli.output import ACCEPTED, Output
+from prover.errors import InputError
+
+if TYPE_CHECKING:
+    from verifier.inclusion import InclusionReport
+
+NONCE_BYTES = 32
+
+
+def nonce(
+    user_id: Annotated[str | None, typer.Option(metavar="ID", help="Your id at the exchange.")] = None,
+    exchange: Annotated[str | None, typer.Option(metavar="NAME", help="The exchange's name in its statements.")] = None,
+    json: Json = False,
+) -> int:
+    """Draw a nonce that makes your account id yours alone, and unguessable to others.
+
+    With --user-id and --exchange also prints the account id that follows.
+    """
+    from verifier.account_id import account_id
+    from verifier.canonical import hex_words
+
+    output = Output(json)
+    if (user_id is None) != (exchange is None):
+        missing = "--exchange" if exchange is None else "--user-id"
+        raise InputError(field=missing, expected="both --user-id and --exchange, or neither")
+    drawn = secrets.token_bytes(NONCE_BYTES)
+    identity = None
+    if user_id is not None and exchange is not None:
+        for option, name in (("--user-id", user_id), ("--exchange", exchange)):
+            if not name.isprintable() or not name:
+                raise InputError(field=option, got=name, expected="printable text")
+        identity = hex_words(account_id(exchange, user_id, drawn))
+    output.json({"verdict": "drawn", "nonce": drawn.hex(), "account_id": identity})
+    output.line(drawn.hex())
+    output.note("Keep it, and give it to the exchange: it becomes part of your account id in every proof from then on.")
+    output.note(
+        "Later, solvent inclusion BUNDLE --against DIR --user-id ID --nonce HEX refuses anybody else's account."
+    )
+    if identity is not None:
+        output.line(f"account id {identity}")
+    return ACCEPTED
+
+
+def bundle(
+    publication: Publication,
+    account: Annotated[str, typer.Option(metavar="ID", help="The user's id, as in the imported files.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Bundle to write, for this user's eyes only.")],
+    private: Private = None,
+    force: Force = False,
+    json: Json = False,
+) -> int:
+    """Cut one user's bundle: their entries and the path to the root, one file, checked before it is written."""
+    from prover.bundles import make_bundle
+    from verifier.inclusion import check_bundle
+    from verifier.report import read_statement
+
+    output = Output(json)
+    require_directory(publication, "a publication directory")
+    hidden = private_directory(publication, private)
+    require_directory(hidden, "the secrets that `solvent prove` kept")
+    if not account.isprintable():
+        raise InputError(field="--account", got=account, expected="the id of an account in this publication")
+    if out.exists() and not (force and out.is_file()):
+        raise InputError(file=out, got="something that exists", expected="a new file (or an older one and --force)")
+    data = make_bundle(publication, hidden, account)
+    report = check_bundle(data, read_statement(publication), user_id=account)
+    write_new(out, data)
+    output.json(
+        {
+            "verdict": "bundled",
+            "bundle": str(out),
+            "bytes": len(data),
+            "user_id": account,
+            "nonce": report.nonce,
+            "statement_digest": report.statement_digest,
+        }
+    )
+    output.line(f"Bundle of {len(data)} bytes written to {out}. Give it to {account} and to nobody else.")
+    output.line(f"They run: solvent inclusion {out.name} --against {publication}")
+    return ACCEPTED
+
+
+def inclusion(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Your bundle, as you got it from the exchange.")],
+    against: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The publication; without it nothing is proved.")
+    ] = None,
+    user_id: Annotated[str | None, typer.Option(metavar="ID", help="Your id at the exchange.")] = None,
+    nonce: Annotated[str | None, typer.Option(metavar="HEX", help="Your nonce, 64 hex digits.")] = None,
+    json: Json = False,
+) -> int:
+    """Is my account counted? Checks your bundle on your own machine; nothing is sent anywhere.
+
+    Give --user-id and --nonce: an exchange that shows two users one account has to change one of them. The proof
+    in DIR is not looked at here: run `solvent verify DIR` once, or trust somebody who did.
+    """
+    from verifier.inclusion import BUNDLE_BYTES_MAX, check_bundle
+    from verifier.report import read_file, read_statement
+
+    output = Output(json)
+    require_file(file, "a bundle")
+    if against is not None:
+        require_directory(against, "a publication directory")
+    own_nonce = None if nonce is None else _nonce(nonce)
+    data = read_file(file, BUNDLE_BYTES_MAX)
+    statement = None if against is None else read_statement(against)
+    report = check_bundle(data, statement, user_id=user_id, nonce=own_nonce)
+    output.json(report.to_json() | {"reason": None})
+    print_inclusion(report, output)
+    return ACCEPTED
+
+
+def print_inclusion(report: InclusionReport, output: Output) -> None:
+    """The steps, the balances in words, and the verdict."""
+    for step in report.steps:
+        output.line(f"  {'ok  ' if step.ok else 'SKIP'} {step.name}: {step.detail}")
+    output.line(f"Account {report.user_id} at {report.exchange}, sequence {report.sequence}:")
+    for balance in report.balances or ("holds and owes nothing",):
+        output.line(f"  {balance}")
+    if report.compared:
+        output.line(f"Verdict: included in statement {report.statement_digest}", mood="good")
+    else:
+        output.line("Verdict: the bundle agrees with itself; add --against DIR to compare it with a publication")
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Writes a private file (mode 600) whole, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _nonce(text: str) -> bytes:
+    try:
+        raw = bytes.fromhex(text)
+    except ValueError:
+        raw = b""
+    if len(raw) != NONCE_BYTES or len(text) != 2 * NONCE_BYTES:
+        raise InputError(field="--nonce", got=text, expected="64 hex digits")
+    return raw

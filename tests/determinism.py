@@ -1,0 +1,54 @@
+"""One seed, one proof: other hash seeds and another number of processors change no byte. Run by `make determinism`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+DATA = Path(__file__).parent.parent / "data" / "binance"
+
+
+def prove_once() -> str:
+    """SHA-256 over every file of a publication and of its private store."""
+    from api.importers.accounts import ImportOptions
+    from api.importers.binance import import_binance
+    from prover.publication import private_folder, prove_directory
+
+    options = ImportOptions(exchange="determinism", time="2026-01-01T00:00:00Z", ledger_salt="00" * 32)
+    snapshot = import_binance([DATA / "sample_users0.csv"], DATA / "cex_assets_info_sample4.csv", options)
+    digest = hashlib.sha256()
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "publication"
+        prove_directory(snapshot, out, seed=bytes(32))
+        for file in sorted([*out.iterdir(), *private_folder(out).iterdir()]):
+            digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def main() -> int:
+    """Two processes that differ in all that must not matter."""
+    digests = []
+    for hash_seed, processors in (("1", None), ("2", "one")):
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "SOLVENT_TEST_PROCESSORS": processors or ""}
+        command = [sys.executable, "-m", "tests.determinism", "once"]
+        run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        digests.append(run.stdout.strip())
+        print(f"hash seed {hash_seed}, {processors or 'all'} processors: {digests[-1]}")
+    if len(set(digests)) != 1:
+        print("determinism: the two publications differ")
+        return 1
+    print("determinism: identical")
+    return 0
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["once"]:
+        if os.environ.get("SOLVENT_TEST_PROCESSORS") and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        print(prove_once())
+    else:
+        sys.exit(main())
