@@ -177,9 +177,7 @@ class AirBuilder:
         for k in range(0, len(paired), 2):
             name = f"helper{k // 2}"
             self.extension_columns.append(name)
-            (n_a, d_a), (n_b, d_b) = (
-                (self._expr(f.numerator), self._expr(f.denominator)) for f in paired[k : k + 2]
-            )
+            (n_a, d_a), (n_b, d_b) = ((self._expr(f.numerator), self._expr(f.denominator)) for f in paired[k : k + 2])
             helper = self.extension(name)
             label = f"{name} {paired[k].label} + {paired[k + 1].label}"
             self.require(ALWAYS, label, helper * d_a * d_b - n_a * d_b - n_b * d_a)

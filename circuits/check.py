@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from verifier.air import ALWAYS, FIRST, LAST, TRANSITION, ConstraintSystem
-from verifier.field import P, Ext, ext_batch_inverse, ext_mul, ext_sub
+from verifier.field import Ext, P, ext_batch_inverse, ext_mul, ext_sub
 
 Words = npt.NDArray[np.uint64]
 BLOCK_ROWS = 4096
@@ -74,7 +74,9 @@ def _multiply(a: Words, b: Words) -> Words:
     return np.stack(wide[:5])
 
 
-def _evaluate(system: ConstraintSystem, witness: Witness, rows: npt.NDArray[np.int64], wanted: set[int]) -> dict[int, Words]:
+def _evaluate(
+    system: ConstraintSystem, witness: Witness, rows: npt.NDArray[np.int64], wanted: set[int]
+) -> dict[int, Words]:
     """Values of the wanted nodes on the given rows: (rows,) for base values, (5, rows) for extension values."""
     following = (rows + 1) % witness.base.shape[1]
     values: dict[int, Words] = {}
@@ -106,13 +108,14 @@ def _node_value(
     if kind == "column":
         at, width = (following if node[2] else rows), len(system.columns)
         if node[1] < width:
-            return witness.base[node[1], at].astype(np.uint64)
+            return np.asarray(witness.base[node[1], at], np.uint64)
         if witness.extension is None:
             raise ValueError("extension columns are needed for this constraint")
         first = 5 * (node[1] - width)
-        return witness.extension[first : first + 5, at].astype(np.uint64)
+        cells: Words = witness.extension[first : first + 5, at].astype(np.uint64)
+        return cells
     if kind == "public":
-        return witness.publics[node[1], rows].astype(np.uint64)
+        return np.asarray(witness.publics[node[1], rows], np.uint64)
     if kind == "scalar":
         return np.array(witness.scalars[node[1]], np.uint64)[:, None] + np.zeros(len(rows), np.uint64)
     if kind == "product":
@@ -161,7 +164,8 @@ def check_rows(system: ConstraintSystem, witness: Witness, limit: int = 20) -> l
             if not rows:
                 continue
             value = values[constraint.node]
-            bad = (value.any(axis=0) if value.ndim == 2 else value != 0)[rows.start - start : rows.stop - start]
+            broken = np.asarray(value.reshape(-1, stop - start).any(axis=0), np.bool_)
+            bad = broken[rows.start - start : rows.stop - start]
             out += [Violation(rows.start + int(i), constraint.label) for i in np.flatnonzero(bad)[:limit]]
         if len(out) >= limit:
             break

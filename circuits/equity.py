@@ -1,6 +1,6 @@
 """`solvency_equity_v1`: every account counted, equity exact with its sign, totals exact, sums bound by the tree.
 
-200 base columns and 12 extension columns; entries + 2 + 10/7 rows per account. What it proves: docs/protocol.md, design 01.
+200 base columns and 12 extension columns; entries + 2 + 10/7 rows per account. The tree: docs/protocol.md, section 6.
 """
 
 from __future__ import annotations

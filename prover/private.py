@@ -10,6 +10,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,7 @@ KEY_TYPE = np.dtype([("key", "S16"), ("index", "<u4")])
 LEVEL_ARRAYS = ("source", "children", "state", "sums", "value_random", "value_digests")
 ACCOUNT_ARRAYS = ("nonces", "blindings", "offsets", "legs", "amounts", "leaves")
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]
 
 
 def lookup_key(user_id: str) -> bytes:

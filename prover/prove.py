@@ -68,9 +68,7 @@ def prove(
     weights = transcript.draw("constraint weights")
 
     with phases.phase("constraints"):  # step 5
-        values = quotient_values(
-            kernels, base_extended, lookup_extended, publics_extended, scalars, weights, phases.at
-        )
+        values = quotient_values(kernels, base_extended, lookup_extended, publics_extended, scalars, weights, phases.at)
         del publics_extended
         chunks = masked_chunks(quotient_coefficients(*values), params, log2_rows, random)
         quotient = lde_from_coefficients(chunks, log2_rows, params.blowup)
@@ -155,5 +153,3 @@ def lookup_columns(
     to_mont(hidden)
     out[:, active:] = hidden
     return out
-
-

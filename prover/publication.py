@@ -192,7 +192,7 @@ def _witness(
     except AccountAtFault as fault:
         index = int(order[fault.index])
         raise InputError(
-            file=", ".join(snapshot.meta.source) or None,
+            file=", ".join(source.file for source in snapshot.meta.source) or None,
             row=int(snapshot.lines[index]),
             field="equity",
             got=f"user {snapshot.user_id(index)}: {fault.why}",

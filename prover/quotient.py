@@ -29,9 +29,9 @@ SMALL = 1 << SMALL_LOG2
 
 @lru_cache(maxsize=2)
 def domain_multipliers(log2_rows: int) -> tuple[Words, Words]:
-    """Inverse vanishing factors (always, first, transition, last) on the two cosets (4, 2, N) and on the extra one (4, 512).
+    """Inverse vanishing factors of the four domains on the two cosets (4, 2, N) and on the extra one (4, 512).
 
-    1 / Z_A = Z_R / (x^N - 1) with Z_R the polynomial of the hidden rows; (x^N - 1) / (x - w^k) is the polynomial that is
+    1 / Z_A = Z_R / (x^N - 1), Z_R the polynomial of the hidden rows; (x^N - 1) / (x - w^k) is the polynomial that is
     N w^-k at row k and 0 elsewhere; x^N - 1 is constant on a coset.
     """
     rows, root = 1 << log2_rows, root_of_unity(log2_rows)
@@ -134,10 +134,9 @@ def _combine(
     )
     last, first = slice(rows - 1, rows), slice(0, 1)
     at_wrap = np.empty((5, 1), np.uint32)
-    cells = [np.ascontiguousarray(part[:, s]) for part in (base, lookup) for s in (last, first)]
     kernels.combine_constraints(
-        *cells, np.ascontiguousarray(publics[:, last]), scalars, weights, np.ascontiguousarray(multipliers[:, last]),
-        at_wrap, 0, 1,
+        base[:, last], base[:, first], lookup[:, last], lookup[:, first], publics[:, last], scalars, weights,
+        multipliers[:, last], at_wrap, 0, 1,
     )  # fmt: skip
     out[:, last] = at_wrap
 
@@ -193,5 +192,3 @@ def masked_chunks(coefficients: Words, params: ProofParams, log2_rows: int, rand
     to_mont(mask)
     out[3] = mask
     return out.reshape(20, rows)
-
-

@@ -56,7 +56,7 @@ class Randomness:
         return np.frombuffer(self.bytes(f"salt {label}", 16 * count), "<u4").reshape(count, 4)
 
     def permutation(self, label: str, count: int) -> npt.NDArray[np.int64]:
-        """A random order of 0 .. count-1, by sorting 64-bit keys (a tie has probability below 2^-24 and does no harm)."""
+        """A random order of 0 .. count-1, by sorting 64-bit keys (a tie, if ever, does no harm)."""
         keys = np.frombuffer(self.bytes(f"order {label}", 8 * count), "<u8")
         return np.argsort(keys, kind="stable")
 

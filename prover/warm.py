@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from circuits.poseidon.instance import CELLS
 from prover.kernels.accounts import encode_carry, fill_accounts, sum_bytes
 from prover.kernels.deep import (
     barycentric_weights,
@@ -21,7 +22,6 @@ from prover.kernels.merkle_hash import MerkleTree, hash_rows
 from prover.kernels.ntt import evaluate_small_coset, interpolate_coset, lde
 from prover.kernels.poseidon import compress_rows, fill_permutation_cells
 from prover.kernels.rowkernels import RowKernels
-from circuits.poseidon.instance import CELLS
 from verifier.air import ConstraintSystem
 from verifier.field import Ext
 
@@ -30,7 +30,14 @@ _POINT: Ext = (1, 2, 3, 4, 5)
 
 def compile_kernels(at: Callable[[float], None] = lambda fraction: None) -> None:
     """Call each kernel on a few rows. About a minute when nothing is cached, a second when all is."""
-    steps: list[Callable[[], object]] = [_warm_field, _warm_poseidon, _warm_accounts, _warm_ntt, _warm_merkle, _warm_deep]
+    steps: list[Callable[[], object]] = [
+        _warm_field,
+        _warm_poseidon,
+        _warm_accounts,
+        _warm_ntt,
+        _warm_merkle,
+        _warm_deep,
+    ]
     for number, step in enumerate([*steps, _warm_rows]):
         at(number / (len(steps) + 1))
         step()
@@ -55,7 +62,7 @@ def _warm_accounts() -> None:
     offsets, legs, amounts = np.array([0, 1]), np.zeros(1, np.uint16), np.ones(1, np.uint64)
     ids = np.zeros(1, np.int64)
     fill_accounts(
-        _zeros(100, 8), np.arange(0, 100, 10), np.zeros(1, np.int64), _zeros(1, 8), _zeros(1, 6), offsets, legs, amounts,
+        _zeros(100, 8), np.arange(0, 100, 10), ids, _zeros(1, 8), _zeros(1, 6), offsets, legs, amounts,
         np.zeros((1, 7), np.int64), np.ones(1, np.uint64), ids, _zeros(1, 7), 0, 1,
     )  # fmt: skip
     sum_bytes(ids, legs, amounts, np.zeros((1, 8), np.int64))

@@ -132,7 +132,7 @@ def finish(trace: Words, random: Randomness, instance: Instance = DEFAULT) -> No
     trace[:, active:] = random.words("base hidden rows", columns * HIDDEN_ROWS).reshape(columns, HIDDEN_ROWS)
     to_mont(trace)
     first = _AT[CELL_COLUMNS[0]]
-    run_ranges(lambda start, stop: fill_permutation_cells(trace, 0, first, start, stop, instance), active, 64)
+    run_ranges(lambda start, stop: fill_permutation_cells(trace, 0, first, start, stop, instance), active, 128)
 
 
 def _require_room(used: int, rows: int) -> None:

@@ -89,7 +89,7 @@ class Negative:
         except VerificationError as error:
             if reason is not None and error.reason.value != reason:
                 self.failures.append(f"{name}: refused as {error.reason.value}, expected {reason}")
-        except Exception as error:  # noqa: BLE001 - whatever else comes out is the finding
+        except Exception as error:
             self.failures.append(f"{name}: {type(error).__name__} escaped: {error}")
         else:
             self.failures.append(f"{name}: ACCEPTED")
@@ -109,7 +109,7 @@ class Negative:
         return action
 
     def run(self) -> None:
-        rng = random.Random(1)  # noqa: S311 - positions of bit flips
+        rng = random.Random(1)
         statement = (self.out / "statement.json").read_bytes()
         for name, change, reason in STATEMENT_CASES:
             self.expect(name, self.with_file("statement.json", edited(statement, change)), reason)

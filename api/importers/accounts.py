@@ -102,10 +102,12 @@ class Accounts:
 
     Args:
         id_column: what the source calls the user's id, for messages.
+        first_file: to name where there are no accounts at all.
     """
 
-    def __init__(self, id_column: str) -> None:
+    def __init__(self, id_column: str, first_file: Path) -> None:
         self.id_column = id_column
+        self.first_file = first_file
         self._ids: list[pa.Array] = []
         self._lines: list[npt.NDArray[np.uint32]] = []
         self._counts: list[Int64] = []
@@ -154,7 +156,7 @@ class Accounts:
                 units.
         """
         if not self._size:
-            raise InputError(file=self._files[0] if self._files else None, got="no accounts", expected="at least one")
+            raise InputError(file=self.first_file, got="no accounts", expected="at least one")
         user_ids = pa.chunked_array(self._ids, pa.string())
         if pc.count_distinct(user_ids).as_py() != self._size:
             self._report_duplicate(user_ids)

@@ -51,17 +51,18 @@ def import_binance(users: Sequence[Path], assets: Path, options: ImportOptions) 
     prices = read_binance_assets(assets)
     value_decimals, instruments = whole_prices(prices, options.value_decimals, round_prices=options.round_prices)
     files = [open_csv(path, (ROW_COLUMN, ID_COLUMN)) for path in users]
-    accounts = Accounts(ID_COLUMN)
+    columns = frozenset(column for file in files for column in file.header)
+    accounts = Accounts(ID_COLUMN, files[0].path)
     for file in files:
-        layout = _layout(file, prices, files[0])
+        layout = _layout(file, prices, columns)
         for line, batch in file.batches():
             _add(accounts, file.path, line, batch, layout)
     source = [source_file(file.path, file.sha256) for file in files] + [source_file(assets, prices.sha256)]
     return accounts.build(options, Market(value_decimals, instruments, prices.sha256), source)
 
 
-def _layout(file: CsvFile, prices: PriceFile, first: CsvFile) -> Layout:
-    """Columns by meaning. A token of the price file may be absent, but from all users files alike."""
+def _layout(file: CsvFile, prices: PriceFile, all_columns: frozenset[str]) -> Layout:
+    """Columns by meaning. A token of the price file may be absent, but from all users files (`all_columns`) alike."""
     legs: dict[str, int] = {}
     collateral: list[str] = []
     floats: list[str] = []
@@ -70,7 +71,7 @@ def _layout(file: CsvFile, prices: PriceFile, first: CsvFile) -> Layout:
         token = instrument.symbol
         net = f"{token} (net)" if token in {ROW_COLUMN, ID_COLUMN} else token
         columns = [LONG_PREFIX + token, SHORT_PREFIX + token, net, *(p + token for p in COLLATERAL_PREFIXES)]
-        if not any(column in file.header or column in first.header for column in columns):
+        if all_columns.isdisjoint(columns):
             continue
         required.extend(columns)
         legs[columns[0]], legs[columns[1]] = 2 * index, 2 * index + 1

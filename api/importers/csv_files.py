@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from prover.errors import InputError
@@ -52,6 +53,8 @@ class CsvFile:
         try:
             for batch in self._reader():
                 if batch.num_rows:
+                    if pc.index(batch[0], pa.scalar("")).as_py() >= 0:
+                        self._explain()  # an empty line comes out as empty fields
                     yield line, batch
                 line += batch.num_rows
         except (pa.ArrowException, UnicodeDecodeError) as error:
@@ -81,7 +84,7 @@ class CsvFile:
         )
 
     def _explain(self) -> None:
-        """Only after a failure: reads up to the first bad line, and raises what is wrong with it."""
+        """Only when something is off: reads up to the first bad line, and raises what is wrong with it."""
         with self.path.open("rb") as stream:
             for line, raw in enumerate(stream, 1):
                 fields = split_line(self.path, line, raw)

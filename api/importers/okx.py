@@ -20,7 +20,7 @@ from api.importers.accounts import Accounts, ImportOptions, Market, source_file
 from api.importers.csv_files import BOM, sha256_of_file
 from api.importers.prices import SYMBOL_EXPECTED, read_okx_prices, whole_prices
 from prover.errors import InputError
-from prover.snapshot import Snapshot
+from prover.snapshot import USER_ID_EXPECTED, Snapshot, is_user_id
 from prover.snapshot_meta import ZERO_DIGEST, is_symbol
 from verifier.legs import AMOUNT_CAP
 from verifier.statement import INSTRUMENTS_MAX, SPOT, Instrument
@@ -52,7 +52,7 @@ def import_okx(users: Sequence[Path], prices: Path | None, options: ImportOption
                 field="--value-decimals", got=str(options.value_decimals), expected="--prices with it, or 0"
             )
         market = Market(0, _all_symbols(users), ZERO_DIGEST)
-    accounts = Accounts("id")
+    accounts = Accounts("id", users[0])
     long_legs = {instrument.symbol: 2 * index for index, instrument in enumerate(market.instruments)}
     for path in users:
         rows: list[Row] = []
@@ -149,6 +149,8 @@ def _read(path: Path) -> Iterator[Row]:
             raise fail("something else", 'an object with exactly the keys "id" and "assets"')
         if not isinstance(account["id"], str) or not isinstance(account["assets"], dict):
             raise fail("something else", '"id" as a string and "assets" as an object')
+        if not is_user_id(account["id"]):  # before Arrow, which cannot hold a lone surrogate
+            raise InputError(file=path, row=line, field="id", got=account["id"], expected=USER_ID_EXPECTED)
         yield line, account["id"], account["assets"]
         skip(end)
         is_first = False

@@ -84,7 +84,7 @@ def import_table(accounts: Path, instruments: Path, options: ImportOptions) -> S
     atoms = _atoms(rows, prices, legs >> 1)
     order = _in_order(rows, user, legs)
     kept = order[atoms[order] > 0]
-    builder = Accounts("user_id")
+    builder = Accounts("user_id", accounts)
     builder.add(
         accounts,
         names,

@@ -6,8 +6,8 @@ first (02a finding 1). V has no selector: it is the row after M, linked by next-
 
 from __future__ import annotations
 
-from circuits.buses import TAG_TREE
 from circuits.builder import AirBuilder, Expr, total
+from circuits.buses import TAG_TREE
 from circuits.gadgets.permutation import BLOCK_COLUMNS, CHAIN_COLUMNS, digest
 from verifier.air import ALWAYS, FIRST, LAST, TRANSITION
 from verifier.tree import ARITY, TAG_ACCOUNT, TAG_DUMMY, TAG_END, TAG_NODE, TAG_VALUE

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from circuits.buses import TAG_LEG
 from circuits.builder import AirBuilder, Expr
+from circuits.buses import TAG_LEG
 from circuits.gadgets.chains import DIGIT_COLUMNS
 from verifier.air import ALWAYS, TRANSITION
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from circuits.buses import TAG_PAIR, TAG_U16
 from circuits.builder import AirBuilder
+from circuits.buses import TAG_PAIR, TAG_U16
 from verifier.air import FIRST, LAST, TRANSITION
 
 TABLE_COLUMNS = ("mu_u16", "mu_pair", "mu_leg", "table_n", "table_high")

@@ -1,7 +1,7 @@
 """Exact integers by polynomial identities at the random point r (02a finding 2, 02b sections B and D).
 
 An account's equity is A(256) for A(X) = sum over entries of x(X) S(X), x the amount's bytes and S the price digits. Its
-sign and magnitude v are committed, and A(r) = (1 - 2 sign) v(r) - (r - 256) c(r) with carries c. Coefficients cannot wrap:
+sign and magnitude v are committed, and A(r) = (1 - 2 sign) v(r) - (r - 256) c(r) with carries c. No coefficient wraps:
 4,095 entries give |A_k| <= 4095 * 7 * 255 * 128 = 935,625,600; + 65,535 + 257 * 4,259,711 = 2,030,436,862 < p.
 """
 
@@ -94,5 +94,13 @@ def sum_totals(air: AirBuilder) -> None:
     air.fraction("totals", amounts, air.fingerprint(TAG_TOTAL, [id_]))
 
 
-__all__ = ["CARRIES", "CARRY_HIGH", "CARRY_OFFSET", "DIGIT_COLUMNS", "ROW_POLYNOMIAL_DEGREE", "accumulate_values",
-           "require_liability", "sum_totals"]
+__all__ = [
+    "CARRIES",
+    "CARRY_HIGH",
+    "CARRY_OFFSET",
+    "DIGIT_COLUMNS",
+    "ROW_POLYNOMIAL_DEGREE",
+    "accumulate_values",
+    "require_liability",
+    "sum_totals",
+]

@@ -8,13 +8,16 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from circuits.gadgets.values import CARRIES
 from prover.kernels.registry import compiled
+from verifier.field import P
+from verifier.tree import TAG_END
 
 Int64 = npt.NDArray[np.int64]
 U32 = npt.NDArray[np.uint32]
 
-LIMBS_CARRIES = 13
-_P = 2**31 - 2**24 + 1
+_P = P
+_TAG_END = TAG_END
 OK, TOO_LARGE, ABOVE_CAP = 0, 1, 2
 
 
@@ -48,23 +51,61 @@ def encode_carry(carry: np.int64) -> tuple[np.int64, np.int64]:
 
 
 @compiled
+def _fill_entry(
+    trace: U32, at: Int64, r: int, number: int, leg: int, gap: int, amount: np.uint64, cap: np.uint64, digits: Int64,
+    coefficients: Int64,
+) -> None:
+    """Cells of one entry row; adds amount(X) * digits(X) to the 14 `coefficients`."""
+    b, y, u, first_cap, d = at[0], at[5], at[6], at[8], at[9]
+    slack = cap - amount
+    trace[at[2], r] = 1
+    trace[b, r] = leg
+    trace[at[4], r] = number
+    for k in range(4):
+        shift = np.uint64(16 * k)
+        trace[b + 1 + k, r] = (amount >> shift) & np.uint64(0xFFFF)
+        trace[u + k, r] = (slack >> shift) & np.uint64(0xFFFF)
+        trace[first_cap + k, r] = (cap >> shift) & np.uint64(0xFFFF)
+    trace[u + 4, r] = gap
+    trace[u + 5, r] = 16 * number
+    for k in range(7):
+        trace[d + k, r] = digits[k] if digits[k] >= 0 else digits[k] + _P
+    for k in range(8):
+        byte = np.int64((amount >> np.uint64(8 * k)) & np.uint64(255))
+        trace[y + k, r] = byte
+        for j in range(7):
+            coefficients[k + j] += byte * digits[j]
+
+
+@compiled
+def _fill_value(
+    trace: U32, at: Int64, open_row: int, close_row: int, coefficients: Int64, limbs: Int64, sign: int, liability: U32
+) -> None:
+    """Sign, magnitude and liability on the close row; carries on both. `liability` (7,) is overwritten."""
+    y, u, d = at[5], at[6], at[9]
+    trace[at[8], close_row] = sign
+    for k in range(7):
+        trace[u + k, close_row] = limbs[k]
+        liability[k] = 0 if sign else limbs[k]
+        trace[d + k, close_row] = liability[k]
+    carry = np.int64(0)
+    for k in range(CARRIES):
+        value = np.int64(0)
+        if k % 2 == 0:
+            value = -limbs[k // 2] if sign else limbs[k // 2]
+        carry = (coefficients[k] - value + carry) >> np.int64(8)
+        low, high = encode_carry(carry)
+        trace[u + (k if k < 10 else k - 3), open_row if k < 10 else close_row] = low
+        trace[y + (k if k < 5 else k - 5), open_row if k < 5 else close_row] = high
+
+
+@compiled
 def fill_accounts(
-    trace: U32,
-    at: Int64,
-    rows: Int64,
-    identities: U32,
-    blindings: U32,
-    offsets: Int64,
-    legs: npt.NDArray[np.uint16],
-    amounts: npt.NDArray[np.uint64],
-    digits: Int64,
-    caps: npt.NDArray[np.uint64],
-    total_ids: Int64,
-    liabilities: U32,
-    start: int,
-    stop: int,
+    trace: U32, at: Int64, rows: Int64, identities: U32, blindings: U32, offsets: Int64,
+    legs: npt.NDArray[np.uint16], amounts: npt.NDArray[np.uint64], digits: Int64, caps: npt.NDArray[np.uint64],
+    total_ids: Int64, liabilities: U32, start: int, stop: int,
 ) -> tuple[int, int]:
-    """Write the cells of accounts start .. stop-1 and their liabilities; all but the chaining values and the permutation.
+    """Write the cells of accounts start .. stop-1, all but chaining values and permutations, and their liabilities.
 
     Args:
         trace: (columns, N) canonical, zero where this writes; `at` gives the first column of b, is_open, is_entry,
@@ -77,75 +118,35 @@ def fill_accounts(
     Returns:
         (status, account): OK, or TOO_LARGE / ABOVE_CAP with the first account at fault.
     """
-    b, is_open, is_entry, is_close, count = at[0], at[1], at[2], at[3], at[4]
-    y, u, total_id, cap, d = at[5], at[6], at[7], at[8], at[9]
-    a = np.zeros(14, np.int64)
+    b, count = at[0], at[4]
+    coefficients = np.zeros(14, np.int64)
     limbs = np.zeros(7, np.int64)
     for i in range(start, stop):
         row = rows[i]
-        a[:] = 0
-        trace[is_open, row] = 1
+        coefficients[:] = 0
+        trace[at[1], row] = 1
         for k in range(8):
             trace[b + k, row] = identities[i, k]
-        previous = np.int64(-1)
-        for e in range(offsets[i], offsets[i + 1]):
-            r = row + 1 + e - offsets[i]
-            leg = np.int64(legs[e])
-            amount = amounts[e]
+        entries = offsets[i + 1] - offsets[i]
+        for e in range(entries):
+            leg = int(legs[offsets[i] + e])
+            gap = leg - int(legs[offsets[i] + e - 1]) - 1 if e else 0
+            amount = amounts[offsets[i] + e]
             if amount > caps[leg]:
                 return ABOVE_CAP, i
-            slack = caps[leg] - amount
-            trace[is_entry, r] = 1
-            trace[b, r] = leg
-            trace[count, r] = e - offsets[i] + 1
-            trace[total_id, r] = total_ids[leg]
-            for k in range(4):
-                shift = np.uint64(16 * k)
-                trace[b + 1 + k, r] = (amount >> shift) & np.uint64(0xFFFF)
-                trace[u + k, r] = (slack >> shift) & np.uint64(0xFFFF)
-                trace[cap + k, r] = (caps[leg] >> shift) & np.uint64(0xFFFF)
-            trace[u + 4, r] = leg - previous - 1 if previous >= 0 else 0
-            trace[u + 5, r] = 16 * (e - offsets[i] + 1)
-            for k in range(7):
-                digit = digits[leg, k]
-                trace[d + k, r] = digit if digit >= 0 else digit + _P
-            for k in range(8):
-                byte = np.int64((amount >> np.uint64(8 * k)) & np.uint64(255))
-                trace[y + k, r] = byte
-                for j in range(7):
-                    a[k + j] += byte * digits[leg, j]
-            previous = leg
-        sign = signed_value(a, limbs)
+            trace[at[7], row + 1 + e] = total_ids[leg]
+            _fill_entry(trace, at, row + 1 + e, e + 1, leg, gap, amount, caps[leg], digits[leg], coefficients)
+        sign = signed_value(coefficients, limbs)
         if sign < 0:
             return TOO_LARGE, i
-        r = row + 1 + offsets[i + 1] - offsets[i]
-        trace[is_close, r] = 1
-        trace[b, r] = 5
-        trace[b + 1, r] = offsets[i + 1] - offsets[i]
-        trace[count, r] = offsets[i + 1] - offsets[i]
+        close = row + 1 + entries
+        trace[at[3], close] = 1
+        trace[b, close] = _TAG_END
+        trace[b + 1, close] = entries
+        trace[count, close] = entries
         for k in range(6):
-            trace[b + 2 + k, r] = blindings[i, k]
-        trace[cap, r] = sign
-        for k in range(7):
-            trace[u + k, r] = limbs[k]
-            liability = 0 if sign else limbs[k]
-            trace[d + k, r] = liability
-            liabilities[i, k] = liability
-        carry = np.int64(0)
-        for k in range(LIMBS_CARRIES):
-            value = np.int64(0)
-            if k % 2 == 0:
-                value = -limbs[k // 2] if sign else limbs[k // 2]
-            carry = (a[k] - value + carry) >> np.int64(8)
-            low, high = encode_carry(carry)
-            if k < 10:
-                trace[u + k, row] = low
-            else:
-                trace[u + 7 + k - 10, r] = low
-            if k < 5:
-                trace[y + k, row] = high
-            else:
-                trace[y + k - 5, r] = high
+            trace[b + 2 + k, close] = blindings[i, k]
+        _fill_value(trace, at, row, close, coefficients, limbs, sign, liabilities[i])
     return OK, 0
 
 

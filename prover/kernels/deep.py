@@ -1,7 +1,7 @@
 """Out-of-domain evaluation of columns, random combination of columns, and division by x - point.
 
-Base columns are (w, N) Montgomery words in [0, p), extension columns (5, n); points, claims and coefficients are canonical
-`Ext` tuples. Long sums are kept in 64-bit lanes and reduced rarely.
+Base columns are (w, N) Montgomery words in [0, p), extension columns (5, n); points and claims are canonical `Ext`
+tuples, coefficients Montgomery words. Long sums are kept in 64-bit lanes and reduced rarely.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from verifier.field import ext_add as plain_add
 from verifier.field import ext_mul as plain_mul
 from verifier.field import ext_sub as plain_sub
 
-_TILE = 4096
+_TILE = 512
 """Rows taken together: five weight rows and a few column pieces of 2 KB fit the first cache."""
 _PAIR = 2 * WIDTH
 

@@ -273,7 +273,6 @@ def hash_pairs(children: U32Array) -> U32Array:
     parents = empty_words(count, DIGEST_WORDS)
     source, target = children.reshape(-1), parents.reshape(-1)
 
-
     def hash_range(start: int, stop: int) -> None:
         _hash_pairs(source, _NODE_STATE, target, empty_words(BLOCK_WORDS * WIDTH), start, stop)
 

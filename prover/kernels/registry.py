@@ -6,8 +6,10 @@ and obviously; one test walks `KERNELS` and compares the two.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
@@ -27,6 +29,22 @@ class Kernel:
 
 KERNELS: dict[str, Kernel] = {}
 """Every registered kernel by "module.function"."""
+
+
+def _use_cache_of_these_sources() -> None:
+    """Give each version of the shared helpers a cache directory of its own.
+
+    Machine code contains the helpers it calls, but Numba's cache notices changes of the kernel's own file only. Must run
+    before the first kernel is declared.
+    """
+    here = Path(__file__).parent
+    digest = hashlib.sha256(b"".join((here / name).read_bytes() for name in _SHARED_SOURCES)).hexdigest()
+    parent = Path(numba.config.CACHE_DIR or here / "__pycache__")
+    numba.config.CACHE_DIR = str(parent / f"kernels-{digest[:16]}")
+
+
+_SHARED_SOURCES = ("field.py", "lanes.py", "registry.py")
+_use_cache_of_these_sources()
 
 
 def kernel(

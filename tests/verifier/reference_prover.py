@@ -82,16 +82,29 @@ def powers(root: int, count: int) -> Words:
     return out
 
 
+@cache
+def twiddles(root: int, size: int) -> list[Words]:
+    """Per stage of `ntt`, for each of its size / 2 butterflies, the factor of the difference."""
+    line, stages = powers(root, size // 2), []
+    width = 1
+    while width < size:
+        stages.append([line[i - i % width] for i in range(size // 2)])
+        width *= 2
+    return stages
+
+
 def ntt(coefficients: Words, root: int) -> Words:
-    """Values at root^0, root^1, ..; root has the order of the length, at least 2."""
-    if len(coefficients) == 2:
-        a, b = coefficients
-        return [(a + b) % P, (a - b) % P]
-    square = root * root % P
-    even, odd = ntt(coefficients[0::2], square), ntt(coefficients[1::2], square)
-    odd = [b * power % P for b, power in zip(odd, powers(root, len(odd)), strict=True)]
-    low = [(a + b) % P for a, b in zip(even, odd, strict=True)]
-    return low + [(a - b) % P for a, b in zip(even, odd, strict=True)]
+    """Values at root^0, root^1, ..; root has the order of the length (Stockham: sorted at every stage)."""
+    size, half, values = len(coefficients), len(coefficients) // 2, coefficients
+    for stage, factors in enumerate(twiddles(root, size)):
+        width, low, high = 1 << stage, values[:half], values[half:]
+        sums = [(a + b) % P for a, b in zip(low, high, strict=True)]
+        differences = [(a - b) * w % P for a, b, w in zip(low, high, factors, strict=True)]
+        values = []
+        for i in range(0, half, width):
+            values += sums[i : i + width]
+            values += differences[i : i + width]
+    return values
 
 
 def values_on(coefficients: Words, shift: int, size: int) -> Words:
