@@ -39,85 +39,103 @@ def prove(
     Raises:
         InvariantBroken: the witness does not satisfy the relation.
     """
-    phases = phases or Phases()
-    system, log2_rows = relation.system, relation.log2_rows
-    params.check_rows(log2_rows)
-    kernels = RowKernels(system)
-    publics = public_matrix(system, relation.publics, 1 << log2_rows)
-    to_mont(publics)
-
-    transcript = Transcript.start(system, params, log2_rows, relation.binding)  # step 1
-    with phases.phase("extend"):
-        base_extended = Extended(base, params.blowup, phases.at)
-        publics_extended = Extended(publics, params.blowup)
-    with phases.phase("commit"):  # step 2
-        base_tree = Commitment(_leaves(base_extended.values), random, "base")
-        transcript.absorb("base root", base_tree.root)
-        lookup_nonce = _grind(transcript, "lookup grind")
-    r, alpha, beta = (transcript.draw_one(name) for name in ("r", "alpha", "beta"))
-
-    with phases.phase("lookups"):  # steps 3 and 4
-        scalars = dict(zip(system.scalars, evaluate_scalars(relation, r, alpha, beta), strict=True))
-        lookup = lookup_columns(kernels, base, publics, scalars, random)
-        phases.at(0.4)
-        lookup_extended = Extended(lookup, params.blowup)
-        phases.at(0.8)
-        lookup_tree = Commitment(_leaves(lookup_extended.values), random, "lookup")
-        transcript.absorb("lookup root", lookup_tree.root)
-        constraint_nonce = _grind(transcript, "constraint grind")
-    weights = transcript.draw("constraint weights")
-
-    with phases.phase("constraints"):  # step 5
-        values = quotient_values(kernels, base_extended, lookup_extended, publics_extended, scalars, weights, phases.at)
-        del publics_extended
-        chunks = masked_chunks(quotient_coefficients(*values), params, log2_rows, random)
-        quotient = lde_from_coefficients(chunks, log2_rows, params.blowup)
-        quotient_tree = Commitment(_leaves(quotient), random, "quotient")
-        transcript.absorb("quotient root", quotient_tree.root)
-        zeta_nonce = _grind(transcript, "zeta grind")
-    zeta = transcript.draw_one("zeta")
-
-    with phases.phase("openings"):  # steps 6 to 8
-        openings = open_columns(system, base, lookup, quotient, zeta, log2_rows)
-        phases.at(0.4)
-        transcript.absorb("openings", pack_exts(openings))
-        batching_nonce = _grind(transcript, "batching grind")
-        batching = transcript.draw("batching weights")
-        codeword = batched_quotient(system, params, base, lookup, quotient, zeta, openings, batching)
-    with phases.phase("fri"):  # steps 9 to 11
-        fri = prove_low_degree(codeword, params, log2_rows, transcript, random, phases.at)
-        query_nonce = _grind(transcript, "query grind")
-    with phases.phase("queries"):  # steps 12 to 14
-        positions = sorted(set(transcript.draw_positions("queries")))
-        trees = tuple(tree.open(positions) for tree in (base_tree, lookup_tree, quotient_tree))
-        layers = fri.open(positions)
-        transcript.finish()
-    return Proof(
-        base_root=base_tree.root,
-        lookup_nonce=lookup_nonce,
-        lookup_root=lookup_tree.root,
-        constraint_nonce=constraint_nonce,
-        quotient_root=quotient_tree.root,
-        zeta_nonce=zeta_nonce,
-        openings=tuple(openings),
-        batching_nonce=batching_nonce,
-        fri_roots=fri.roots,
-        fri_nonces=fri.nonces,
-        final=fri.final,
-        query_nonce=query_nonce,
-        trees=trees,
-        layers=layers,
-    )
+    params.check_rows(relation.log2_rows)
+    return Prover(relation, params, base, random, phases or Phases()).prove()
 
 
-def _leaves(values: Words) -> Words:
-    return values.reshape(len(values), values.shape[1] * values.shape[2])
+class Prover:
+    """One proof under way; each method is a run of steps, and what later steps need is kept."""
 
+    def __init__(
+        self, relation: Relation, params: ProofParams, base: Words, random: Randomness, phases: Phases
+    ) -> None:
+        self.relation, self.params, self.base, self.random, self.phases = relation, params, base, random, phases
+        self.system, self.log2_rows = relation.system, relation.log2_rows
+        self.kernels = RowKernels(self.system)
+        self.publics = public_matrix(self.system, relation.publics, 1 << self.log2_rows)
+        to_mont(self.publics)
+        self.transcript = Transcript.start(self.system, params, self.log2_rows, relation.binding)  # step 1
 
-def _grind(transcript: Transcript, label: str) -> int:
-    nonce = transcript.find_nonce(label)
-    transcript.grind(label, nonce)
-    return nonce
+    def prove(self) -> Proof:
+        """All steps in order."""
+        transcript, phases = self.transcript, self.phases
+        with phases.phase("extend"):
+            base = Extended(self.base, self.params.blowup, phases.at)
+        with phases.phase("commit"):  # step 2
+            base_tree = self.commit("base", base.values)
+            lookup_nonce = self.grind("lookup grind")
+        with phases.phase("lookups"):  # steps 3 and 4
+            scalars, lookup_rows = self.lookup_rows()
+            lookup = Extended(lookup_rows, self.params.blowup)
+            lookup_tree = self.commit("lookup", lookup.values)
+            constraint_nonce = self.grind("constraint grind")
+        with phases.phase("constraints"):  # step 5
+            quotient = self.quotient(base, lookup, scalars)
+            quotient_tree = self.commit("quotient", quotient)
+            zeta_nonce = self.grind("zeta grind")
+        with phases.phase("openings"):  # steps 6 to 8
+            openings, batching_nonce, codeword = self.open_and_batch(lookup_rows, quotient)
+        with phases.phase("fri"):  # steps 9 to 11
+            fri = prove_low_degree(codeword, self.params, self.log2_rows, transcript, self.random, phases.at)
+            query_nonce = self.grind("query grind")
+        with phases.phase("queries"):  # steps 12 to 14
+            positions = sorted(set(transcript.draw_positions("queries")))
+            trees = tuple(tree.open(positions) for tree in (base_tree, lookup_tree, quotient_tree))
+            layers = fri.open(positions)
+            transcript.finish()
+        return Proof(
+            base_root=base_tree.root,
+            lookup_nonce=lookup_nonce,
+            lookup_root=lookup_tree.root,
+            constraint_nonce=constraint_nonce,
+            quotient_root=quotient_tree.root,
+            zeta_nonce=zeta_nonce,
+            openings=tuple(openings),
+            batching_nonce=batching_nonce,
+            fri_roots=fri.roots,
+            fri_nonces=fri.nonces,
+            final=fri.final,
+            query_nonce=query_nonce,
+            trees=trees,
+            layers=layers,
+        )
+
+    def commit(self, name: str, values: Words) -> Commitment:
+        """The tree over the rows of `values` (w, B, N), its root absorbed."""
+        tree = Commitment(values.reshape(len(values), values.shape[1] * values.shape[2]), self.random, name)
+        self.transcript.absorb(f"{name} root", tree.root)
+        return tree
+
+    def grind(self, label: str) -> int:
+        nonce = self.transcript.find_nonce(label)
+        self.transcript.grind(label, nonce)
+        return nonce
+
+    def lookup_rows(self) -> tuple[dict[str, Ext], Words]:
+        """Scalars of the circuit, and the extension columns on the trace."""
+        r, alpha, beta = (self.transcript.draw_one(name) for name in ("r", "alpha", "beta"))
+        values = evaluate_scalars(self.relation, r, alpha, beta)
+        scalars = dict(zip(self.system.scalars, values, strict=True))
+        return scalars, lookup_columns(self.kernels, self.base, self.publics, scalars, self.random)
+
+    def quotient(self, base: Extended, lookup: Extended, scalars: dict[str, Ext]) -> Words:
+        """The three masked chunks and the mask R on the domain: (20, B, N)."""
+        weights = self.transcript.draw("constraint weights")
+        publics = Extended(self.publics, self.params.blowup)
+        values = quotient_values(self.kernels, base, lookup, publics, scalars, weights, self.phases.at)
+        chunks = masked_chunks(quotient_coefficients(*values), self.params, self.log2_rows, self.random)
+        return lde_from_coefficients(chunks, self.log2_rows, self.params.blowup)
+
+    def open_and_batch(self, lookup: Words, quotient: Words) -> tuple[list[Ext], int, Words]:
+        """Values out of the domain, the nonce after them, and the batched quotient G (5, B, N)."""
+        zeta = self.transcript.draw_one("zeta")
+        openings = open_columns(self.system, self.base, lookup, quotient, zeta, self.log2_rows)
+        self.phases.at(0.4)
+        self.transcript.absorb("openings", pack_exts(openings))
+        nonce = self.grind("batching grind")
+        weights = self.transcript.draw("batching weights")
+        codeword = batched_quotient(self.system, self.params, self.base, lookup, quotient, zeta, openings, weights)
+        return openings, nonce, codeword
 
 
 def lookup_columns(

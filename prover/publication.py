@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from prover.capacity import choose_log2_rows
 from prover.errors import InputError
-from prover.private import write_private
+from prover.private import META_FILE, write_private
 from prover.progress import Phases, Progress
 from prover.prove import prove
 from prover.randomness import Randomness, fresh_seed
@@ -86,14 +86,13 @@ def prove_directory(
     """
     phases = Phases(progress)
     private = private or private_folder(out)
-    for folder in (out, private):
-        if folder.exists() and not force:
-            raise InputError(file=folder, got="an existing path", expected="a new one (or --force to replace it)")
+    _require_place(out, STATEMENT_FILE, force)
+    _require_place(private, META_FILE, force)
+    instruments = tuple(Instrument(i.symbol, i.kind, i.decimals, i.price) for i in snapshot.meta.instruments)
+    reserves_bytes = _read_reserves(reserves, instruments)
     with phases.phase("compile"):
         compile_kernels(phases.at)
     random = Randomness(seed if seed is not None else fresh_seed(), snapshot.meta.to_bytes())
-    instruments = tuple(Instrument(i.symbol, i.kind, i.decimals, i.price) for i in snapshot.meta.instruments)
-    reserves_bytes = _read_reserves(reserves, instruments)
     if log2_rows is None:
         log2_rows = choose_log2_rows(len(snapshot.offsets) - 1, len(snapshot.legs), len(instruments))
     with phases.phase("witness"):
@@ -108,12 +107,8 @@ def prove_directory(
         with _replacing(private) as folder:
             digest = statement.digest.hex()
             write_private(folder, digest, accounts, nonces, witness.leaf_digests, witness.tree, users)
-        with _replacing(out) as folder:
-            folder.chmod(0o755)
-            (folder / STATEMENT_FILE).write_bytes(statement.to_bytes())
-            (folder / PROOF_FILE).write_bytes(proof)
-            if reserves_bytes is not None:
-                (folder / RESERVES_FILE).write_bytes(reserves_bytes)
+        files = {STATEMENT_FILE: statement.to_bytes(), PROOF_FILE: proof, RESERVES_FILE: reserves_bytes}
+        _publish(out, {name: data for name, data in files.items() if data is not None})
     return ProveReport(
         phase_seconds=phases.seconds,
         rows=1 << log2_rows,
@@ -122,6 +117,25 @@ def prove_directory(
         peak_memory_bytes=peak_memory_bytes(),
         statement_digest=statement.digest.hex(),
     )
+
+
+def _require_place(folder: Path, marker: str, force: bool) -> None:
+    """Nothing may stand where we write, unless `force` is given and it is what we wrote before."""
+    if not folder.exists():
+        return
+    if not force:
+        raise InputError(file=folder, got="an existing path", expected="a new one (or --force to replace it)")
+    if not folder.is_dir() or (any(folder.iterdir()) and not (folder / marker).is_file()):
+        raise InputError(
+            file=folder, got="something else", expected=f"a folder with {marker}: --force replaces no other"
+        )
+
+
+def _publish(out: Path, files: dict[str, bytes]) -> None:
+    with _replacing(out) as folder:
+        folder.chmod(0o755)
+        for name, data in files.items():
+            (folder / name).write_bytes(data)
 
 
 def peak_memory_bytes() -> int:

@@ -1,8 +1,7 @@
 """Canonical JSON: one byte string per value, and typed getters that name the field they refuse.
 
-Canonical means: keys sorted, no spaces, ASCII, one newline at the end, no floats, integers below 2^53 in
-magnitude (larger ones are decimal strings), strings without lone surrogates. `loads` accepts exactly the
-output of `dumps`.
+Canonical means: keys sorted, no spaces, ASCII, one newline at the end, no floats, integers below 2^53 in magnitude
+(larger ones are decimal strings), no lone surrogates in strings. `loads` accepts exactly what `dumps` writes.
 """
 
 from __future__ import annotations
@@ -67,9 +66,8 @@ def loads(data: bytes, limit_bytes: int, name: str = "document") -> object:
         name: what to call the document in a refusal.
 
     Raises:
-        MalformedProof: FILE_TOO_LARGE; MALFORMED for what is not JSON, nests too deeply, repeats a key or
-        holds a
-            float or a large integer; TRAILING_BYTES; NON_CANONICAL for another spelling of the same value.
+        MalformedProof: FILE_TOO_LARGE; MALFORMED for what is not JSON, nests too deeply, repeats a key or holds
+            a float or a large integer; TRAILING_BYTES; NON_CANONICAL for another spelling of the same value.
     """
     if len(data) > limit_bytes:
         raise MalformedProof(
@@ -87,8 +85,7 @@ def loads(data: bytes, limit_bytes: int, name: str = "document") -> object:
             raise MalformedProof(Reason.TRAILING_BYTES, f"{name}: bytes after the document", field=name)
         again = dumps(value)
         if "\\ud" in text:
-            # Escaped surrogates: fine in pairs; a lone one has no UTF-8 and would escape later as a foreign
-            # error.
+            # Escaped surrogates are fine in pairs; a lone one has no UTF-8 and would fail later, elsewhere.
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
         raise MalformedProof(Reason.NON_CANONICAL, f"{name}: a lone surrogate in a string", field=name) from None
@@ -132,7 +129,8 @@ def _no_number(digits: str) -> NoReturn:
 
 def shown(value: object) -> str:
     """A value for a message: ASCII, one line, not long."""
-    text = ascii(value)
+    # What a file nests is not printed: it may be deep enough to exhaust the stack.
+    text = f"a JSON {type(value).__name__}" if isinstance(value, dict | list) else ascii(value)
     return text if len(text) <= SHOWN_CHARACTERS_MAX else text[:SHOWN_CHARACTERS_MAX] + "..."
 
 

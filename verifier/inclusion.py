@@ -1,8 +1,7 @@
 """A user's inclusion bundle: one file that shows their account in the tree of a published statement.
 
-docs/protocol.md section 7, same step numbers. What it does not show: that the statement's proof is good;
-that is the other command. Without a statement only the bundle's agreement with itself is checked, and the
-report says so.
+docs/protocol.md section 7, same step numbers. It does not show that the statement's proof is good: that is the other
+command. Without a statement only the bundle's agreement with itself is checked, and the report says so.
 """
 
 from __future__ import annotations
@@ -170,12 +169,9 @@ def check_bundle(
 
     Args:
         data: the bundle file.
-        statement: the statement that the exchange published and whose proof was verified. None checks only
-        that the
-            bundle agrees with its own root (with the default tree hash), which proves nothing about a
-            publication.
-        user_id, nonce: what the caller knows to be the user's own; other ones in the bundle are refused. Two
-        users
+        statement: what the exchange published and whose proof was verified. None checks only that the bundle agrees
+            with its own root (with the default tree hash), which proves nothing about a publication.
+        user_id, nonce: what the caller knows to be the user's own; other ones in the bundle are refused. Two users
             can be shown one leaf only if one of them accepts an id or a nonce that is not theirs.
 
     Raises:

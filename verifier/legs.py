@@ -74,10 +74,9 @@ def check_legs(legs: Sequence[Leg]) -> None:
     """Refuse a leg table on which the circuit's arguments do not hold, wherever it came from.
 
     Raises:
-        BadStatement: INSTRUMENT_TABLE, naming the leg: numbers have to run from 0, caps be in range, the
-        coefficient
-            have the side's sign, equal its digits and be below 2^54 in magnitude, and legs that share a
-            total share one coefficient (otherwise the shortfall would not be public arithmetic: 02b R2).
+        BadStatement: INSTRUMENT_TABLE, naming the leg: numbers have to run from 0, caps be in range, a coefficient
+            have the side's sign, equal its digits and be below 2^54 in magnitude, and legs that share a total
+            share one coefficient (otherwise the shortfall would not be public arithmetic: 02b R2).
     """
     coefficients: dict[int, int] = {}
     for i, leg in enumerate(legs):

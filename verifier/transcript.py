@@ -14,7 +14,6 @@ from verifier.hashing import transcript_digest, transcript_hasher
 from verifier.params import ProofParams
 from verifier.protocol import ABSORB, DRAW, GRIND, POSITIONS, PROTOCOL, Step, schedule
 
-NONCE_LIMIT = 1 << 64
 _WORD_MASK = 0x7FFFFFFF
 
 
@@ -73,14 +72,16 @@ class Transcript:
         if step.bits == 0:
             return 0
         prefix = transcript_hasher(self.state + _header(0, label) + struct.pack("<Q", 8))
+        empty = transcript_hasher(b"")
         mask = (1 << step.bits) - 1
-        for nonce in range(NONCE_LIMIT):
-            hasher = prefix.copy()
-            hasher.update(nonce.to_bytes(8, "little"))
-            block = transcript_hasher(hasher.digest() + b"\x03").digest()
-            if not int.from_bytes(block[:4], "little") & mask:
+        nonce = 0
+        while True:
+            state, block = prefix.copy(), empty.copy()
+            state.update(nonce.to_bytes(8, "little"))
+            block.update(state.digest() + b"\x03")
+            if not int.from_bytes(block.digest()[:4], "little") & mask:
                 return nonce
-        raise InvariantBroken(f"no nonce shows {step.bits} bits of work")
+            nonce += 1
 
     def draw(self, label: str) -> tuple[Ext, ...]:
         """As many extension elements as the schedule says: uniform, since words >= p are skipped."""
@@ -123,8 +124,10 @@ class Transcript:
 
 
 def _expand(state: bytes) -> Iterator[int]:
-    for counter in itertools.count():
+    counter = 0
+    while True:
         yield from struct.unpack("<8I", transcript_digest(state + b"\x02" + struct.pack("<Q", counter)))
+        counter += 1
 
 
 def _header(tag: int, label: str) -> bytes:

@@ -56,7 +56,7 @@ class Output:
         from rich.text import Text
 
         can_draw = "utf" in (sys.stdout.encoding or "").lower()
-        table = Table(box=box.SIMPLE_HEAD if can_draw else box.ASCII2, pad_edge=False)
+        table = Table(box=box.SIMPLE_HEAD if can_draw else box.ASCII2, pad_edge=False, show_edge=False)
         for column in columns:
             table.add_column(column, justify="right" if column in right else "left", overflow="fold")
         for row in rows:

@@ -52,7 +52,15 @@ def encode_carry(carry: np.int64) -> tuple[np.int64, np.int64]:
 
 @compiled
 def _fill_entry(
-    trace: U32, at: Int64, r: int, number: int, leg: int, gap: int, amount: np.uint64, cap: np.uint64, digits: Int64,
+    trace: U32,
+    at: Int64,
+    r: int,
+    number: int,
+    leg: int,
+    gap: int,
+    amount: np.uint64,
+    cap: np.uint64,
+    digits: Int64,
     coefficients: Int64,
 ) -> None:
     """Cells of one entry row; adds amount(X) * digits(X) to the 14 `coefficients`."""
@@ -101,9 +109,20 @@ def _fill_value(
 
 @compiled
 def fill_accounts(
-    trace: U32, at: Int64, rows: Int64, identities: U32, blindings: U32, offsets: Int64,
-    legs: npt.NDArray[np.uint16], amounts: npt.NDArray[np.uint64], digits: Int64, caps: npt.NDArray[np.uint64],
-    total_ids: Int64, liabilities: U32, start: int, stop: int,
+    trace: U32,
+    at: Int64,
+    rows: Int64,
+    identities: U32,
+    blindings: U32,
+    offsets: Int64,
+    legs: npt.NDArray[np.uint16],
+    amounts: npt.NDArray[np.uint64],
+    digits: Int64,
+    caps: npt.NDArray[np.uint64],
+    total_ids: Int64,
+    liabilities: U32,
+    start: int,
+    stop: int,
 ) -> tuple[int, int]:
     """Write the cells of accounts start .. stop-1, all but chaining values and permutations, and their liabilities.
 
@@ -151,9 +170,7 @@ def fill_accounts(
 
 
 @compiled
-def sum_bytes(
-    total_ids: Int64, legs: npt.NDArray[np.uint16], amounts: npt.NDArray[np.uint64], out: Int64
-) -> None:
+def sum_bytes(total_ids: Int64, legs: npt.NDArray[np.uint16], amounts: npt.NDArray[np.uint64], out: Int64) -> None:
     """Add the bytes of every amount to `out` (total ids, 8): exact while fewer than 2^55 entries."""
     for e in range(len(legs)):
         t = total_ids[legs[e]]

@@ -31,19 +31,21 @@ KERNELS: dict[str, Kernel] = {}
 """Every registered kernel by "module.function"."""
 
 
-def _use_cache_of_these_sources() -> None:
-    """Give each version of the shared helpers a cache directory of its own.
+_SHARED_SOURCES = ("codegen.py", "field.py", "lanes.py", "registry.py")
+"""Files whose functions and constants become part of kernels in other files."""
 
-    Machine code contains the helpers it calls, but Numba's cache notices changes of the kernel's own file only. Must run
-    before the first kernel is declared.
+
+def _use_cache_of_these_sources() -> None:
+    """Give each version of the shared helpers a cache directory of its own; must run before a kernel is declared.
+
+    Machine code contains the helpers it calls, but Numba's cache notices changes of the kernel's own file only.
     """
     here = Path(__file__).parent
     digest = hashlib.sha256(b"".join((here / name).read_bytes() for name in _SHARED_SOURCES)).hexdigest()
-    parent = Path(numba.config.CACHE_DIR or here / "__pycache__")
-    numba.config.CACHE_DIR = str(parent / f"kernels-{digest[:16]}")
+    parent = Path(numba.config.CACHE_DIR or here / "__pycache__")  # type: ignore[attr-defined]
+    numba.config.CACHE_DIR = str(parent / f"kernels-{digest[:16]}")  # type: ignore[attr-defined]
 
 
-_SHARED_SOURCES = ("field.py", "lanes.py", "registry.py")
 _use_cache_of_these_sources()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import runpy
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -114,8 +115,9 @@ def test_grinding_counts_where_it_is_done() -> None:
         assert len(gained) == (TEST.fri_layers(17) if field.name.startswith("fold") else 1)
 
 
-def test_the_page_is_current() -> None:
-    assert (ROOT / "docs" / "soundness.md").read_text(encoding="utf-8") == document()
+def test_the_page_is_current(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(ROOT / "verifier" / "soundness.py"), run_name="__main__")
+    assert (ROOT / "docs" / "soundness.md").read_text(encoding="utf-8") == document() == capsys.readouterr().out
 
 
 def test_every_registered_circuit_is_below_the_ceiling() -> None:

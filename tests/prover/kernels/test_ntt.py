@@ -18,12 +18,12 @@ def _horner(coefficients: list[int], point: int) -> int:
     return mont_of_int(value)
 
 
-@pytest.mark.parametrize("log_n", [4, 8, 10])
+@pytest.mark.parametrize("log_n", [4, 8, 9])
 def test_interpolation_matches_galois(log_n: int) -> None:
     """galois fixes its own root of unity, so compare by evaluating its polynomial on ours."""
     words = Source(log_n).words(1, 1 << log_n)
     natural = from_mont(ntt.to_natural_coefficients(ntt.interpolate(words.copy())))[0]
-    base = galois.GF(P)
+    base = galois.GF(P, compile="python-calculate")
     polynomial = galois.Poly(base(natural[::-1].astype(np.int64)))
     points = base([pow(root_of_unity(log_n), i, P) for i in range(1 << log_n)])
     assert np.array_equal(np.asarray(polynomial(points), dtype=np.uint32), from_mont(words)[0])

@@ -1,0 +1,118 @@
+"""`solvent bench` measures what it says, and `solvent demo` goes the whole way with the real prover."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import api.cli.bench
+from api.cli import main
+from api.cli.bench import synthetic_snapshot
+from api.cli.demo import data_directory
+from prover.publication import ProveReport
+from prover.snapshot import Snapshot
+from tests.api.files import ROOT
+
+
+def call(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, Any]:
+    code = main([*map(str, words), "--json"])
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    return code, json.loads(captured.out)
+
+
+@pytest.mark.parametrize(("accounts", "entries", "instruments"), [(1, 1, 100), (500, 3, 100), (7, 250, 250)])
+def test_synthetic_accounts(accounts: int, entries: int, instruments: int, tmp_path: Path) -> None:
+    snapshot = synthetic_snapshot(accounts, entries, instruments, seed=5)
+    assert (snapshot.meta.accounts, snapshot.meta.entries) == (accounts, accounts * entries)
+    snapshot.check("synthetic")
+    snapshot.write(tmp_path / "snap")
+    assert Snapshot.load(tmp_path / "snap").meta == snapshot.meta
+    again = synthetic_snapshot(accounts, entries, instruments, seed=5)
+    assert np.array_equal(again.amounts, snapshot.amounts)
+    assert again.meta == snapshot.meta
+    assert synthetic_snapshot(accounts, entries, instruments, seed=6).meta != snapshot.meta
+    prices = np.array([instrument.price for instrument in snapshot.meta.instruments])
+    signs = 1 - 2 * (snapshot.legs & 1).astype(np.int64)
+    values = signs * snapshot.amounts.astype(np.int64) * prices[snapshot.legs >> 1]
+    assert (values.reshape(accounts, entries).sum(axis=1) >= 0).all()  # policy strict holds
+    assert int((signs < 0).sum()) == (accounts if entries > 1 else 0)
+
+
+def test_bench_takes_medians_and_leaves_compilation_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = iter((3.0, 1.0, 2.0))
+
+    def prove_directory(snapshot: Snapshot, out: Path, *, profile: str, progress: Any) -> ProveReport:
+        clock.now += 50.0
+        phases = {"compile": 50.0, "witness": next(seconds)}
+        clock.now += phases["witness"]
+        return ProveReport(phases, 1 << 17, 999, 600_000, 5, "ab" * 32)
+
+    def verify_directory(path: Path, *, profile: str) -> Any:
+        return SimpleNamespace(accepted=True, seconds=0.5, soundness_bits=100)
+
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(api.cli.bench, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    monkeypatch.setattr(api.cli.bench, "prove_directory", prove_directory)
+    monkeypatch.setattr(api.cli.bench, "verify_directory", verify_directory)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    code, data = call(capsys, "bench", "--accounts", 1000, "--entries", 3, "--runs", 3)
+    assert code == 0
+    assert data["verdict"] == "verified"
+    assert data["prove_seconds"] == 2.0
+    assert data["accounts_per_second"] == 500.0
+    assert data["accounts_per_second_per_core"] == 250.0
+    assert data["phase_seconds"] == {"compile": 50.0, "witness": 2.0}
+    assert (data["proof_bytes"], data["verify_seconds"], data["peak_memory_bytes"]) == (600_000, 0.5, 5)
+    assert (data["rows"], data["used_rows"], data["soundness_bits"], data["cores"]) == (1 << 17, 999, 100, 2)
+
+
+@pytest.mark.negative
+def test_bench_beyond_one_proof(capsys: pytest.CaptureFixture[str]) -> None:
+    code, data = call(capsys, "bench", "--accounts", 2_000_000)
+    assert code == 2
+    assert data["field"] == "--accounts"
+    most = int(data["expected"].split()[2])
+    assert data["expected"] == f"at most {most} accounts with 3 entries: one proof holds 2^21 rows"
+    assert 250_000 < most < 330_000
+
+
+def test_the_samples_are_found() -> None:
+    assert data_directory() == ROOT / "data" / "binance"
+
+
+def test_the_whole_way(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Import, prove, verify, bundle, inclusion, two forgeries; then the commands on what the demo left."""
+    out = tmp_path / "demo"
+    code, data = call(capsys, "demo", "--out", out)
+    assert (code, data["verdict"], data["publication"]) == (0, "demonstrated", str(out))
+    assert [step["ok"] for step in data["steps"]] == [True] * 6
+    assert [step.get("reason") for step in data["steps"]][-2:] == ["constraints", "path"]
+    code, verified = call(capsys, "verify", out)
+    assert (code, verified["verdict"]) == (0, "solvent")
+    assert call(capsys, "inspect", out)[1]["statement_digest"] == verified["statement_digest"]
+    code, included = call(capsys, "inclusion", f"{out}.bundle.json", "--against", out)
+    assert (code, included["verdict"]) == (0, "included")
+    account = f"{17:064x}"
+    code, bundled = call(capsys, "bundle", out, "--account", account, "--out", tmp_path / "b.json")
+    assert (code, bundled["user_id"]) == (0, account)
+    assert bundled["bytes"] < 8192
+    code, included = call(
+        capsys, "inclusion", tmp_path / "b.json", "--against", out, "--user-id", account, "--nonce", bundled["nonce"]
+    )
+    assert code == 0
+    code, data = call(capsys, "bundle", out, "--account", "nobody", "--out", tmp_path / "n.json")
+    assert (code, data["field"]) == (2, "--account")
+    shown = main(["demo", "--out", str(out)])  # again, over the first, in words
+    captured = capsys.readouterr()
+    assert shown == 0
+    assert captured.out.endswith("Verdict: honest publication and bundle accepted, both forgeries refused\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.json", "demo", "demo.bundle.json", "demo.private"]

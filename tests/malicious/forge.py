@@ -1,0 +1,297 @@
+"""A witness assembled chain by chain in plain Python, so that a test can cheat anywhere: the twin of `prover.witness`.
+
+Whatever a cheat changes, the forge recomputes what follows from it (chaining values, digests up to the root, sums, totals),
+as an exchange would that wants everything to fit but one thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from tests.malicious.rows import (
+    CONSUMING,
+    POSEIDON1,
+    Item,
+    Row,
+    Words,
+    carries_of,
+    centered,
+    encode_carry,
+    hash_chain,
+    limbs,
+    number,
+)
+from verifier.tree import ARITY, TAG_ACCOUNT, TAG_DUMMY, TAG_END, TAG_NODE, TAG_VALUE
+
+Edit = Callable[[list[Row]], object]
+NO_WRAPS: Mapping[int, int] = {}
+
+
+@dataclass(frozen=True)
+class Leg:
+    """A row of the leg table; `digits` in [-128, 127]."""
+
+    total: int
+    cap: int
+    digits: Words
+
+
+@dataclass(frozen=True)
+class Account:
+    identity: Words
+    blinding: Words
+    entries: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Node:
+    """`children`: eight names of chains, "account 3", "node 1.0" (level, number) or "dummy 0.5"."""
+
+    level: int
+    children: tuple[str, ...]
+    random: Words
+
+
+@dataclass(frozen=True)
+class Dummy:
+    level: int
+    block: Words
+
+
+Spec = Account | Node | Dummy
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An honest exchange: the leg table and all chains in trace order; the last node is the root."""
+
+    legs: tuple[Leg, ...]
+    total_count: int
+    chains: Mapping[str, Spec]
+
+    @property
+    def root(self) -> str:
+        return [name for name, spec in self.chains.items() if isinstance(spec, Node)][-1]
+
+    def changed(self, name: str, **changes: object) -> Plan:
+        """The plan with some fields of one chain replaced."""
+        return replace(self, chains={**self.chains, name: replace(self.chains[name], **changes)})  # type: ignore[arg-type]
+
+    def parent(self, name: str) -> str:
+        return next(k for k, spec in self.chains.items() if isinstance(spec, Node) and name in spec.children)
+
+
+# -- honest chains ----------------------------------------------------------------------------------------------------
+
+
+def account_rows(account: Account, legs: Sequence[Leg]) -> list[Row]:
+    """Open, entries, close; everything but the chaining values."""
+    rows = [Row({"is_open": 1}).put("b", account.identity)]
+    previous = None
+    for count, (leg, amount) in enumerate(account.entries, start=1):
+        rows.append(entry_row(leg, amount, legs[leg], count, leg if previous is None else leg - previous - 1))
+        if previous is None:
+            rows[-1]["u4"] = 0
+        previous = leg
+    count = len(account.entries)
+    rows.append(Row({"is_close": 1, "count": count}).put("b", (TAG_END, count, *account.blinding)))
+    fit_equity(rows)
+    return rows
+
+
+def entry_row(leg_id: int, amount: int, leg: Leg, count: int, gap: int) -> Row:
+    row = Row({"is_entry": 1, "count": count, "b0": leg_id, "total_id": leg.total, "u5": 16 * count})
+    row["u4"] = gap
+    row.put("cap", limbs(leg.cap, 4)).put("d", leg.digits).put("y", limbs(amount, 8, 8))
+    for i, limb in enumerate(limbs(amount, 4)):
+        row[f"b{i + 1}"] = limb
+    return row.put("u", limbs((leg.cap - amount) % 2**64, 4))
+
+
+def fit_equity(
+    rows: Sequence[Row], signed: int | None = None, wraps: Mapping[int, int] = NO_WRAPS, open_times: int = 1
+) -> None:
+    """Write sign, magnitude, liability and carries of an account: what its entries come to, or the forged `signed`.
+
+    Args:
+        wraps: k -> multiples of p that the identity's coefficient k silently carries.
+        open_times: how often the open row's carries count (2 when its selector is 2).
+    """
+    coefficients = [0] * 14
+    for row in rows:
+        for i, byte in enumerate(row.read("y", 8) if row["is_entry"] else ()):
+            for j, digit in enumerate(row.read("d", 7)):
+                coefficients[i + j] += row["is_entry"] * centered(byte) * centered(digit)
+    if signed is None:
+        signed = number(coefficients, 8) + number([wraps.get(k, 0) for k in range(14)], 8) * (2**31 - 2**24 + 1)
+    sign, v = int(signed < 0), limbs(abs(signed), 7)
+    first, last = rows[0], rows[-1]
+    last["cap0"] = sign
+    last.put("u", v).put("d", [(1 - sign) * limb for limb in v])
+    rest = [a - (1 - 2 * sign) * (v[k // 2] if k % 2 == 0 else 0) for k, a in enumerate(coefficients)]
+    write_carries(first, last, carries_of(rest, 256, wraps), open_times)
+
+
+def write_carries(first: Row, last: Row, carries: Sequence[int], open_times: int = 1) -> None:
+    for k, carry in enumerate(carries):
+        if k < 5:
+            assert (carry + 2**22) % open_times == 0
+            low, high = encode_carry((carry + 2**22) // open_times - 2**22)
+        else:
+            low, high = encode_carry(carry)
+            assert k >= 10 or low % open_times == 0
+        (first if k < 10 else last)[f"u{k}" if k < 10 else f"u{k - 3}"] = low // (open_times if 5 <= k < 10 else 1)
+        (first if k < 5 else last)[f"y{k}" if k < 5 else f"y{k - 5}"] = high
+
+
+def node_rows(level: int, children: Sequence[Item], random: Words) -> list[Row]:
+    """Eight children, merge, value row; everything but the chaining values and the value digest."""
+    rows = []
+    for slot, child in enumerate(children):
+        row = Row({"level": level, "count": slot, "is_next_child" if slot else "is_first_child": 1})
+        rows.append(row.put("b", child.digest).put("d", child.value))
+    rows[0].put("h", (TAG_NODE, level))
+    rows.append(Row({"is_merge": 1, "level": level, "count": len(children) - 1}))
+    rows.append(Row({"b7": random[7]}).put("h", (TAG_VALUE, *random[:7])))
+    fit_sum(rows)
+    return rows
+
+
+def fit_sum(rows: Sequence[Row], wraps: Mapping[int, int] = NO_WRAPS, total: int | None = None) -> None:
+    """Write the sum of the children, its carries and its value row. `wraps` as in `fit_equity`, in base 2^16."""
+    merge, value = rows[-2], rows[-1]
+    columns = [sum(centered(row[f"d{j}"]) for row in rows if row.has(CONSUMING)) for j in range(7)]
+    exact = number(columns) + number([wraps.get(k, 0) for k in range(7)]) * (2**31 - 2**24 + 1)
+    v = limbs(exact if total is None else total, 7)
+    merge.put("u", v).put("d", v)
+    value.put("b", v)
+    if total is None:
+        merge.put("y", carries_of([a - b for a, b in zip(columns, v, strict=True)], 2**16, wraps))
+
+
+def dummy_row(level: int, block: Words) -> Row:
+    return Row({"is_dummy": 1, "level": level}).put("h", (TAG_DUMMY, level)).put("b", block)
+
+
+def total_row(total_id: int, byte_sums: Sequence[int]) -> Row:
+    """Carries from the sums of the bytes to the digits of the total."""
+    row, carry = Row({"total_id": total_id}), 0
+    for k in range(7):
+        carry = (byte_sums[k] + carry) >> 8
+        row[f"u{k}"], row[f"y{k}"] = encode_carry(carry)
+    return row
+
+
+# -- the forge --------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Forged:
+    """A whole witness and what it publishes; tests may still change it.
+
+    Args:
+        rows: from row 0 on. at: first row of each chain. placed: further rows, anywhere.
+        padding: what every other row holds.
+        totals: published, one per total id. root: published.
+        counters: table_n and table_high where they are not the honest ones.
+    """
+
+    plan: Plan
+    rows: list[Row]
+    at: dict[str, int]
+    totals: list[int]
+    root: Item
+    instance: str = POSEIDON1
+    placed: dict[int, Row] = field(default_factory=dict)
+    padding: Row = field(default_factory=Row)
+    counters: tuple[Sequence[int], Sequence[int]] | None = None
+
+    def chain(self, name: str) -> list[Row]:
+        """The rows from the first one of a chain on."""
+        return self.rows[self.at[name] :]
+
+
+class Forge:
+    """Builds the witness of a plan with cheats put in.
+
+    Attributes:
+        chains: name -> what makes its rows; delete, replace, add.
+        edits: name -> changes to the chain's rows before anything is hashed.
+        after: changes to the whole witness when everything is hashed.
+    """
+
+    def __init__(self, plan: Plan, instance: str = POSEIDON1) -> None:
+        self.plan, self.instance = plan, instance
+        self.chains: dict[str, Callable[[], list[Row]]] = {}
+        for name, spec in plan.chains.items():
+            self.chains[name] = lambda spec=spec: self._honest(spec)  # type: ignore[misc]
+        self.edits: dict[str, list[Edit]] = {}
+        self.after: list[Callable[[Forged], object]] = []
+        self.root = plan.root
+        self._built: dict[str, tuple[list[Row], Item | None]] = {}
+
+    def edit(self, name: str, change: Edit) -> Forge:
+        self.edits.setdefault(name, []).append(change)
+        return self
+
+    def then(self, change: Callable[[Forged], object]) -> Forge:
+        self.after.append(change)
+        return self
+
+    def without(self, *names: str) -> Forge:
+        for name in names:
+            del self.chains[name]
+        return self
+
+    def item(self, name: str) -> Item:
+        item = self._chain(name)[1]
+        assert item is not None, f"{name} emits nothing"
+        return item
+
+    def build(self) -> Forged:
+        rows: list[Row] = [Row() for _ in range(self.plan.total_count)]
+        at = {}
+        for name in self.chains:
+            at[name] = len(rows)
+            rows += self._chain(name)[0]
+        sums = byte_sums(rows, self.plan.total_count)
+        for total_id, row in enumerate(sums):
+            rows[total_id] = total_row(total_id, row)
+        totals = [number(row, 8) for row in sums]
+        out = Forged(self.plan, rows, at, totals, self.item(self.root), self.instance)
+        for change in self.after:
+            change(out)
+        for row in (*out.rows, *out.placed.values(), out.padding):
+            row.instance = self.instance
+        return out
+
+    def _chain(self, name: str) -> tuple[list[Row], Item | None]:
+        if name not in self._built:
+            rows = self.chains[name]()
+            for change in self.edits.get(name, ()):
+                change(rows)
+            for row in rows:
+                row.instance = self.instance
+            self._built[name] = rows, hash_chain(rows)
+        return self._built[name]
+
+    def _honest(self, spec: Spec) -> list[Row]:
+        if isinstance(spec, Account):
+            rows = account_rows(spec, self.plan.legs)
+            rows[0].put("h", (TAG_ACCOUNT,))
+            return rows
+        if isinstance(spec, Dummy):
+            return [dummy_row(spec.level, spec.block)]
+        assert len(spec.children) >= ARITY - 1
+        return node_rows(spec.level, [self.item(name) for name in spec.children], spec.random)
+
+
+def byte_sums(rows: Sequence[Row], total_count: int) -> list[list[int]]:
+    """Per total id and byte, the sum over the entries, with multiplicity."""
+    sums = [[0] * 8 for _ in range(total_count)]
+    for row in rows:
+        if row["is_entry"] and row["total_id"] < total_count:
+            for k, byte in enumerate(row.read("y", 8)):
+                sums[row["total_id"]][k] += row["is_entry"] * centered(byte)
+    return sums

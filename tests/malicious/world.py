@@ -1,0 +1,132 @@
+"""A small exchange with every kind of account, its honest trace, and forged traces as changes to that one."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from circuits.check import Violation, Witness, check_buses, check_rows, public_matrix
+from circuits.equity import COLUMNS
+from circuits.gadgets.permutation import CELL_COLUMNS
+from circuits.registry import CIRCUITS
+from prover.kernels.field import from_mont
+from prover.randomness import Randomness
+from prover.witness import Accounts, Legs, TraceWitness, build_witness, finish
+from tests.malicious.forge import Account, Dummy, Forge, Forged, Leg, Node, Plan, Spec
+from tests.malicious.rows import Item, Row, Words, centered
+from verifier.air import TRANSITION, ConstraintSystem
+from verifier.field import Ext, P, ext_add, ext_batch_inverse, ext_horner, ext_mul, ext_one, ext_scale, ext_sub, ext_zero, lift
+from verifier.legs import AMOUNT_CAP, balanced_digits
+from verifier.params import HIDDEN_ROWS
+from verifier.poseidon import INSTANCES
+from verifier.stark import Relation
+
+Array = npt.NDArray[np.uint32]
+LOG2_ROWS = 17
+ROWS, ACTIVE = 1 << LOG2_ROWS, (1 << LOG2_ROWS) - HIDDEN_ROWS
+LEVELS = 2
+PRICES = (3, 5_926_535_897_932_384, 1, 2**54 - 1)
+SYSTEM = CIRCUITS["solvency_equity_v1"]()
+AT = {name: index for index, name in enumerate(COLUMNS)}
+U16, PAIRS = tuple(f"u{i}" for i in range(10)), tuple((f"y{i}", f"y{i + 1}") for i in (0, 2, 4, 6))
+Fractions = list[tuple[Ext, Ext]]
+
+ENTRIES: tuple[tuple[tuple[int, int], ...], ...] = (
+    (),
+    ((0, 2**40), (1, 77), (2, 10**9), (3, 4242), (4, 10**12), (5, 2**33 + 5), (6, 9**9), (7, 123_456_789)),
+    ((1, 10**6), (3, 7 * 10**8), (7, 31_337)),
+    ((0, AMOUNT_CAP),),
+    ((2, 555_555), (3, 555_555)),
+    ((4, 1), (6, 2**40)),
+    (),
+    ((0, 5), (1, 3)),
+    ((5, 10**5),),
+    ((6, 2**44 + 12_345),),
+    ((2, 2**50), (7, 2**31)),
+    ((0, 1000), (4, 65_536)),
+)
+"""Zero entries; all legs; below zero; the largest amount; exactly zero; and others. Accounts 2 and 8 owe more than they have."""
+
+
+def legs_for(prices: Sequence[int], cap: int = AMOUNT_CAP) -> tuple[Leg, ...]:
+    signed = [sign * price for price in prices for sign in (1, -1)]
+    return tuple(Leg(i, cap, balanced_digits(price)) for i, price in enumerate(signed))
+
+
+def arrays(accounts: Sequence[Account], legs: Sequence[Leg]) -> tuple[Accounts, Legs]:
+    entries = [entry for account in accounts for entry in account.entries]
+    witness = Accounts(
+        identities=np.array([a.identity for a in accounts], np.uint32),
+        blindings=np.array([a.blinding for a in accounts], np.uint32),
+        offsets=np.cumsum([0, *(len(a.entries) for a in accounts)]),
+        legs=np.array([leg for leg, _ in entries], np.uint16),
+        amounts=np.array([amount for _, amount in entries], np.uint64),
+    )
+    table = Legs(
+        digits=np.array([leg.digits for leg in legs], np.int64),
+        caps=np.array([leg.cap for leg in legs], np.uint64),
+        total_ids=np.array([leg.total for leg in legs], np.int64),
+    )
+    return witness, table
+
+
+def make_accounts(entries: Sequence[tuple[tuple[int, int], ...]], seed: int = 7) -> list[Account]:
+    draw = random.Random(seed)
+
+    def words(count: int) -> Words:
+        return tuple(draw.randrange(P) for _ in range(count))
+
+    return [Account(words(8), words(6), held) for held in entries]
+
+
+def plan_of(accounts: Sequence[Account], legs: tuple[Leg, ...], total_count: int, witness: TraceWitness) -> Plan:
+    """The chains of a built witness by name, with the randomness of its tree."""
+    chains: dict[str, Spec] = {f"account {i}": account for i, account in enumerate(accounts)}
+    for level in witness.tree.levels:
+        below = level.level - 1
+        names = [f"account {i}" if below == 0 else f"node {below}.{i}" for i in range(level.items)]
+        names += [f"dummy {below}.{i}" for i in range(len(level.dummy_blocks))]
+        for i, slots in enumerate(level.source):
+            children = tuple(names[slot] for slot in slots)
+            chains[f"node {level.level}.{i}"] = Node(level.level, children, _words(level.value_random[i]))
+        for i, block in enumerate(level.dummy_blocks):
+            chains[f"dummy {below}.{i}"] = Dummy(below, _words(block))
+    return Plan(legs, total_count, chains)
+
+
+def _words(array: Array) -> Words:
+    return tuple(int(word) for word in array)
+
+
+@dataclass(frozen=True)
+class World:
+    """An honest exchange.
+
+    Args:
+        honest: (columns, N) canonical, hidden rows included. base: the same in Montgomery form.
+        used: rows that are not padding.
+    """
+
+    plan: Plan
+    honest: Array
+    base: Array
+    used: int
+
+
+def make_world(
+    entries: Sequence[tuple[tuple[int, int], ...]] = ENTRIES,
+    legs: tuple[Leg, ...] | None = None,
+    levels: int = LEVELS,
+    instance: str = SYSTEM_INSTANCE,
+) -> World:
+    accounts, table = make_accounts(entries), legs or legs_for(PRICES)
+    seed = Randomness(b"an honest exchange")
+    witness = build_witness(*arrays(accounts, table), len(table), levels, LOG2_ROWS, seed, INSTANCES[instance])
+    finish(witness.trace, seed, INSTANCES[instance])
+    plan = plan_of(accounts, table, len(table), witness)
+    return World(plan, from_mont(witness.trace), witness.trace, witness.used_rows)
