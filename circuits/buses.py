@@ -1,12 +1,15 @@
 """The buses: one tag each, so that a tuple of one bus never equals a tuple of another."""
 
+from verifier.solvency import TAG_TOTAL, TAG_TREE
+
 TAG_U16 = 1
 """(n): a number below 2^16."""
 TAG_PAIR = 2
 """(low, high): two bytes."""
 TAG_LEG = 3
 """(leg, total id, 4 cap limbs, 7 price digits): a row of the public leg table."""
-TAG_TREE = 4
-"""(level, 8 digest words, 7 value limbs): a node emitted below and consumed above."""
-TAG_TOTAL = 5
-"""(total id): an amount that counts towards a published total."""
+
+# The verifier adds tuples of two buses itself, and so defines their tags:
+# TAG_TREE (level, 8 digest words, 7 value limbs), a node emitted below and consumed above;
+# TAG_TOTAL (total id), an amount that counts towards a published total.
+__all__ = ["TAG_LEG", "TAG_PAIR", "TAG_TOTAL", "TAG_TREE", "TAG_U16"]

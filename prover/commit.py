@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from prover.kernels.field import from_mont
+from prover.kernels.field import empty_words, from_mont
 from prover.kernels.merkle_hash import MerkleTree, hash_rows
 from prover.kernels.ntt import evaluate_small_coset, lde
 from prover.randomness import Randomness
@@ -29,11 +29,11 @@ class Extended:
 
     def __init__(self, columns: Words, blowup: int, at: Callable[[float], None] = lambda fraction: None) -> None:
         width, rows = columns.shape
-        self.values = np.empty((width, blowup, rows), np.uint32)
+        self.values = empty_words(width, blowup, rows)
         self.small = np.empty((width, 1 << SMALL_LOG2), np.uint32)
         self.small_next = np.empty_like(self.small)
         next_shift = SMALL_SHIFT * root_of_unity(rows.bit_length() - 1) % P
-        scratch = np.empty((min(COLUMNS_AT_ONCE, width), rows), np.uint32)
+        scratch = empty_words(min(COLUMNS_AT_ONCE, width), rows)
         for start in range(0, width, COLUMNS_AT_ONCE):
             part = slice(start, min(start + COLUMNS_AT_ONCE, width))
             coefficients = scratch[: part.stop - part.start]

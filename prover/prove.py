@@ -9,7 +9,7 @@ from circuits.check import public_matrix
 from prover.commit import Commitment, Extended
 from prover.deep import batched_quotient, open_columns
 from prover.fri import prove_low_degree
-from prover.kernels.field import ext_of_array, running_sum, to_mont
+from prover.kernels.field import empty_words, ext_of_array, running_sum, to_mont
 from prover.kernels.ntt import lde_from_coefficients
 from prover.kernels.rowkernels import RowKernels
 from prover.kernels.threads import run_ranges
@@ -148,7 +148,7 @@ def lookup_columns(
     """
     system, rows = kernels.system, base.shape[1]
     active, width = rows - HIDDEN_ROWS, 5 * len(system.extension_columns)
-    out = np.zeros((width, rows), np.uint32)
+    out = empty_words(width, rows)
     following, accumulators = base[:, 1:], 5 * len(system.accumulators)
     kernels.accumulator_columns(base, following, publics, scalars, out[:accumulators], active)
     if system.fractions:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prover.commit import SMALL_LOG2, SMALL_SHIFT, Extended
-from prover.kernels.field import mont_of_int, multiply_rows, powers, to_mont
+from prover.kernels.field import empty_words, mont_of_int, multiply_rows, powers, to_mont
 from prover.kernels.ntt import SHIFT, coset_shifts, interpolate_coset, lde, lde_from_coefficients
 from prover.kernels.rowkernels import RowKernels
 from prover.kernels.threads import run_ranges
@@ -58,7 +58,7 @@ def _hidden_rows_polynomial(log2_rows: int) -> list[int]:
 
 def _multipliers(deltas: Words, hidden: list[int], log2_rows: int, active: int) -> Words:
     rows, root = 1 << log2_rows, root_of_unity(log2_rows)
-    out = np.empty((4, COSETS, rows), np.uint32)
+    out = empty_words(4, COSETS, rows)
     out[1], out[3] = lde(deltas, COSETS)
     coefficients = np.array([[mont_of_int(c) for c in hidden]], np.uint32)
     out[0] = lde_from_coefficients(coefficients, log2_rows, COSETS)[0]
@@ -101,7 +101,7 @@ def quotient_values(
     """The weighted quotient on the two cosets (5, 2, N) and on the extra coset (5, 512)."""
     _, blowup, rows = base.values.shape
     large, small = domain_multipliers(rows.bit_length() - 1)
-    out = np.empty((5, COSETS, rows), np.uint32)
+    out = empty_words(5, COSETS, rows)
     for c in range(COSETS):
         coset = [part.values[:, c * blowup // COSETS] for part in (base, lookup, publics)]
         _combine(kernels, coset, scalars, weights, large[:, c], out[:, c])

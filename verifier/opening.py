@@ -1,8 +1,7 @@
 """The opening of one inner node's sum, for an auditor: what is owed below that node of a published tree.
 
-docs/protocol.md section 8 and design 02b R6. The level comes from the length of the path, never from the
-file. Opening a node and all but one of its children opens the last child too: whoever publishes openings has
-to count them.
+docs/protocol.md section 8 and design 02b R6. The level comes from the length of the path, never from the file.
+Opening a node and all but one of its children opens the last child too: whoever publishes openings has to count.
 """
 
 from __future__ import annotations
@@ -103,8 +102,7 @@ def check_opening(data: bytes, statement: Statement) -> OpeningReport:
 
     state = top.words("state", DIGEST_WORDS)
     if state == initial_value(TAG_DUMMY, level):
-        # A dummy's block is free: it may be a value digest of any sum. A node's state is a compression
-        # output instead.
+        # A dummy's block is free: it may be the commitment to any sum. A node's state is a compression output.
         refuse(
             top.where("state"),
             "the state of a node",

@@ -20,10 +20,9 @@ _AMOUNT = re.compile(r"(0|[1-9][0-9]*)(?:\.([0-9]+))?")
 def parse_reserves(data: bytes, instruments: Sequence[Instrument]) -> tuple[int, ...]:
     """Read `asset,amount` lines.
 
-    The first line is exactly `asset,amount`. Each other line is a spot symbol of the statement and an amount
-    in whole units (not atoms): digits, optionally a point and at most the asset's decimals; no sign,
-    exponent, space, quote or leading zero. Lines end in LF; the last one may lack it. An asset without a
-    line has no reserves.
+    The first line is exactly `asset,amount`. Each other line is a spot symbol of the statement and an amount in
+    whole units (not atoms): digits, optionally a point and at most the asset's decimals; no sign, exponent, space,
+    quote or leading zero. Lines end in LF; the last one may lack it. An asset without a line has no reserves.
 
     Returns:
         Atoms per instrument, in the order of the table; 0 for what is not spot.

@@ -103,10 +103,9 @@ def public_columns(statement: Statement) -> dict[str, tuple[int, ...]]:
 def terminal(statement: Statement, r: Ext, alpha: Ext, beta: Ext) -> Ext:
     """What the sum of all fractions has to be.
 
-    sum over totals t of T_t(r) / (alpha - fp(total, t)) + 1 / (alpha - fp(tree, L, root, limbs of
-    total_liability)), T_t(r) = sum_{i < 7} byte_i r^i + (T_t >> 56) r^7 and fp(tag, e_0, e_1, ..) = tag +
-    sum beta^(k+1) e_k. `total_liability` and every total are in the ranges that `verifier.statement`
-    enforces, so the digits are canonical.
+    sum over totals t of T_t(r) / (alpha - fp(total, t)) + 1 / (alpha - fp(tree, L, root, limbs of liability)),
+    T_t(r) = sum_{i < 7} byte_i r^i + (T_t >> 56) r^7 and fp(tag, e_0, e_1, ..) = tag + sum beta^(k+1) e_k.
+    `verifier.statement` bounds the liability and every total, so that their digits are canonical.
 
     Raises:
         ZeroDivisionError: a denominator is zero: below 2^-140 for honest challenges.

@@ -1,7 +1,7 @@
 """The published statement: what a proof is about, in one canonical file that the transcript absorbs first.
 
-Parsing is the only way from bytes to a `Statement`; it enforces every rule that needs nothing but the
-statement: ranges, the instrument table, the capacity policy, and the public arithmetic between the outputs.
+Parsing is the only way from bytes to a `Statement`; it enforces every rule that needs nothing but the statement:
+ranges, the instrument table, the capacity policy, and the public arithmetic between the outputs.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The account tree in plain integers: leaves, nodes, value commitments, dummies, and the way up to the root.
 
-docs/protocol.md section 6. C(h, block) is the compression of `verifier.poseidon`; a chain starts at an
-initial value that says its kind and level, so an account can pose neither as a node nor as a dummy. All
-words are canonical. Every function takes the instance of the tree hash last; None stands for the default one.
+docs/protocol.md section 6. C(h, block) is the compression of `verifier.poseidon`; a chain starts at an initial value
+that says its kind and level, so an account can pose neither as a node nor as a dummy. All words are canonical. Every
+function takes the instance of the tree hash last; None stands for the default one.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ def account_leaf(
         entries: (leg, amount in atoms) with strictly increasing leg; 0 < amount < 2^64, at most ENTRIES_MAX.
         blinding: 6 uniform words, fresh for every snapshot.
     """
-    if len(blinding) != BLINDING_WORDS or len(entries) > ENTRIES_MAX:
-        raise InvariantBroken(f"an account takes {BLINDING_WORDS} blinding words and at most {ENTRIES_MAX} entries")
+    if len(entries) > ENTRIES_MAX:
+        raise InvariantBroken(f"an account takes at most {ENTRIES_MAX} entries")
     blocks: list[Sequence[int]] = [identity]
     blocks += [(leg, *limbs16(amount, 4), 0, 0, 0) for leg, amount in entries]
     blocks.append((TAG_END, len(entries), *blinding))

@@ -37,9 +37,8 @@ def check_solvency(statement: Statement, reserves: Sequence[int] | None) -> tupl
     """All checks of a statement.
 
     1. per spot asset: reserves >= long - short, when reserves are given;
-    2. the reserves' value >= total liability, when reserves are given: net balances alone would let the
-    debts of
-       accounts under water pay for other people's claims;
+    2. the reserves' value >= total liability, when reserves are given: net balances alone would let debts that
+       nobody will pay stand for other people's money;
     3. per perpetual: long = short;
     4. total shortfall = 0 under policy `strict`; under `disclosed` it is shown, and check 2 has to cover it.
 

@@ -153,9 +153,9 @@ def _print(figures: dict[str, Any], output: Output) -> None:
     )
     rows = [(name, f"{seconds:.2f}") for name, seconds in figures["phase_seconds"].items()]
     output.table(("phase", "seconds"), rows, right=("seconds",))
+    rate, per_core = figures["accounts_per_second"], figures["accounts_per_second_per_core"]
     output.line(
-        f"Proved in {figures['prove_seconds']:.2f} s, compilation aside: "
-        f"{figures['accounts_per_second']:.0f} accounts/s, {figures['accounts_per_second_per_core']:.0f} accounts/s/core"
+        f"Proved in {figures['prove_seconds']:.2f} s, compilation aside: {rate:.0f} accounts/s, {per_core:.0f} per core"
     )
     output.line(
         f"Memory at most {figures['peak_memory_bytes'] / 2**20:.0f} MiB, proof {figures['proof_bytes']} bytes, "

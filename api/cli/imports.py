@@ -107,7 +107,9 @@ def okx(
     sequence: Sequence = 0,
     moment: Time = None,
     previous: Previous = None,
-    quote: Quote = "USDT",
+    quote: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Currency of the prices; default: USDT, or ATOMS without prices.")
+    ] = None,
     value_decimals: ValueDecimals = None,
     round_prices: RoundPrices = False,
     nonces: Nonces = None,
@@ -129,7 +131,7 @@ def okx(
         sequence=sequence,
         time=moment,
         previous=previous,
-        quote=quote,
+        quote=quote if quote is not None else "ATOMS" if prices is None else "USDT",
         value_decimals=value_decimals,
         round_prices=round_prices,
         nonces=nonces,

@@ -259,6 +259,10 @@ def test_import_of_the_other_formats(run_json: Callable[..., tuple[int, Any]], t
     okx = write(tmp_path / "okx.json", '[{"id": "a", "assets": {"BTC": "-1"}}]')
     code, data = run_json("import", "okx", "--users", okx, "--out", tmp_path / "two")
     assert (code, data["totals"]) == (0, [{"symbol": "BTC", "long": "0", "short": "1", "net": "-1"}])
+    assert data["value"] == {"quote": "ATOMS", "decimals": 0}
+    prices = write(tmp_path / "prices.csv", "symbol,decimals,price\nBTC,8,65000\n")
+    code, data = run_json("import", "okx", "--users", okx, "--prices", prices, "--out", tmp_path / "three")
+    assert (code, data["value"]["quote"]) == (0, "USDT")
 
 
 # prove

@@ -251,6 +251,15 @@ def test_only_the_typed_error_leaves(junk: bytes, at: int, cut: int) -> None:
 
 
 @pytest.mark.negative
+def test_no_depth_of_nesting_escapes(small: Publication) -> None:
+    """Deep values parse up to some depth and must then be refused without being printed."""
+    data = small.bundle(0)
+    for depth in (*range(1, 20), *range(800, 1200)):
+        deep = b"[" * depth + b"]" * depth
+        assert refused(data.replace(b'"user-0"', deep), small.statement).reason is Reason.MALFORMED
+
+
+@pytest.mark.negative
 def test_a_user_refuses_an_id_or_a_nonce_that_is_not_theirs(small: Publication) -> None:
     account = small.accounts[VICTIM]
     data = small.bundle(VICTIM)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -150,6 +150,23 @@ def test_a_dummy_opened_as_a_node(level: int) -> None:
     assert "dummy" not in str(refused(make_opening_bytes(small.statement, **forged | {"state": state}), small))
     honest = small.opening(level, 0)
     assert check_opening(honest, small.statement).level == level
+
+
+@pytest.mark.negative
+def test_limbs_are_below_2_16_even_where_the_tree_agrees() -> None:
+    """One sum has one spelling; no proof has such a node, but the rule does not lean on that."""
+
+    class Wide(Builder):
+        def node(self, level: int, children: Sequence[Digest], value: int) -> Node:
+            node = super().node(level, children, value)
+            wide = replace(node.opening, limbs=(2**16, *node.opening.limbs[1:]))
+            digest = node_digest(level, children, value_digest(wide))
+            return replace(node, opening=wide, digest=digest) if level == 6 else node
+
+    small = Wide(random.Random(6)).build(publication().accounts[:3])
+    error = refused(small.opening(6, 0), small)
+    assert error.reason is Reason.OPENING
+    assert "below 2^16" in str(error)
 
 
 @pytest.mark.negative

@@ -117,6 +117,7 @@ REFUSED: list[tuple[str, Callable[[Any], object], Reason]] = [
     ("a key too many", setter("comment", value="hello"), MALFORMED),
     ("a key too many inside", setter("outputs", "extra", value="0"), MALFORMED),
     ("an unknown circuit", setter("circuit", value="solvency_equity_v0"), CIRCUIT),
+    ("circuit as a list", setter("circuit", value=[]), CIRCUIT),
     ("another registered circuit", setter("circuit", value="solvency_equity_v1_poseidon2"), CIRCUIT),
     ("a circuit of their own", setter("circuit_digest", value="00" * 32), CIRCUIT),
     ("another tree hash", setter("tree_hash", value="poseidon2-koalabear-16"), CIRCUIT),

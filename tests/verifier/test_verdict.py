@@ -138,7 +138,7 @@ BAD = [
     (b"\xef\xbb\xbfasset,amount\n", "no BOM"),
     (b"asset,amount\r\nbtc,1\r\n", "no CR"),
     (b"asset,amount\nbtc,1\n\n", "line 3"),
-    (b"asset,amount\nbtc\n", "line 2"),
+    (b"asset,amount\nbtc\n", "line 2: expected asset,amount"),
     (b"asset,amount\ndoge,1\n", "line 2, asset: expected a spot asset"),
     (b"asset,amount\nBTC,1\n", "line 2, asset: expected a spot asset"),
     (b"asset,amount\n btc,1\n", "line 2, asset: expected a spot asset"),
