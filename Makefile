@@ -7,7 +7,8 @@ SHELL := bash
 
 PYTHON ?= python3
 WORKERS ?= 2
-ACCOUNTS ?= 20000
+ACCOUNTS ?= 35000
+RUNS ?= 5
 ENTRIES ?= 3
 PROFILE ?= fast
 PROOF ?= out/demo
@@ -33,7 +34,7 @@ venv: .venv/.ready ## set up what is missing in .venv
 	@touch $@
 
 demo: venv ## a real account file becomes a proof and a verdict; a forged variant is refused
-	@$(BIN)/solvent demo
+	@$(BIN)/solvent demo --out $(PROOF)
 
 test: venv ## the tests, in random order
 	@$(BIN)/python -m pytest -n $(WORKERS)
@@ -47,7 +48,7 @@ lint: venv ## style, types, import contracts
 	@$(BIN)/lint-imports --no-logo
 
 bare: demo ## the verifier alone, in an environment with nothing installed
-	@PYTHON=$(BIN)/python bash tests/bare_venv.sh $(PROOF)
+	@PYTHON=$(BIN)/python bash tests/bare_venv.sh $(PROOF) $(PROOF).bundle.json
 
 negative: venv ## what must be refused is refused when asserts are compiled away, too
 	@$(BIN)/python -O -m tests.run_negative
@@ -59,8 +60,8 @@ fix: venv ## repair what ruff can repair
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: venv ## speed, memory and proof size on this machine: ACCOUNTS, ENTRIES, PROFILE
-	@$(BIN)/solvent bench --accounts $(ACCOUNTS) --entries $(ENTRIES) --profile $(PROFILE) --json
+bench: venv ## speed, memory and proof size on this machine: ACCOUNTS, ENTRIES, PROFILE, RUNS
+	@$(BIN)/solvent bench --accounts $(ACCOUNTS) --entries $(ENTRIES) --profile $(PROFILE) --runs $(RUNS)
 
 keys: venv ## export the circuits again into verifier/keys
 	@$(BIN)/python -m circuits.export

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import pairwise
 from typing import Final
 
@@ -20,6 +19,7 @@ from verifier.statement import (
     PRICE_END,
     SYMBOL_CHARACTERS_MAX,
     Instrument,
+    read_time,
 )
 
 FORMAT: Final = "solvent/snapshot/v1"
@@ -42,7 +42,6 @@ _KEYS: Final = (
     *_DIGESTS,
 )
 _OPTIONS: Final[Mapping[str, str]] = {"value.decimals": "value-decimals", "value.quote": "quote"}
-_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _SYMBOL = re.compile(rf"[!-~]{{1,{SYMBOL_CHARACTERS_MAX}}}")
 
 
@@ -149,7 +148,7 @@ class SnapshotMeta:
         return cls(
             exchange=top.text("exchange", EXCHANGE_CHARACTERS_MAX),
             sequence=top.integer("sequence", 0, 2**53 - 1),
-            time=_time(top),
+            time=read_time(top),
             quote=value.symbol("quote", SYMBOL_CHARACTERS_MAX),
             value_decimals=value.integer("decimals", 0, DECIMALS_MAX),
             instruments=instruments,
@@ -167,14 +166,3 @@ def is_symbol(text: str) -> bool:
 
 def _source(item: Record) -> SourceFile:
     return SourceFile(item.text("file", FILE_NAME_CHARACTERS_MAX), item.raw("sha256", 32).hex())
-
-
-def _time(top: Record) -> str:
-    text = top.text("time", 20)
-    try:
-        good = _TIME.fullmatch(text) is not None and datetime.fromisoformat(text[:-1]) is not None
-    except ValueError:
-        good = False
-    if not good:
-        refuse(top.where("time"), "a UTC time like 2026-11-22T00:00:00Z", text)
-    return text

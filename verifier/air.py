@@ -237,6 +237,16 @@ def combine(values: Sequence[Ext], nodes: Sequence[int], weights: Sequence[Ext])
 
 
 __all__ = [
-    "ALWAYS", "FIRST", "LAST", "TRANSITION", "Accumulator", "Constraint", "ConstraintSystem", "Fraction", "Node",
-    "combine", "evaluate", "ext_scale",
+    "ALWAYS",
+    "FIRST",
+    "LAST",
+    "TRANSITION",
+    "Accumulator",
+    "Constraint",
+    "ConstraintSystem",
+    "Fraction",
+    "Node",
+    "combine",
+    "evaluate",
+    "ext_scale",
 ]

@@ -185,11 +185,7 @@ def check_bundle(
     digest, root = top.raw("statement", 32).hex(), top.words("root", DIGEST_WORDS)
     steps.append(_compare(top, statement))
 
-    holder, used_nonce = top.text("user_id", USER_ID_CHARACTERS_MAX), top.raw("nonce", NONCE_BYTES)
-    if user_id is not None and holder != user_id:
-        refuse(top.where("user_id"), f"the user's own id {user_id!r}", holder, Reason.ACCOUNT_ID)
-    if nonce is not None and used_nonce != nonce:
-        refuse(top.where("nonce"), f"the user's own nonce {nonce.hex()}", used_nonce.hex(), Reason.ACCOUNT_ID)
+    holder, used_nonce = _holder(top, user_id, nonce)
     identity = account_id(exchange, holder, used_nonce)
     known = "as expected" if user_id is not None and nonce is not None else "both must be the user's own"
     steps.append(Step("3 account id", True, f"made from exchange, user id {holder} and nonce, {known}"))
@@ -226,6 +222,16 @@ def check_bundle(
         statement_digest=digest,
         root=hex_words(root),
     )
+
+
+def _holder(top: Record, user_id: str | None, nonce: bytes | None) -> tuple[str, bytes]:
+    """Step 3: user id and nonce of the bundle, which have to be the caller's where the caller knows them."""
+    holder, used_nonce = top.text("user_id", USER_ID_CHARACTERS_MAX), top.raw("nonce", NONCE_BYTES)
+    if user_id is not None and holder != user_id:
+        refuse(top.where("user_id"), f"the user's own id {user_id!r}", holder, Reason.ACCOUNT_ID)
+    if nonce is not None and used_nonce != nonce:
+        refuse(top.where("nonce"), f"the user's own nonce {nonce.hex()}", used_nonce.hex(), Reason.ACCOUNT_ID)
+    return holder, used_nonce
 
 
 def _compare(top: Record, statement: Statement | None) -> Step:

@@ -11,6 +11,7 @@ from typing import Any
 from verifier.canonical import refuse
 from verifier.errors import MalformedProof, Reason
 from verifier.params import ProofParams, accepted_profile
+from verifier.proof import proof_bytes_max
 from verifier.reserves import RESERVES_BYTES_MAX, parse_reserves
 from verifier.solvency import relation
 from verifier.soundness import Shape, soundness_bits
@@ -19,7 +20,6 @@ from verifier.statement import STATEMENT_BYTES_MAX, Statement, parse_statement
 from verifier.verdict import INSOLVENT, SOLVENT, Check, check_solvency, verdict
 
 STATEMENT_FILE, PROOF_FILE, RESERVES_FILE = "statement.json", "proof.bin", "reserves.csv"
-PROOF_BYTES_MAX = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,8 @@ def verify_directory(
     statement = read_statement(path)
     accepted = _accepted_params(statement, profile, params)
     held = _read_reserves(path, reserves, statement)
-    proof = read_file(path / PROOF_FILE, PROOF_BYTES_MAX)
     what = relation(statement)
+    proof = read_file(path / PROOF_FILE, proof_bytes_max(what.system, accepted, statement.log2_rows))
     verify_stark(what, accepted, proof)
     checks = check_solvency(statement, held)
     return Report(

@@ -187,7 +187,7 @@ def parse_statement(data: bytes) -> Statement:
         parameters_digest=top.raw("parameters_digest", 32),
         exchange=top.text("exchange", EXCHANGE_CHARACTERS_MAX),
         sequence=top.integer("sequence", 0, 2**53 - 1),
-        time=_read_time(top),
+        time=read_time(top),
         ledger_state=top.raw("ledger_state", 32),
         previous=top.raw("previous", 32),
         oracle_evidence=top.raw("oracle_evidence", 32),
@@ -209,7 +209,8 @@ def parse_statement(data: bytes) -> Statement:
     return statement
 
 
-def _read_time(top: Record) -> str:
+def read_time(top: Record) -> str:
+    """The field `time`, UTC to the second."""
     text = top.text("time", 20)
     try:
         good = _TIME.fullmatch(text) is not None and datetime.fromisoformat(text[:-1]) is not None

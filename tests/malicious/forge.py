@@ -74,12 +74,39 @@ class Plan:
     def root(self) -> str:
         return [name for name, spec in self.chains.items() if isinstance(spec, Node)][-1]
 
-    def changed(self, name: str, **changes: object) -> Plan:
-        """The plan with some fields of one chain replaced."""
-        return replace(self, chains={**self.chains, name: replace(self.chains[name], **changes)})  # type: ignore[arg-type]
+    def account(self, name: str) -> Account:
+        spec = self.chains[name]
+        assert isinstance(spec, Account)
+        return spec
+
+    def node(self, name: str) -> Node:
+        spec = self.chains[name]
+        assert isinstance(spec, Node)
+        return spec
 
     def parent(self, name: str) -> str:
         return next(k for k, spec in self.chains.items() if isinstance(spec, Node) and name in spec.children)
+
+    def put(self, name: str, spec: Spec) -> Plan:
+        """Add a chain, or replace one."""
+        return replace(self, chains={**self.chains, name: spec})
+
+    def holding(self, name: str, *entries: tuple[int, int]) -> Plan:
+        """An account with other entries."""
+        return self.put(name, replace(self.account(name), entries=entries))
+
+    def without(self, *names: str) -> Plan:
+        return replace(self, chains={name: spec for name, spec in self.chains.items() if name not in names})
+
+    def instead(self, old: str, new: str) -> Plan:
+        """`new` stands where `old` stood in its parent; `old` is still there, but nobody counts it."""
+        parent = self.parent(old)
+        node = self.node(parent)
+        return self.put(parent, replace(node, children=tuple(new if name == old else name for name in node.children)))
+
+    def with_spare(self, level: int = 0) -> Plan:
+        """One more dummy, "spare", that stands nowhere yet."""
+        return self.put("spare", Dummy(level, (level, 11, 22, 33, 44, 55, 66, 77)))
 
 
 # -- honest chains ----------------------------------------------------------------------------------------------------
@@ -161,7 +188,7 @@ def node_rows(level: int, children: Sequence[Item], random: Words) -> list[Row]:
 def fit_sum(rows: Sequence[Row], wraps: Mapping[int, int] = NO_WRAPS, total: int | None = None) -> None:
     """Write the sum of the children, its carries and its value row. `wraps` as in `fit_equity`, in base 2^16."""
     merge, value = rows[-2], rows[-1]
-    columns = [sum(centered(row[f"d{j}"]) for row in rows if row.has(CONSUMING)) for j in range(7)]
+    columns = [sum(sum(row.read_all(CONSUMING)) * centered(row[f"d{j}"]) for row in rows) for j in range(7)]
     exact = number(columns) + number([wraps.get(k, 0) for k in range(7)]) * (2**31 - 2**24 + 1)
     v = limbs(exact if total is None else total, 7)
     merge.put("u", v).put("d", v)
@@ -229,7 +256,7 @@ class Forge:
         self.edits: dict[str, list[Edit]] = {}
         self.after: list[Callable[[Forged], object]] = []
         self.root = plan.root
-        self._built: dict[str, tuple[list[Row], Item | None]] = {}
+        self._built: dict[str, tuple[list[Row], list[Item]]] = {}
 
     def edit(self, name: str, change: Edit) -> Forge:
         self.edits.setdefault(name, []).append(change)
@@ -239,15 +266,12 @@ class Forge:
         self.after.append(change)
         return self
 
-    def without(self, *names: str) -> Forge:
-        for name in names:
-            del self.chains[name]
-        return self
-
     def item(self, name: str) -> Item:
-        item = self._chain(name)[1]
-        assert item is not None, f"{name} emits nothing"
-        return item
+        """What a chain emits; "name#0", "name#1" where it emits twice."""
+        chain, _, number_ = name.partition("#")
+        emitted = self._chain(chain)[1]
+        assert len(emitted) == 1 or number_, f"{name} emits {len(emitted)} times"
+        return emitted[int(number_ or 0)]
 
     def build(self) -> Forged:
         rows: list[Row] = [Row() for _ in range(self.plan.total_count)]
@@ -266,7 +290,7 @@ class Forge:
             row.instance = self.instance
         return out
 
-    def _chain(self, name: str) -> tuple[list[Row], Item | None]:
+    def _chain(self, name: str) -> tuple[list[Row], list[Item]]:
         if name not in self._built:
             rows = self.chains[name]()
             for change in self.edits.get(name, ()):

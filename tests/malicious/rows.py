@@ -107,17 +107,18 @@ class Row:
     @property
     def permutation_cells(self) -> Sequence[int]:
         h, b = self.read("h", 8), self.read("b", 8)
-        return (
-            cells_with_faults(h, b, self.instance, self.faults) if self.faults else honest_cells(h, b, self.instance)
-        )
+        return cells_with_faults(h, b, self.instance, self.faults) if self.faults else honest_cells(h, b, self.instance)
 
     @property
     def digest(self) -> Words:
         last = self.permutation_cells[-8:]
         return tuple((word + before) % P for word, before in zip(last, self.read("h", 8), strict=True))
 
+    def read_all(self, names: Sequence[str]) -> Words:
+        return tuple(self[name] for name in names)
+
     def has(self, selectors: Sequence[str]) -> bool:
-        return any(self[name] for name in selectors)
+        return any(self.read_all(selectors))
 
 
 @dataclass(frozen=True)
@@ -133,16 +134,16 @@ class Item:
         return cls(row["level"], row.digest, row.read("d", 7))
 
 
-def hash_chain(rows: Sequence[Row]) -> Item | None:
-    """Fill chaining values and value digests; the last emission of these rows, if any."""
-    emitted = None
+def hash_chain(rows: Sequence[Row]) -> list[Item]:
+    """Fill chaining values and value digests; what these rows emit."""
+    emitted = []
     for i, row in enumerate(rows):
         if row["is_merge"] and row.linked:
             row.put("b", rows[i + 1].digest)
         if row.chained and row.has(CONTINUING):
             row.put("h", rows[i - 1].digest)
         if row.has(EMITTING):
-            emitted = Item.of(row)
+            emitted.append(Item.of(row))
     return emitted
 
 

@@ -145,7 +145,12 @@ def _tables(forged: Forged, block: Array, padding_rows: int, unchecked: Collecti
     for part, times in weighted:
         for name in U16:
             if f"{name} is below 2^16" not in unchecked:
-                u16.update({int(v): int(c) * times for v, c in zip(*np.unique(part[AT[name]], return_counts=True), strict=True)})
+                u16.update(
+                    {
+                        int(v): int(c) * times
+                        for v, c in zip(*np.unique(part[AT[name]], return_counts=True), strict=True)
+                    }
+                )
         for low, high in PAIRS:
             if f"{low}, {high} are bytes" not in unchecked:
                 for pair in zip(part[AT[low]].tolist(), part[AT[high]].tolist(), strict=True):

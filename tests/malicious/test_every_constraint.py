@@ -1,0 +1,82 @@
+"""For every constraint: a witness that breaks it is named by the row checker and cannot be turned into an accepted proof.
+
+Each case is also its own control. The prover leaves only the broken constraints out of the quotient, and a verifier that
+leaves out the same ones accepts: so nothing but they stops the forgery, and everything else about the proof is right.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.malicious import cases_accounts, cases_selectors, cases_tables, cases_tree
+from tests.malicious.cases import PATTERNS, Case, case_for, makers
+from tests.malicious.cheating_prover import CheatingProver, verifier_without
+from tests.malicious.sheet import SYSTEM, Published, broken_labels, columns_of, neighbourhood, touched
+from tests.malicious.world import World
+from verifier.errors import ConstraintFailure, Reason
+from verifier.params import TEST
+from verifier.stark import verify_stark
+
+pytestmark = pytest.mark.negative
+LABELS = tuple(constraint.label for constraint in SYSTEM.constraints)
+MODULES = (cases_accounts, cases_selectors, cases_tables, cases_tree)
+"""Importing them registers their cases."""
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_a_witness_that_breaks_it_is_named_and_refused(label: str, world: World, cheater: CheatingProver) -> None:
+    case = case_for(label, world.plan)
+    refuse(case, frozenset({label}) | case.also, world, cheater)
+    assert bool(case.also) == bool(case.why)
+
+
+def refuse(case: Case, expected: frozenset[str], world: World, cheater: CheatingProver) -> None:
+    columns, published = columns_of(case.forged, world), Published.by(case.forged)
+    relation = published.relation()
+    attempt = cheater.prove(relation, columns, expected, case.cheat)
+    rows = neighbourhood({*touched(columns, world).tolist(), *range(len(case.forged.rows) + 1), 70, 71})
+    found = broken_labels(world, columns, published, SYSTEM, rows, attempt.scalars, attempt.extension(rows))
+    assert found == expected
+    data = attempt.proof.to_bytes()
+    with pytest.raises(ConstraintFailure) as refusal:
+        verify_stark(relation, TEST, data)
+    assert refusal.value.reason is Reason.CONSTRAINTS
+    with verifier_without(expected):
+        verify_stark(relation, TEST, data)
+
+
+def test_every_constraint_has_one_forgery_and_every_forgery_a_constraint() -> None:
+    found = {label: len(makers(label)) for label in LABELS}
+    assert {label: count for label, count in found.items() if count != 1} == {}
+    used = {maker for label in LABELS for maker, _ in makers(label)}
+    assert [pattern for pattern, maker in PATTERNS.items() if maker not in used] == []
+    with pytest.raises(LookupError, match="0 forgeries break 'a new constraint'"):
+        case_for("a new constraint", None)  # type: ignore[arg-type]
+
+
+def test_few_constraints_cannot_be_broken_alone(world: World) -> None:
+    """The exceptions are known by name; each says why."""
+    together = {label for label in LABELS if "permutation" not in label and case_for(label, world.plan).also}
+    assert together == {
+        *(f"{selector} is a bit" for selector in cases_selectors.SELECTOR_COLUMNS),
+        "at most one selector",
+        "entry and close follow open or entry",
+        "merge is followed by its value row",
+    }
+
+
+def test_the_honest_proof_is_accepted(world: World, cheater: CheatingProver) -> None:
+    """By the walk that cheats elsewhere: without a cheat it is the prover's own, byte for byte."""
+    from prover.prove import prove
+    from prover.randomness import Randomness
+    from tests.malicious.forge import Forge
+
+    forged = Forge(world.plan).build()
+    columns = columns_of(forged, world)
+    assert columns == {}
+    relation = Published.by(forged).relation()
+    attempt = cheater.prove(relation, columns)
+    verify_stark(relation, TEST, attempt.proof.to_bytes())
+    assert attempt.proof == prove(relation, TEST, world.base, Randomness(b"cheat", relation.binding))
+    assert not np.any(attempt.lookup.missing)
