@@ -33,8 +33,9 @@ def prove(
     """A proof that `base` satisfies the relation.
 
     Args:
-        base: (columns, N) Montgomery words, its last 512 rows uniformly random.
-        random: fresh for this statement and witness.
+        base: (columns, N) Montgomery words. The last 512 rows are overwritten with random ones.
+        random: fresh for this statement and witness. Two proofs of the same statement with other parameters share no
+            stream, because each proof derives its own.
 
     Raises:
         InvariantBroken: the witness does not satisfy the relation.
@@ -49,8 +50,10 @@ class Prover:
     def __init__(
         self, relation: Relation, params: ProofParams, base: Words, random: Randomness, phases: Phases
     ) -> None:
-        self.relation, self.params, self.base, self.random, self.phases = relation, params, base, random, phases
+        self.relation, self.params, self.base, self.phases = relation, params, base, phases
         self.system, self.log2_rows = relation.system, relation.log2_rows
+        self.random = proof_randomness(random, relation, params)
+        hide_rows(base, self.random)
         self.kernels = RowKernels(self.system)
         self.publics = public_matrix(self.system, relation.publics, 1 << self.log2_rows)
         to_mont(self.publics)
@@ -136,6 +139,18 @@ class Prover:
         weights = self.transcript.draw("batching weights")
         codeword = batched_quotient(self.system, self.params, self.base, lookup, quotient, zeta, openings, weights)
         return openings, nonce, codeword
+
+
+def proof_randomness(random: Randomness, relation: Relation, params: ProofParams) -> Randomness:
+    """The streams of one proof."""
+    return random.derive(relation.system.digest, params.digest, relation.binding)
+
+
+def hide_rows(base: Words, random: Randomness) -> None:
+    """Overwrite the hidden rows of the base columns (columns, N), in place, with uniform words."""
+    hidden = random.words("base hidden rows", len(base) * HIDDEN_ROWS).reshape(len(base), HIDDEN_ROWS)
+    to_mont(hidden)
+    base[:, -HIDDEN_ROWS:] = hidden
 
 
 def lookup_columns(

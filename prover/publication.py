@@ -7,7 +7,7 @@ import resource
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from verifier.errors import VerificationError
 from verifier.legs import derive_legs
 from verifier.params import accepted_profile
 from verifier.poseidon import INSTANCES
+from verifier.report import read_statement
 from verifier.reserves import parse_reserves
 from verifier.solvency import CIRCUITS, pinned_digest, relation
 from verifier.statement import STRICT, Instrument, Statement, Totals, levels_for, parse_statement
@@ -70,6 +71,7 @@ def prove_directory(
     reserves: Path | None = None,
     private: Path | None = None,
     seed: bytes | None = None,
+    previous: Path | None = None,
     log2_rows: int | None = None,
     force: bool = False,
     progress: Progress | None = None,
@@ -78,6 +80,7 @@ def prove_directory(
 
     Args:
         seed: tests only; None takes fresh randomness from the operating system.
+        previous: the publication before this one, which the snapshot has to name; its size is kept if it can be.
         log2_rows: trace size; None applies the capacity policy.
         force: replace an earlier publication at `out`.
 
@@ -86,6 +89,7 @@ def prove_directory(
     """
     phases = Phases(progress)
     private = private or private_folder(out)
+    _require_apart(out, private)
     _require_place(out, STATEMENT_FILE, force)
     _require_place(private, META_FILE, force)
     instruments = tuple(Instrument(i.symbol, i.kind, i.decimals, i.price) for i in snapshot.meta.instruments)
@@ -94,21 +98,24 @@ def prove_directory(
         compile_kernels(phases.at)
     random = Randomness(seed if seed is not None else fresh_seed(), snapshot.meta.to_bytes())
     if log2_rows is None:
-        log2_rows = choose_log2_rows(len(snapshot.offsets) - 1, len(snapshot.legs), len(instruments))
+        before = _previous_log2_rows(previous, snapshot.meta.previous)
+        log2_rows = choose_log2_rows(len(snapshot.offsets) - 1, len(snapshot.legs), len(instruments), before)
     with phases.phase("witness"):
         order, accounts, nonces, users = _accounts(snapshot, random, phases)
         witness = _witness(snapshot, order, accounts, instruments, log2_rows, circuit, policy, random)
         statement = _statement(snapshot, instruments, witness, profile, policy, circuit, log2_rows)
         phases.at(0.8)
-        proof_random = Randomness(random.bytes("proof", 32), statement.digest)
-        finish(witness.trace, proof_random, INSTANCES[statement.tree_hash])
-    proof = prove(relation(statement), accepted_profile(profile), witness.trace, proof_random, phases).to_bytes()
+        finish(witness.trace, INSTANCES[statement.tree_hash])
+    proof = prove(relation(statement), accepted_profile(profile), witness.trace, random, phases).to_bytes()
     with phases.phase("write"):
-        with _replacing(private) as folder:
-            digest = statement.digest.hex()
-            write_private(folder, digest, accounts, nonces, witness.leaf_digests, witness.tree, users)
         files = {STATEMENT_FILE: statement.to_bytes(), PROOF_FILE: proof, RESERVES_FILE: reserves_bytes}
-        _publish(out, {name: data for name, data in files.items() if data is not None})
+        present = {name: data for name, data in files.items() if data is not None}
+        _publish(
+            out, present, private,
+            lambda folder: write_private(
+                folder, statement.digest.hex(), accounts, nonces, witness.leaf_digests, witness.tree, users
+            ),
+        )  # fmt: skip
     return ProveReport(
         phase_seconds=phases.seconds,
         rows=1 << log2_rows,
@@ -117,6 +124,27 @@ def prove_directory(
         peak_memory_bytes=peak_memory_bytes(),
         statement_digest=statement.digest.hex(),
     )
+
+
+def _previous_log2_rows(previous: Path | None, digest: str) -> int | None:
+    if previous is None:
+        return None
+    try:
+        statement = read_statement(previous)
+    except VerificationError as error:
+        raise InputError(file=previous, got=str(error), expected="a publication directory") from None
+    if statement.digest.hex() != digest:
+        raise InputError(
+            file=previous, got=f"statement {statement.digest.hex()}", expected=f"{digest}, which the snapshot names"
+        )
+    return statement.log2_rows
+
+
+def _require_apart(out: Path, private: Path) -> None:
+    """Neither folder inside the other: replacing one would delete the other, and publishing one reveal it."""
+    one, two = out.resolve(), private.resolve()
+    if one == two or one in two.parents or two in one.parents:
+        raise InputError(file=private, got="a folder inside the other, or the same", expected=f"one apart from {out}")
 
 
 def _require_place(folder: Path, marker: str, force: bool) -> None:
@@ -129,13 +157,6 @@ def _require_place(folder: Path, marker: str, force: bool) -> None:
         raise InputError(
             file=folder, got="something else", expected=f"a folder with {marker}: --force replaces no other"
         )
-
-
-def _publish(out: Path, files: dict[str, bytes]) -> None:
-    with _replacing(out) as folder:
-        folder.chmod(0o755)
-        for name, data in files.items():
-            (folder / name).write_bytes(data)
 
 
 def peak_memory_bytes() -> int:
@@ -256,22 +277,42 @@ def _statement(
         raise InputError(got=str(error), expected="a snapshot whose statement a verifier accepts") from None
 
 
+def _publish(out: Path, files: dict[str, bytes], private: Path, fill_private: Callable[[Path], None]) -> None:
+    """Put two new folders in place.
+
+    Both are complete and on disk before anything is moved, and what they replace is deleted last: killed at any moment,
+    each publication that can be seen still has its store, if need be under a name that starts with a dot.
+    """
+    with _staged(out) as new_out, _staged(private) as new_private:
+        fill_private(new_private)
+        for name, data in files.items():
+            (new_out / name).write_bytes(data)
+        new_out.chmod(0o755)
+        for file in (*new_out.iterdir(), *new_private.iterdir()):
+            with file.open("rb") as written:
+                os.fsync(written.fileno())
+        old = [_put_in_place(new_private, private), _put_in_place(new_out, out)]
+    for folder in old:
+        if folder is not None:
+            shutil.rmtree(folder)
+
+
 @contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """A new folder (mode 700) that takes the place of `target` once everything is in it, or never."""
+def _staged(target: Path) -> Iterator[Path]:
+    """A new folder (mode 700) beside `target`; gone afterwards if it was not moved."""
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         yield fresh
-        for file in fresh.iterdir():
-            with file.open("rb") as written:
-                os.fsync(written.fileno())
-        if target.exists():
-            aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-            target.rename(aside / target.name)
-            fresh.rename(target)
-            shutil.rmtree(aside)
-        else:
-            fresh.rename(target)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _put_in_place(fresh: Path, target: Path) -> Path | None:
+    """Rename `fresh` to `target`; what stood there moves aside and is returned."""
+    aside = None
+    if target.exists():
+        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+        target.rename(aside / target.name)
+    fresh.rename(target)
+    return aside

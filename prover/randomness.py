@@ -36,6 +36,10 @@ class Randomness:
             mixed.update(len(part).to_bytes(8, "little") + part)
         self._key = mixed.digest()
 
+    def derive(self, *context: bytes) -> Randomness:
+        """Streams of their own for one use, such as one proof: circuit, parameters and statement as context."""
+        return Randomness(self._key, *context)
+
     def bytes(self, label: str, count: int) -> bytes:
         """The first `count` bytes of the stream of `label`."""
         key = hashlib.sha256(b"solvent/stream/v1" + self._key + label.encode()).digest()

@@ -1,7 +1,7 @@
 """From accounts to the trace of `circuits.equity`: rows in the order totals, accounts, nodes, dummies, padding, hidden.
 
-Everything here is canonical; `finish` turns the trace into Montgomery words, fills the permutation cells and the hidden
-rows. Layout: design 02b, section B.
+All is canonical until `finish` turns the trace into Montgomery words and fills the permutation cells. Layout: design
+02b, section B.
 """
 
 from __future__ import annotations
@@ -125,11 +125,9 @@ def build_witness(
     return TraceWitness(trace, tuple(totals), tree, leaves, liabilities, negative, used)
 
 
-def finish(trace: Words, random: Randomness, instance: Instance = DEFAULT) -> None:
-    """In place: hidden rows uniformly random, all words Montgomery, permutation cells of every active row filled."""
-    columns, rows = trace.shape
-    active = rows - HIDDEN_ROWS
-    trace[:, active:] = random.words("base hidden rows", columns * HIDDEN_ROWS).reshape(columns, HIDDEN_ROWS)
+def finish(trace: Words, instance: Instance = DEFAULT) -> None:
+    """In place: all words Montgomery, permutation cells of every active row filled. Hidden rows are the prover's."""
+    active = trace.shape[1] - HIDDEN_ROWS
     to_mont(trace)
     first = _AT[CELL_COLUMNS[0]]
     run_ranges(lambda start, stop: fill_permutation_cells(trace, 0, first, start, stop, instance), active, 128)

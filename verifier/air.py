@@ -163,8 +163,19 @@ class ConstraintSystem:
         system.validate()
         return system
 
+    def _reads_next(self, node: int) -> bool:
+        """Whether a node's value depends on the next row."""
+        if "reads_next" not in self.cache:
+            out: list[bool] = []
+            for item in self.nodes:
+                children = [c for _, c in item[2]] if item[0] == "linear" else item[1:] if item[0] == "product" else ()
+                out.append((item[0] == "column" and item[2] == 1) or any(out[child] for child in children))
+            self.cache["reads_next"] = out
+        return bool(self.cache["reads_next"][node])
+
     def validate(self) -> None:
-        """Refuse a graph with forward references, unknown names, repeated labels or a degree above three."""
+        """Refuse a graph with forward references, unknown names, repeated labels, too high a degree, or a look at the
+        next row outside a transition: on the last active row that would read a hidden one."""
         limits = {"column": len(self.all_columns), "public": len(self.publics), "scalar": len(self.scalars)}
         for index, node in enumerate(self.nodes):
             if node[0] in limits:
@@ -182,6 +193,11 @@ class ConstraintSystem:
             limit = MAX_DEGREE if constraint.domain in (ALWAYS, TRANSITION) else MAX_DEGREE - 1
             if constraint.domain not in DOMAINS or self.degrees[constraint.node] > limit:
                 raise InvariantBroken(f"circuit {self.name}: {constraint.label} has degree above {limit}")
+            if constraint.domain != TRANSITION and self._reads_next(constraint.node):
+                raise InvariantBroken(f"circuit {self.name}: {constraint.label} reads the next row, but is no transition")
+        for fraction in self.fractions:
+            if self._reads_next(fraction.numerator) or self._reads_next(fraction.denominator):
+                raise InvariantBroken(f"circuit {self.name}: the fraction {fraction.label} reads the next row")
 
 
 def _node(raw: Sequence[Any]) -> Node:

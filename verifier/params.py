@@ -81,9 +81,18 @@ class ProofParams:
         The quotient has up to 2N + HIDDEN_ROWS - 1 coefficients, which must fit in three chunks; the field
         must have a subgroup of the size of the domain.
 
+        Also refuses more queries than the hidden rows cover: zero knowledge needs two values a query, at x and at
+        its successor, and those at zeta and w zeta (docs/zero-knowledge.md).
+
         Raises:
             UnacceptableParameters: with the bounds.
         """
+        if 2 * (self.queries + EXTENSION_DEGREE) > HIDDEN_ROWS:
+            raise UnacceptableParameters(
+                Reason.UNACCEPTABLE_PARAMETERS,
+                f"profile {self.name}: {HIDDEN_ROWS} hidden rows cannot hide {self.queries} queries",
+                queries=self.queries,
+            )
         least = (QUOTIENT_CHUNKS * self.mask_coefficients + HIDDEN_ROWS - 2).bit_length()
         most = TWO_ADICITY - self.log2_blowup
         if not least <= log2_rows <= most:

@@ -41,6 +41,9 @@ def prove(
     policy: Annotated[
         Policy, typer.Option(help="strict: no account is under water; disclosed: what they lack is published.")
     ] = Policy.STRICT,
+    previous: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The publication before: its trace size is kept if it can be.")
+    ] = None,
     private: Private = None,
     force: Force = False,
     json: Json = False,
@@ -67,6 +70,7 @@ def prove(
             policy=policy.value,
             reserves=reserves,
             private=secrets,
+            previous=previous,
             force=force,
             progress=progress,
         )

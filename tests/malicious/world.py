@@ -117,6 +117,6 @@ def make_world(
     accounts, table = make_accounts(entries), legs or legs_for(PRICES)
     seed = Randomness(b"an honest exchange")
     witness = build_witness(*arrays(accounts, table), len(table), levels, LOG2_ROWS, seed, INSTANCES[instance])
-    finish(witness.trace, seed, INSTANCES[instance])
+    finish(witness.trace, INSTANCES[instance])
     plan = plan_of(accounts, table, len(table), witness)
     return World(plan, from_mont(witness.trace), witness.trace, witness.used_rows)
