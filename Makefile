@@ -17,7 +17,7 @@ BIN := .venv/bin
 # Compiled kernels are kept here, so that the demo, the tests and their workers compile each of them once.
 export NUMBA_CACHE_DIR ?= $(CURDIR)/.cache/numba
 
-.PHONY: help venv demo test check lint bare negative determinism fix bench keys vectors lock clean
+.PHONY: help venv demo test check lint bare negative determinism fix bench keys lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -65,9 +65,6 @@ bench: venv ## speed, memory and proof size on this machine: ACCOUNTS, ENTRIES, 
 
 keys: venv ## export the circuits again into verifier/keys
 	@$(BIN)/python -m circuits.export
-
-vectors: venv ## write the test vectors again
-	@$(BIN)/python -m tests.make_vectors
 
 lock: ## resolve the dependencies again (needs uv)
 	@uv lock --quiet --upgrade
