@@ -15,12 +15,17 @@ if TYPE_CHECKING:
 
 
 def verify_directory(
-    path: Path, *, profile: str | None = None, reserves: Path | None = None, params: ProofParams | None = None
+    path: Path,
+    *,
+    profile: str | None = None,
+    circuit: str | None = None,
+    reserves: Path | None = None,
+    params: ProofParams | None = None,
 ) -> Report:
     """Verify a publication; see `verifier.report.verify_directory`."""
     from verifier import report
 
-    return report.verify_directory(path, profile=profile, reserves=reserves, params=params)
+    return report.verify_directory(path, profile=profile, circuit=circuit, reserves=reserves, params=params)
 
 
 __all__ = ["verify_directory"]

@@ -14,7 +14,7 @@ from verifier.errors import VerificationError
 
 if TYPE_CHECKING:
     from verifier.inclusion import Step
-    from verifier.report import Report
+    from verifier.report import Against, Report
 
 ACCEPTED, REJECTED = 0, 1
 """Exit codes; 2, for usage and files that are not there, is argparse's own."""
@@ -24,7 +24,7 @@ commands:
   python -m verifier DIR
       Is the exchange solvent? Checks statement.json, proof.bin and reserves.csv of a publication.
   python -m verifier inclusion FILE --against DIR
-      Is my account counted in it? Checks your bundle against DIR's statement: verify DIR once, too.
+      Is my account counted in it? Verifies DIR as well, then your bundle against its statement.
   python -m verifier opening FILE --against DIR
       How much is owed below one node of the tree? For auditors.
 
@@ -60,13 +60,16 @@ def _verify(words: Sequence[str]) -> int:
     )
     parser.add_argument("directory", metavar="DIR", type=Path, help="the publication (or a command, see below)")
     parser.add_argument("--profile", choices=tuple(PROFILES), help="accept only this profile; default: any of them")
+    _add_circuit(parser)
     parser.add_argument("--reserves", metavar="CSV", type=Path, help="use these reserves, not DIR/reserves.csv")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(words)
     _require_directory(parser, options.directory)
     if options.reserves is not None:
         _require_file(parser, options.reserves)
-    report = verify_directory(options.directory, profile=options.profile, reserves=options.reserves)
+    report = verify_directory(
+        options.directory, profile=options.profile, circuit=options.circuit, reserves=options.reserves
+    )
     if options.json:
         _print_json(report.to_json())
     else:
@@ -76,37 +79,40 @@ def _verify(words: Sequence[str]) -> int:
 
 def _inclusion(words: Sequence[str]) -> int:
     from verifier.inclusion import BUNDLE_BYTES_MAX, check_bundle
-    from verifier.report import read_file, read_statement
+    from verifier.report import read_file
 
     parser = argparse.ArgumentParser(
         prog="python -m verifier inclusion",
         description="Check that one account is counted in a publication. Nothing is sent anywhere.",
         epilog="Give --user-id and --nonce (what your own client drew): an exchange that shows two users one "
-        "account has to change one of them. Verify DIR itself once, too: its proof is not looked at here.",
+        "account has to change one of them.",
     )
     parser.add_argument("file", metavar="FILE", type=Path, help="your bundle, as you got it from the exchange")
     parser.add_argument("--against", metavar="DIR", type=Path, help="the publication; without it nothing is proved")
+    _add_acceptance(parser)
     parser.add_argument("--user-id", metavar="ID", help="your id at the exchange")
     parser.add_argument("--nonce", metavar="HEX", type=_nonce, help="your nonce, 64 hex digits")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(words)
     _require_file(parser, options.file)
-    if options.against is not None:
-        _require_directory(parser, options.against)
-    statement = read_statement(options.against) if options.against else None
+    if options.against is None and (options.statement_only or options.circuit):
+        parser.error("--statement-only and --circuit need --against DIR")
+    against = None if options.against is None else _read_against(parser, options)
     data = read_file(options.file, BUNDLE_BYTES_MAX)
+    statement = against.statement if against else None
     report = check_bundle(data, statement, user_id=options.user_id, nonce=options.nonce)
     if options.json:
-        _print_json(report.to_json() | {"reason": None})
+        shown = report.to_json()
+        _print_json((against.extend(shown) if against else shown) | {"reason": None})
         return ACCEPTED
-    _print_steps(report.steps)
+    _print_steps((against.step, *report.steps) if against else report.steps)
     print(f"Account {report.user_id} at {report.exchange}, sequence {report.sequence}:")
     for balance in report.balances:
         print(f"  {balance}")
     if not report.balances:
         print("  holds and owes nothing")
-    if report.compared:
-        print(f"Verdict: included in statement {report.statement_digest}")
+    if against:
+        print(f"Verdict: included {against.place} {report.statement_digest}")
     else:
         print("Verdict: the bundle agrees with itself; add --against DIR to compare it with a publication")
     return ACCEPTED
@@ -114,7 +120,7 @@ def _inclusion(words: Sequence[str]) -> int:
 
 def _opening(words: Sequence[str]) -> int:
     from verifier.opening import OPENING_BYTES_MAX, check_opening
-    from verifier.report import read_file, read_statement
+    from verifier.report import read_file
     from verifier.statement import units
 
     parser = argparse.ArgumentParser(
@@ -123,19 +129,41 @@ def _opening(words: Sequence[str]) -> int:
     )
     parser.add_argument("file", metavar="FILE", type=Path, help="the opening, as you got it from the exchange")
     parser.add_argument("--against", metavar="DIR", type=Path, required=True, help="the publication")
+    _add_acceptance(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(words)
     _require_file(parser, options.file)
-    _require_directory(parser, options.against)
-    report = check_opening(read_file(options.file, OPENING_BYTES_MAX), read_statement(options.against))
+    against = _read_against(parser, options)
+    report = check_opening(read_file(options.file, OPENING_BYTES_MAX), against.statement)
     if options.json:
-        _print_json(report.to_json() | {"reason": None})
+        _print_json(against.extend(report.to_json()) | {"reason": None})
         return ACCEPTED
-    _print_steps(report.steps)
+    _print_steps((against.step, *report.steps))
     way = " > ".join(str(position) for position in report.positions) or "the root itself"
     print(f"Node of level {report.level} ({way}) of statement {report.statement_digest}")
-    print(f"Verdict: {units(report.value, report.value_decimals)} {report.quote} are owed below it")
+    amount = units(report.value, report.value_decimals)
+    print(f"Verdict: {amount} {report.quote} are owed below it {against.place} {report.statement_digest}")
     return ACCEPTED
+
+
+def _add_circuit(parser: argparse.ArgumentParser) -> None:
+    from verifier.solvency import CIRCUITS
+
+    words = "accept this circuit, not solvency_equity_v1: one of %(choices)s"
+    parser.add_argument("--circuit", metavar="NAME", choices=tuple(CIRCUITS), help=words)
+
+
+def _add_acceptance(parser: argparse.ArgumentParser) -> None:
+    _add_circuit(parser)
+    words = "do not verify DIR's proof here; the verdict then says so"
+    parser.add_argument("--statement-only", action="store_true", help=words)
+
+
+def _read_against(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Against:
+    from verifier.report import Against
+
+    _require_directory(parser, options.against)
+    return Against.read(options.against, circuit=options.circuit, statement_only=options.statement_only)
 
 
 def _nonce(text: str) -> bytes:
@@ -149,12 +177,20 @@ def _nonce(text: str) -> bytes:
 
 
 def _require_directory(parser: argparse.ArgumentParser, path: Path) -> None:
-    if not path.is_dir():
+    try:
+        is_there = path.is_dir()
+    except OSError as error:  # a path too long, for one
+        parser.error(f"{path}: {error.strerror}")
+    if not is_there:
         parser.error(f"{path}: no such directory")
 
 
 def _require_file(parser: argparse.ArgumentParser, path: Path) -> None:
-    if not path.is_file():
+    try:
+        is_there = path.is_file()
+    except OSError as error:
+        parser.error(f"{path}: {error.strerror}")
+    if not is_there:
         parser.error(f"{path}: no such file")
 
 
@@ -170,10 +206,14 @@ def _print_report(report: Report) -> None:
         f"Proof: accepted, profile {report.profile}, {report.soundness_bits} provable bits, "
         f"{report.proof_bytes} bytes, {report.seconds:.1f} s"
     )
+    print(f"Circuit: {statement.circuit}, tree hash {statement.tree_hash}")
+    print(f"Reserves: {'sha256 ' + report.reserves_sha256 if report.reserves_sha256 else 'none'}")
     for check in report.checks:
         mark = "ok  " if check.ok else "FAIL"
         print(f"  {mark} {check.name}: {check.left} {check.relation} {check.right} {check.unit} ({check.note})")
-    print(f"Verdict: {report.verdict}")
+    print(f"Verdict: {report.spoken}")
+    for caveat in report.caveats:
+        print(f"  caveat: {caveat}")
 
 
 def _print_steps(steps: Sequence[Step]) -> None:

@@ -194,7 +194,9 @@ class ConstraintSystem:
             if constraint.domain not in DOMAINS or self.degrees[constraint.node] > limit:
                 raise InvariantBroken(f"circuit {self.name}: {constraint.label} has degree above {limit}")
             if constraint.domain != TRANSITION and self._reads_next(constraint.node):
-                raise InvariantBroken(f"circuit {self.name}: {constraint.label} reads the next row, but is no transition")
+                raise InvariantBroken(
+                    f"circuit {self.name}: {constraint.label} reads the next row, but is no transition"
+                )
         for fraction in self.fractions:
             if self._reads_next(fraction.numerator) or self._reads_next(fraction.denominator):
                 raise InvariantBroken(f"circuit {self.name}: the fraction {fraction.label} reads the next row")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import stat
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from verifier.canonical import refuse
 from verifier.errors import MalformedProof, Reason
@@ -17,9 +18,14 @@ from verifier.solvency import relation
 from verifier.soundness import Shape, soundness_bits
 from verifier.stark import verify_stark
 from verifier.statement import STATEMENT_BYTES_MAX, Statement, parse_statement
-from verifier.verdict import INSOLVENT, SOLVENT, Check, check_solvency, verdict
+from verifier.verdict import INSOLVENT, SOLVENT, SPOKEN, Check, caveats, check_solvency, verdict
+
+if TYPE_CHECKING:
+    from verifier.inclusion import Step
 
 STATEMENT_FILE, PROOF_FILE, RESERVES_FILE = "statement.json", "proof.bin", "reserves.csv"
+DEFAULT_CIRCUIT = "solvency_equity_v1"
+"""What is accepted unless the caller names another registered circuit, with another tree hash."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +35,19 @@ class Report:
     Args:
         verdict: "solvent", "insolvent" or "liabilities proved, no reserves given".
         checks: the solvency checks behind the verdict.
+        caveats: what the checks leave open, to be read with the verdict.
         statement_digest: hex.
+        reserves_sha256: of the reserves file that was used, hex; None where there was none.
         soundness_bits: provable bits of the proof, rounded down.
         seconds: that the verification took.
     """
 
     verdict: str
     checks: tuple[Check, ...]
+    caveats: tuple[str, ...]
     statement: Statement
     statement_digest: str
+    reserves_sha256: str | None
     soundness_bits: int
     profile: str
     proof_bytes: int
@@ -53,6 +63,11 @@ class Report:
         """No check fails: exit code 0. Without reserves liabilities are proved, solvency is open."""
         return self.verdict != INSOLVENT
 
+    @property
+    def spoken(self) -> str:
+        """The verdict as it is printed."""
+        return SPOKEN.get(self.verdict, self.verdict)
+
     def to_json(self) -> dict[str, Any]:
         """For `--json`; `reason` is None where the publication is accepted."""
         return {
@@ -64,11 +79,15 @@ class Report:
             "time": self.statement.time,
             "policy": self.statement.policy,
             "statement_digest": self.statement_digest,
+            "reserves_sha256": self.reserves_sha256,
+            "circuit": self.statement.circuit,
+            "tree_hash": self.statement.tree_hash,
             "profile": self.profile,
             "soundness_bits": self.soundness_bits,
             "proof_bytes": self.proof_bytes,
             "seconds": self.seconds,
             "checks": [asdict(check) for check in self.checks],
+            "caveats": list(self.caveats),
         }
 
 
@@ -98,12 +117,18 @@ def read_statement(directory: Path) -> Statement:
 
 
 def verify_directory(
-    path: Path, *, profile: str | None = None, reserves: Path | None = None, params: ProofParams | None = None
+    path: Path,
+    *,
+    profile: str | None = None,
+    circuit: str | None = None,
+    reserves: Path | None = None,
+    params: ProofParams | None = None,
 ) -> Report:
     """Verify a publication: `statement.json`, `proof.bin` and, if there, `reserves.csv`.
 
     Args:
         profile: the one accepted profile; None accepts every production profile.
+        circuit: the one accepted circuit; None accepts `DEFAULT_CIRCUIT`.
         reserves: a reserves file to use instead of the one in the directory.
         params: the parameters themselves, in place of a production profile; for tests.
 
@@ -115,8 +140,10 @@ def verify_directory(
     """
     started = time.perf_counter()
     statement = read_statement(path)
+    _accept_circuit(statement, circuit)
     accepted = _accepted_params(statement, profile, params)
-    held = _read_reserves(path, reserves, statement)
+    used = _read_reserves(path, reserves)
+    held = None if used is None else parse_reserves(used, statement.instruments)
     what = relation(statement)
     proof = read_file(path / PROOF_FILE, proof_bytes_max(what.system, accepted, statement.log2_rows))
     verify_stark(what, accepted, proof)
@@ -124,13 +151,73 @@ def verify_directory(
     return Report(
         verdict=verdict(checks, held is not None),
         checks=checks,
+        caveats=caveats(statement, held),
         statement=statement,
         statement_digest=statement.digest.hex(),
+        reserves_sha256=None if used is None else hashlib.sha256(used).hexdigest(),
         soundness_bits=soundness_bits(Shape.of(what.system), accepted, statement.log2_rows),
         profile=accepted.name,
         proof_bytes=len(proof),
         seconds=time.perf_counter() - started,
     )
+
+
+@dataclass(frozen=True)
+class Against:
+    """The publication that a bundle or an opening is compared with.
+
+    Args:
+        statement: accepted as far as its circuit and parameters go.
+        report: of the whole publication; None where only the statement was read.
+    """
+
+    statement: Statement
+    report: Report | None
+
+    @classmethod
+    def read(cls, path: Path, *, circuit: str | None = None, statement_only: bool = False) -> Against:
+        """Verify a publication, its proof included, or with `statement_only` just read what it states.
+
+        Raises:
+            VerificationError: it is refused.
+        """
+        if not statement_only:
+            report = verify_directory(path, circuit=circuit)
+            return cls(report.statement, report)
+        statement = read_statement(path)
+        _accept_circuit(statement, circuit)
+        _accepted_params(statement, None, None)
+        return cls(statement, None)
+
+    @property
+    def step(self) -> Step:
+        """Step 0 of a check against this publication."""
+        from verifier.inclusion import Step
+
+        if self.report is None:
+            return Step("0 publication", False, "statement read only: its proof was not looked at")
+        strength = f"profile {self.report.profile}, {self.report.soundness_bits} provable bits"
+        return Step("0 publication", True, f"proof accepted, {strength}; verdict: {self.report.spoken}")
+
+    @property
+    def place(self) -> str:
+        """For a verdict's line: "in statement", or "in an unverified statement"."""
+        return "in statement" if self.report is not None else "in an unverified statement"
+
+    def extend(self, data: dict[str, Any]) -> dict[str, Any]:
+        """The JSON of a bundle's or an opening's report, with step 0 and what the publication's own verdict is."""
+        return data | {
+            "verdict": data["verdict"] if self.report is not None else f"{data['verdict']} {self.place}",
+            "steps": [asdict(self.step), *data["steps"]],
+            "publication_verdict": self.report.verdict if self.report is not None else None,
+        }
+
+
+def _accept_circuit(statement: Statement, circuit: str | None) -> None:
+    accepted = DEFAULT_CIRCUIT if circuit is None else circuit
+    if statement.circuit != accepted:
+        expected = f"{accepted!r} (--circuit NAME accepts another registered one)"
+        refuse("statement.circuit", expected, statement.circuit, Reason.UNKNOWN_CIRCUIT)
 
 
 def _accepted_params(statement: Statement, profile: str | None, params: ProofParams | None) -> ProofParams:
@@ -144,9 +231,14 @@ def _accepted_params(statement: Statement, profile: str | None, params: ProofPar
     return accepted
 
 
-def _read_reserves(path: Path, reserves: Path | None, statement: Statement) -> tuple[int, ...] | None:
+def _read_reserves(path: Path, reserves: Path | None) -> bytes | None:
+    """The reserves file, if any. Only what is not there at all is none: a broken link is a file that fails."""
     if reserves is None:
         reserves = path / RESERVES_FILE
-        if not reserves.exists():
+        try:
+            reserves.lstat()
+        except FileNotFoundError:
             return None
-    return parse_reserves(read_file(reserves, RESERVES_BYTES_MAX), statement.instruments)
+        except (OSError, ValueError):
+            pass  # reading it says what is wrong
+    return read_file(reserves, RESERVES_BYTES_MAX)

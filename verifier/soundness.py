@@ -15,6 +15,7 @@ from fractions import Fraction
 from verifier.air import ConstraintSystem
 from verifier.field import EXTENSION_DEGREE, P
 from verifier.params import FOLD_ARITY_LOG2, PROFILES, ProofParams
+from verifier.poseidon import DIGEST_WORDS
 
 FIELD_SIZE = P**EXTENSION_DEGREE
 OUTSIDE_BASE_FIELD = FIELD_SIZE - P
@@ -24,6 +25,8 @@ POINTS_PER_COLUMN = 2
 PUBLIC_TERMS_MAX = 1 << 14
 """Fractions that the verifier adds itself: two per instrument and the root, for up to 4,096 instruments."""
 HEIGHTS_LOG2 = (17, 20, 21)
+ACCOUNT_TREE_BITS = math.floor(10 * DIGEST_WORDS * math.log2(P) / 2) / 10
+"""Of the account tree's binding: a collision of digests of eight words, 30.99 bits each. No profile changes it."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +172,22 @@ L fractions a row, t more of the verifier's own, tuples of W values, row polynom
 degree d.
 
 Hashes count as random oracles: BLAKE2s-256 has 128 bits against collisions, an upper limit of every profile.
+
+**The account tree is another matter.** Its digests are eight words of 30.99 bits, so a collision costs {tree_bits}
+bits, its hash counting as ideal, too; one leaf with two sets of balances costs no more. An inclusion, or the
+opening of a node's sum, is therefore worth at most {tree_whole} bits, whatever the profile, `high` included. That
+the totals are the sums over the accounts in the proof does not rest on it; that one account's balances are the only
+ones behind its leaf does.
+
+Two steps of the argument need more than plain correlated agreement, which speaks of how close a whole line is to
+the code. Three folds follow one commitment, with none between them; and layer 0 is compared with the columns'
+combination position by position. Both use *mutual* correlated agreement: wherever a combination agrees with its
+codeword, every one of its parts agrees with one of its own, so that a single set of consistent positions serves all
+the folds. Within the unique-decoding radius this follows from plain correlated agreement: a codeword that close is
+unique, so the parts' ones combine to the line's; and a position where a part disagrees is made good by one
+challenge at most, gamma n in all. Even n exceptional challenges for a line (ePrint 2020/654) instead of gamma n + 1
+would lower single rounds by at most two bits and no figure of a proof: a test computes that.
+
 The polynomials that FRI admits after division by (x - zeta) have degree N instead of N - 1; that moves gamma by
 1 / (2 n), less than 0.001 bits in all queries together at 2^17 rows. It is left out of the table.
 
@@ -180,7 +199,14 @@ W <= {value_tuple_width}, d_r <= {row_polynomial_degree}. A test holds every reg
 
 def document() -> str:
     """`docs/soundness.md`: the table of every profile at the usual heights."""
-    parts = [_HEAD.format(**vars(CEILING), public_terms=PUBLIC_TERMS_MAX)]
+    parts = [
+        _HEAD.format(
+            **vars(CEILING),
+            public_terms=PUBLIC_TERMS_MAX,
+            tree_bits=ACCOUNT_TREE_BITS,
+            tree_whole=math.floor(ACCOUNT_TREE_BITS),
+        )
+    ]
     for params in PROFILES.values():
         parts.append(
             f"## `{params.name}`: rate 1/{params.blowup}, {params.queries} queries\n\n"

@@ -51,7 +51,7 @@ class Instrument:
     """One row of the instrument table.
 
     Args:
-        symbol: unique, 1 to 32 visible ASCII characters.
+        symbol: 1 to 32 visible ASCII characters, unique even where case is ignored.
         kind: "spot", "perpetual" or "cost-basis".
         decimals: an amount of 1 is 10^decimals atoms.
         price: value units per atom.
@@ -228,9 +228,10 @@ def _read_instruments(top: Record, circuit: str) -> tuple[Instrument, ...]:
     keys = ("symbol", "kind", "decimals", "price")
     for item in top.records("instruments", keys, INSTRUMENTS_MAX, Reason.INSTRUMENT_TABLE):
         symbol = item.symbol("symbol", SYMBOL_CHARACTERS_MAX)
-        if symbol in seen:
-            refuse(item.where("symbol"), "each symbol once", symbol, Reason.INSTRUMENT_TABLE)
-        seen.add(symbol)
+        # Symbols are ASCII. Two that differ only in case look alike to people, who read the verdict.
+        if symbol.lower() in seen:
+            refuse(item.where("symbol"), "each symbol once, in one spelling", symbol, Reason.INSTRUMENT_TABLE)
+        seen.add(symbol.lower())
         kind = item.choice("kind", KINDS, Reason.INSTRUMENT_TABLE)
         if kind not in accepted:
             expected = f"{' or '.join(accepted)}, all that {circuit} proves"

@@ -9,6 +9,7 @@ import typer
 
 from api.cli.options import Force, Json, Private, Publication, private_directory, require_directory, require_file
 from api.cli.output import ACCEPTED, Output
+from api.cli.publication import AcceptedCircuit, StatementOnly, read_against
 from api.cli.users import write_new
 from prover.errors import InputError
 
@@ -52,20 +53,23 @@ def opening(
 def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The opening, as you got it from the exchange.")],
     against: Annotated[Path, typer.Option(metavar="DIR", help="The publication.")],
+    circuit: AcceptedCircuit = None,
+    statement_only: StatementOnly = False,
     json: Json = False,
 ) -> int:
-    """What is owed below one node of the tree? Checks an opening against a publication."""
+    """What is owed below one node of the tree? Verifies a publication, then an opening against it."""
     from verifier.opening import OPENING_BYTES_MAX, check_opening
-    from verifier.report import read_file, read_statement
+    from verifier.report import read_file
     from verifier.statement import units
 
     output = Output(json)
     require_file(file, "an opening")
-    require_directory(against, "a publication directory")
-    report = check_opening(read_file(file, OPENING_BYTES_MAX), read_statement(against))
-    output.json(report.to_json() | {"reason": None})
-    for step in report.steps:
-        output.line(f"  ok   {step.name}: {step.detail}")
-    amount = units(report.value, report.value_decimals)
-    output.line(f"Verdict: {amount} {report.quote} are owed below this node of level {report.level}", mood="good")
+    compared = read_against(against, circuit, statement_only)
+    report = check_opening(read_file(file, OPENING_BYTES_MAX), compared.statement)
+    output.json(compared.extend(report.to_json()) | {"reason": None})
+    for step in (compared.step, *report.steps):
+        output.line(f"  {'ok  ' if step.ok else 'SKIP'} {step.name}: {step.detail}")
+    amount = f"{units(report.value, report.value_decimals)} {report.quote}"
+    words = f"{amount} are owed below this node of level {report.level} {compared.place} {report.statement_digest}"
+    output.line(f"Verdict: {words}", mood="good" if compared.report else "plain")
     return ACCEPTED

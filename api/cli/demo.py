@@ -25,7 +25,7 @@ from verifier import verify_directory
 from verifier.canonical import dumps
 from verifier.errors import VerificationError
 from verifier.inclusion import check_bundle
-from verifier.report import read_statement
+from verifier.report import Against, read_statement
 from verifier.statement import Statement, units
 
 USERS: Final = ("sample_users0.csv", "sample_users1.csv")
@@ -129,14 +129,15 @@ class _Demo:
             report = verify_directory(self.publication, profile=self.profile.value)
             print_report(report, self.output)
             step["ok"] = report.solvent
-            step["detail"] = report.verdict
+            step["detail"] = report.spoken
 
     def _include(self, account: str) -> None:
         with self._step("Check that one user's account is counted, as that user") as step:
             data = make_bundle(self.publication, self.private, account)
             write_new(self.bundle, data)
-            report = check_bundle(data, read_statement(self.publication), user_id=account)
-            print_inclusion(report, self.output)
+            against = Against.read(self.publication)
+            report = check_bundle(data, against.statement, user_id=account)
+            print_inclusion(report, against, self.output)
             step["ok"] = report.compared
             step["detail"] = f"bundle of {len(data)} bytes"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -25,11 +26,26 @@ from prover.errors import InputError
 
 if TYPE_CHECKING:
     from prover.publication import ProveReport
-    from verifier.report import Report
+    from verifier.report import Against, Report
     from verifier.statement import Statement
 
 PUBLIC_FILES: Final = frozenset({"statement.json", "proof.bin", "reserves.csv"})
 PRIVATE_FILE: Final = "private.json"
+
+
+class Circuit(StrEnum):
+    """The circuits that are registered with the verifier."""
+
+    EQUITY = "solvency_equity_v1"
+    EQUITY_POSEIDON2 = "solvency_equity_v1_poseidon2"
+
+
+AcceptedCircuit = Annotated[
+    Circuit | None, typer.Option(help=f"Accept this circuit and its tree hash, not {Circuit.EQUITY.value}.")
+]
+StatementOnly = Annotated[
+    bool, typer.Option("--statement-only", help="Do not verify the publication's proof here; the verdict says so.")
+]
 Reserves = Annotated[Path | None, typer.Option(metavar="CSV", help="asset,amount: what the exchange holds, in units.")]
 
 
@@ -89,13 +105,14 @@ def prove(
 def verify(
     publication: Publication,
     profile: Annotated[Profile | None, typer.Option(help="Accept only this profile; default: any of them.")] = None,
+    circuit: AcceptedCircuit = None,
     reserves: Reserves = None,
     json: Json = False,
 ) -> int:
     """Is the exchange solvent? Checks statement, proof and reserves; trusts none of them.
 
-    The profile is the verifier's choice, never the proof's. Reserves are taken from DIR/reserves.csv unless given
-    here; without any, the proof shows what is owed, and whether it is covered stays open.
+    Profile and circuit are the verifier's choice, never the proof's. Reserves are taken from DIR/reserves.csv unless
+    given here; without any, the proof shows what is owed, and whether it is covered stays open.
     """
     from verifier import verify_directory
 
@@ -103,7 +120,12 @@ def verify(
     require_directory(publication, "a publication directory")
     if reserves is not None:
         require_file(reserves, "a reserves file")
-    report = verify_directory(publication, profile=None if profile is None else profile.value, reserves=reserves)
+    report = verify_directory(
+        publication,
+        profile=None if profile is None else profile.value,
+        circuit=None if circuit is None else circuit.value,
+        reserves=reserves,
+    )
     output.json(report.to_json())
     print_report(report, output)
     return ACCEPTED if report.accepted else REJECTED
@@ -120,6 +142,19 @@ def inspect(publication: Publication, json: Json = False) -> int:
     output.json(data)
     _print_description(data, output)
     return ACCEPTED
+
+
+def read_against(against: Path, circuit: Circuit | None, statement_only: bool) -> Against:
+    """The publication that a user's or an auditor's file is compared with, verified unless the caller waives that.
+
+    Raises:
+        InputError: there is no such directory.
+        VerificationError: it is refused.
+    """
+    from verifier.report import Against
+
+    require_directory(against, "a publication directory")
+    return Against.read(against, circuit=None if circuit is None else circuit.value, statement_only=statement_only)
 
 
 def check_free(out: Path, secrets: Path, force: bool) -> None:
@@ -147,7 +182,7 @@ def prove_figures(report: ProveReport) -> dict[str, Any]:
 
 
 def print_report(report: Report, output: Output) -> None:
-    """Each check with both sides, and the verdict."""
+    """Each check with both sides, the verdict, and what it leaves open."""
     statement = report.statement
     output.line(f"{statement.exchange}, sequence {statement.sequence}, {statement.time}, policy {statement.policy}")
     output.line(f"Statement {report.statement_digest}")
@@ -155,11 +190,15 @@ def print_report(report: Report, output: Output) -> None:
         f"Proof accepted: profile {report.profile}, {report.soundness_bits} provable bits, "
         f"{report.proof_bytes} bytes, checked in {report.seconds:.1f} s"
     )
+    output.line(f"Circuit {statement.circuit}, tree hash {statement.tree_hash}")
+    output.line(f"Reserves {'sha256 ' + report.reserves_sha256 if report.reserves_sha256 else 'none'}")
     rows = [
         ("ok" if c.ok else "FAIL", c.name, f"{c.left} {c.relation} {c.right} {c.unit}", c.note) for c in report.checks
     ]
     output.table(("", "check", "left and right side", "note"), rows)
-    output.line(f"Verdict: {report.verdict}", mood="good" if report.accepted else "bad")
+    output.line(f"Verdict: {report.spoken}", mood="good" if report.accepted else "bad")
+    for caveat in report.caveats:
+        output.line(f"  caveat: {caveat}")
 
 
 def _is_publication(path: Path) -> bool:
@@ -174,7 +213,7 @@ def _described(publication: Path, statement: Statement) -> dict[str, Any]:
     from verifier.canonical import hex_words
     from verifier.params import accepted_profile
     from verifier.solvency import constraint_system
-    from verifier.soundness import Shape, rounds, soundness_bits
+    from verifier.soundness import ACCOUNT_TREE_BITS, Shape, rounds, soundness_bits
     from verifier.statement import units
 
     params = accepted_profile(statement.profile)
@@ -216,6 +255,7 @@ def _described(publication: Path, statement: Statement) -> dict[str, Any]:
         "queries": params.queries,
         "blowup": params.blowup,
         "soundness_bits": soundness_bits(shape, params, statement.log2_rows),
+        "account_tree_bits": ACCOUNT_TREE_BITS,
         "rounds": [
             {"name": each.name, "bits": round(each.bits, 1), "grinding_bits": each.grinding_bits}
             for each in rounds(shape, params, statement.log2_rows)
@@ -244,4 +284,8 @@ def _print_description(data: dict[str, Any], output: Output) -> None:
     )
     rounds = [(each["name"], f"{each['bits']:.1f}", str(each["grinding_bits"])) for each in data["rounds"]]
     output.table(("round", "bits", "of these proof of work"), rounds, right=("bits", "of these proof of work"))
+    output.line(
+        f"Account tree {data['tree_hash']}: {data['account_tree_bits']} bits against collisions, the most that any "
+        "inclusion or opening can claim"
+    )
     output.line(f"Nothing was verified here: solvent verify does that. Digest {data['statement_digest']}")

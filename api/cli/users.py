@@ -12,10 +12,12 @@ import typer
 
 from api.cli.options import Force, Json, Private, Publication, private_directory, require_directory, require_file
 from api.cli.output import ACCEPTED, Output
+from api.cli.publication import AcceptedCircuit, StatementOnly, read_against
 from prover.errors import InputError
 
 if TYPE_CHECKING:
     from verifier.inclusion import InclusionReport
+    from verifier.report import Against
 
 NONCE_BYTES = 32
 
@@ -100,6 +102,8 @@ def inclusion(
     ] = None,
     user_id: Annotated[str | None, typer.Option(metavar="ID", help="Your id at the exchange.")] = None,
     nonce: Annotated[str | None, typer.Option(metavar="HEX", help="Your nonce, 64 hex digits.")] = None,
+    circuit: AcceptedCircuit = None,
+    statement_only: StatementOnly = False,
     json: Json = False,
 ) -> int:
     """Is my account counted? Checks your bundle on your own machine; nothing is sent anywhere.
@@ -108,30 +112,33 @@ def inclusion(
     in DIR is not looked at here: run `solvent verify DIR` once, or trust somebody who did.
     """
     from verifier.inclusion import BUNDLE_BYTES_MAX, check_bundle
-    from verifier.report import read_file, read_statement
+    from verifier.report import read_file
 
     output = Output(json)
     require_file(file, "a bundle")
-    if against is not None:
-        require_directory(against, "a publication directory")
+    if against is None and (statement_only or circuit is not None):
+        option = "--statement-only" if statement_only else "--circuit"
+        raise InputError(field=option, expected="--against DIR with it")
     own_nonce = None if nonce is None else _nonce(nonce)
+    compared = None if against is None else read_against(against, circuit, statement_only)
     data = read_file(file, BUNDLE_BYTES_MAX)
-    statement = None if against is None else read_statement(against)
-    report = check_bundle(data, statement, user_id=user_id, nonce=own_nonce)
-    output.json(report.to_json() | {"reason": None})
-    print_inclusion(report, output)
+    report = check_bundle(data, compared.statement if compared else None, user_id=user_id, nonce=own_nonce)
+    shown = report.to_json()
+    output.json((compared.extend(shown) if compared else shown) | {"reason": None})
+    print_inclusion(report, compared, output)
     return ACCEPTED
 
 
-def print_inclusion(report: InclusionReport, output: Output) -> None:
+def print_inclusion(report: InclusionReport, against: Against | None, output: Output) -> None:
     """The steps, the balances in words, and the verdict."""
-    for step in report.steps:
+    for step in (against.step, *report.steps) if against else report.steps:
         output.line(f"  {'ok  ' if step.ok else 'SKIP'} {step.name}: {step.detail}")
     output.line(f"Account {report.user_id} at {report.exchange}, sequence {report.sequence}:")
     for balance in report.balances or ("holds and owes nothing",):
         output.line(f"  {balance}")
-    if report.compared:
-        output.line(f"Verdict: included in statement {report.statement_digest}", mood="good")
+    if against:
+        mood = "good" if against.report else "plain"
+        output.line(f"Verdict: included {against.place} {report.statement_digest}", mood=mood)
     else:
         output.line("Verdict: the bundle agrees with itself; add --against DIR to compare it with a publication")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from tests.malicious.cheating_prover import Cheat
 from tests.malicious.forge import Forge, Forged, Plan
@@ -29,13 +30,14 @@ class Case:
 
 
 Maker = Callable[..., Forge | Case]
+AnyMaker = TypeVar("AnyMaker", bound=Maker)
 PATTERNS: dict[str, Maker] = {}
 
 
-def breaks(pattern: str) -> Callable[[Maker], Maker]:
-    """Register a forgery: a function of the honest plan and of the pattern's groups (integers where they are digits)."""
+def breaks(pattern: str) -> Callable[[AnyMaker], AnyMaker]:
+    """Register a forgery: a function of the honest plan and of the pattern's groups (integers where they can be)."""
 
-    def register(maker: Maker) -> Maker:
+    def register(maker: AnyMaker) -> AnyMaker:
         if pattern in PATTERNS:
             raise ValueError(f"{pattern} is registered twice")
         PATTERNS[pattern] = maker

@@ -1,4 +1,4 @@
-"""Forgeries of selectors. One that is not a bit changes how many there are on its row, so these break two labels or more."""
+"""Forgeries of selectors. One that is not a bit changes how many there are on its row, so most break two labels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from tests.malicious.cases import Case, also, breaks
 from tests.malicious.cases_tree import NODE, bump, with_seven_children
-from circuits.gadgets.chains import SELECTOR_COLUMNS
 from tests.malicious.forge import Forge, Plan, fit_equity, fit_sum
 from tests.malicious.rows import Row
 

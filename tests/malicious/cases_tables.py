@@ -6,16 +6,18 @@ from dataclasses import replace
 from itertools import product
 
 import numpy as np
+import numpy.typing as npt
 
 from tests.malicious.cases import Case, breaks
 from tests.malicious.cases_tree import MERGE, NODE, smaller_sum
 from tests.malicious.cheating_prover import Lookup
 from tests.malicious.forge import Dummy, Forge, Forged, Node, Plan
-from tests.malicious.world import ACTIVE, Array
+from tests.malicious.world import ACTIVE
 from verifier.field import ext_sub, ext_zero
 
 LAST = 65535
 INDEX = np.arange(ACTIVE)
+Counter = npt.NDArray[np.int64]
 
 
 def unused_high_byte(plan: Plan) -> int:
@@ -25,7 +27,7 @@ def unused_high_byte(plan: Plan) -> int:
     return min(set(range(1, 255)) - used)
 
 
-def counting(plan: Plan, n: Array, high: Array) -> Forge:
+def counting(plan: Plan, n: Counter, high: Counter) -> Forge:
     """The honest witness over forged tables."""
     counters = n.tolist(), high.tolist()
     return Forge(plan).then(lambda forged: setattr(forged, "counters", counters))
@@ -92,7 +94,7 @@ def pairs_from_minus_256(plan: Plan) -> Forge:
 
 
 def two_large_accounts(plan: Plan) -> Plan:
-    """One level; the only node carries out of limbs 1, 3 and 5, and all amounts have something in bytes 1, 3, 5 and 7."""
+    """One level; its node carries out of limbs 1, 3 and 5, and all amounts have something in bytes 1, 3, 5 and 7."""
     amounts = (0x10B6DCD07D4BEDC, 0x104B6828A9A021E)
     people = {
         f"account {i}": replace(plan.account(f"account {i}"), entries=((6, amount),))

@@ -1,4 +1,4 @@
-"""Forgeries of the hash, of chains and of the tree: permutation, initial values, chaining, nodes, dummies, value rows."""
+"""Forgeries of the hash and of the tree: permutation, initial values, chaining, nodes, dummies, value rows."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ MERGE, VALUE = 8, 9
 NODE = "node 1.0"
 
 
-def bump(row: Row, name: str, by: int = 1) -> None:
+def bump(row: Row, name: str, by: int = 1) -> Row:
     row[name] += by
+    return row
 
 
 def root_with_fault(plan: Plan, cell: int) -> Forge:
@@ -169,7 +170,7 @@ def node_cut_at_the_last_row(plan: Plan) -> Forge:
 
 @breaks("the first row starts a chain or none")
 def node_from_nowhere(plan: Plan) -> Forge:
-    """A merge on row 0 has no children and any sum: nothing was accumulated yet. No total rows, or they would forbid it."""
+    """A merge on row 0 has any sum: nothing was accumulated yet. There are no total rows, or they would forbid it."""
     empty = {name: replace(plan.account(name), entries=()) for name in plan.chains if name.startswith("account")}
     plan = replace(plan, total_count=0, chains={**plan.chains, **empty})
     forge = Forge(plan.instead("dummy 1.0", "nobody").without("dummy 1.0"))

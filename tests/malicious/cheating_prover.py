@@ -1,11 +1,12 @@
 """The prover of a cheating exchange: the walk of `prover.prove`, without its self-checks, and with steps to override.
 
-It does everything right but what the cheat is about: the codeword is of low degree, every opening is true, and a quotient
-exists for all constraints but those in `skipped`. So a proof of it is refused for the cheat or not at all.
+It does everything right but what the cheat is about: the codeword is of low degree, every opening is true, and a
+quotient exists for all constraints but those in `skipped`. So a proof of it is refused for the cheat or not at all.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from circuits.check import public_matrix
 from prover.commit import Commitment, Extended
 from prover.deep import batched_quotient, open_columns
 from prover.fri import FriProof
+from prover.kernels import threads
 from prover.kernels.field import ext_array, ext_of_array, from_mont, running_sum, to_mont
 from prover.kernels.fold import fold8
 from prover.kernels.merkle_hash import fri_leaf_columns
@@ -102,7 +104,7 @@ class CheatingProver:
             skipped: labels of constraints that the prover leaves out of the quotient.
             cheat: changes the extension columns before they are committed.
         """
-        with self._forged(columns):
+        with _one_thread_per_worker(), self._forged(columns):
             return self._walk(relation, skipped, cheat, Randomness(seed, relation.binding))
 
     @contextmanager
@@ -143,7 +145,7 @@ class CheatingProver:
         lookup_tree = Commitment(_leaves(lookup_extended.values), random, "lookup")
         transcript.absorb("lookup root", lookup_tree.root)
         constraint_nonce = _grind(transcript, "constraint grind")
-        weights = without(relation, skipped, transcript.draw("constraint weights"))
+        weights = self.chosen_weights(relation, skipped, transcript.draw("constraint weights"))
 
         publics_extended = Extended(publics, params.blowup)  # step 5
         values = quotient_values(
@@ -157,7 +159,7 @@ class CheatingProver:
         zeta = transcript.draw_one("zeta")
 
         openings = open_columns(system, self.base, lookup.words, quotient, zeta, LOG2_ROWS)  # steps 6 to 8
-        openings = self.claim(relation, all_scalars, transcript, zeta, openings)
+        openings = self.claim(relation, all_scalars, zeta, openings)
         transcript.absorb("openings", pack_exts(openings))
         batching_nonce = _grind(transcript, "batching grind")
         batching = transcript.draw("batching weights")
@@ -183,14 +185,11 @@ class CheatingProver:
         )
         return Attempt(proof, all_scalars, lookup)
 
-    def claim(
-        self,
-        relation: Relation,
-        scalars: Sequence[Ext],
-        transcript: Transcript,
-        zeta: Ext,
-        openings: list[Ext],
-    ) -> list[Ext]:
+    def chosen_weights(self, relation: Relation, skipped: Collection[str], drawn: Sequence[Ext]) -> Sequence[Ext]:
+        """The weights of the constraints in the quotient; zero for those that the witness breaks."""
+        return without(relation, skipped, drawn)
+
+    def claim(self, relation: Relation, scalars: Sequence[Ext], zeta: Ext, openings: list[Ext]) -> list[Ext]:
         """What the prover says the values at zeta are: the truth, unless overridden."""
         return openings
 
@@ -235,6 +234,16 @@ class CheatingProver:
         final = tuple(ext_of_array(coefficients, i) for i in range(size))
         transcript.absorb("fri final", pack_exts(final))
         return FriProof(tuple(roots), tuple(nonces), final, tuple(layers), tuple(shapes))
+
+
+@contextmanager
+def _one_thread_per_worker() -> Iterator[None]:
+    """Several test processes share the processors already: threads on top of them only cost time."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        yield
+        return
+    with patch.object(threads, "thread_count", lambda: 1):
+        yield
 
 
 def _leaves(values: Array) -> Array:

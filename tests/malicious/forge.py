@@ -1,7 +1,7 @@
 """A witness assembled chain by chain in plain Python, so that a test can cheat anywhere: the twin of `prover.witness`.
 
-Whatever a cheat changes, the forge recomputes what follows from it (chaining values, digests up to the root, sums, totals),
-as an exchange would that wants everything to fit but one thing.
+Whatever a cheat changes, the forge recomputes what follows from it (chaining values, digests up to the root, sums,
+totals), as an exchange would that wants everything to fit but one thing.
 """
 
 from __future__ import annotations
@@ -90,6 +90,10 @@ class Plan:
     def put(self, name: str, spec: Spec) -> Plan:
         """Add a chain, or replace one."""
         return replace(self, chains={**self.chains, name: spec})
+
+    def first(self, name: str, spec: Spec) -> Plan:
+        """Add a chain before all others (the last node stays the root)."""
+        return replace(self, chains={name: spec, **self.chains})
 
     def holding(self, name: str, *entries: tuple[int, int]) -> Plan:
         """An account with other entries."""
@@ -186,7 +190,10 @@ def node_rows(level: int, children: Sequence[Item], random: Words) -> list[Row]:
 
 
 def fit_sum(rows: Sequence[Row], wraps: Mapping[int, int] = NO_WRAPS, total: int | None = None) -> None:
-    """Write the sum of the children, its carries and its value row. `wraps` as in `fit_equity`, in base 2^16."""
+    """Write the sum of the children, its carries and its value row. `wraps` as in `fit_equity`, in base 2^16.
+
+    What does not fit in 112 bits is dropped.
+    """
     merge, value = rows[-2], rows[-1]
     columns = [sum(sum(row.read_all(CONSUMING)) * centered(row[f"d{j}"]) for row in rows) for j in range(7)]
     exact = number(columns) + number([wraps.get(k, 0) for k in range(7)]) * (2**31 - 2**24 + 1)
@@ -194,6 +201,7 @@ def fit_sum(rows: Sequence[Row], wraps: Mapping[int, int] = NO_WRAPS, total: int
     merge.put("u", v).put("d", v)
     value.put("b", v)
     if total is None:
+        columns[6] -= exact >> 112 << 16
         merge.put("y", carries_of([a - b for a, b in zip(columns, v, strict=True)], 2**16, wraps))
 
 
@@ -246,6 +254,7 @@ class Forge:
         chains: name -> what makes its rows; delete, replace, add.
         edits: name -> changes to the chain's rows before anything is hashed.
         after: changes to the whole witness when everything is hashed.
+        foreign: name -> what nodes may consume although no chain emits it.
     """
 
     def __init__(self, plan: Plan, instance: str = POSEIDON1) -> None:
@@ -255,7 +264,7 @@ class Forge:
             self.chains[name] = lambda spec=spec: self._honest(spec)  # type: ignore[misc]
         self.edits: dict[str, list[Edit]] = {}
         self.after: list[Callable[[Forged], object]] = []
-        self.root = plan.root
+        self.foreign: dict[str, Item] = {}
         self._built: dict[str, tuple[list[Row], list[Item]]] = {}
 
     def edit(self, name: str, change: Edit) -> Forge:
@@ -268,8 +277,10 @@ class Forge:
 
     def item(self, name: str) -> Item:
         """What a chain emits; "name#0", "name#1" where it emits twice."""
+        if name in self.foreign:
+            return self.foreign[name]
         chain, _, number_ = name.partition("#")
-        emitted = self._chain(chain)[1]
+        emitted = self.rows_and_items(chain)[1]
         assert len(emitted) == 1 or number_, f"{name} emits {len(emitted)} times"
         return emitted[int(number_ or 0)]
 
@@ -278,19 +289,20 @@ class Forge:
         at = {}
         for name in self.chains:
             at[name] = len(rows)
-            rows += self._chain(name)[0]
+            rows += self.rows_and_items(name)[0]
         sums = byte_sums(rows, self.plan.total_count)
-        for total_id, row in enumerate(sums):
-            rows[total_id] = total_row(total_id, row)
-        totals = [number(row, 8) for row in sums]
-        out = Forged(self.plan, rows, at, totals, self.item(self.root), self.instance)
+        for total_id, bytes_ in enumerate(sums):
+            rows[total_id] = total_row(total_id, bytes_)
+        totals = [number(bytes_, 8) for bytes_ in sums]
+        out = Forged(self.plan, rows, at, totals, self.item(self.plan.root), self.instance)
         for change in self.after:
             change(out)
         for row in (*out.rows, *out.placed.values(), out.padding):
             row.instance = self.instance
         return out
 
-    def _chain(self, name: str) -> tuple[list[Row], list[Item]]:
+    def rows_and_items(self, name: str) -> tuple[list[Row], list[Item]]:
+        """A chain, hashed, and what it emits; made once."""
         if name not in self._built:
             rows = self.chains[name]()
             for change in self.edits.get(name, ()):

@@ -89,6 +89,9 @@ class Row:
     linked: bool = True
     instance: str = POSEIDON1
 
+    def __post_init__(self) -> None:
+        self.cells = {name: value % P for name, value in self.cells.items()}
+
     def __getitem__(self, name: str) -> int:
         return self.cells.get(name, 0)
 

@@ -7,7 +7,7 @@ checker is given only the rows that a forgery touches, their neighbours and the 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from tests.malicious.forge import Forged, Leg
 from tests.malicious.rows import Item, Row, centered, limbs
 from tests.malicious.world import ACTIVE, LOG2_ROWS, ROWS, Array, World
 from verifier.air import TRANSITION, ConstraintSystem
-from verifier.field import Ext, P, ext_add, ext_horner, ext_mul, ext_one, ext_scale, ext_sub, lift
+from verifier.field import Ext, P, ext_horner, ext_mul, ext_one, ext_scale, ext_sub, lift
 from verifier.stark import Relation
 
 SYSTEM = CIRCUITS["solvency_equity_v1"]()
@@ -40,16 +40,22 @@ Fraction = tuple[Ext, Ext]
 
 @dataclass(frozen=True)
 class Published:
-    """What a statement would say: the leg table, the totals and the root with the liability."""
+    """What a statement would say: the leg table, the totals and the root with the liability.
+
+    Args:
+        silent: buses, "totals" or "tree", to which the verifier adds nothing (where the circuit has them switched off).
+    """
 
     legs: tuple[Leg, ...]
     total_count: int
     totals: tuple[int, ...]
     root: Item
+    silent: frozenset[str] = frozenset()
 
     @classmethod
-    def by(cls, forged: Forged) -> Published:
-        return cls(forged.plan.legs, forged.plan.total_count, tuple(forged.totals), forged.root)
+    def by(cls, forged: Forged, unchecked: Collection[str] = ()) -> Published:
+        silent = {name for name, label in (("totals", "totals"), ("tree", "tree consume")) if label in unchecked}
+        return cls(forged.plan.legs, forged.plan.total_count, tuple(forged.totals), forged.root, frozenset(silent))
 
     def publics(self) -> dict[str, list[int]]:
         table: dict[str, list[int]] = {
@@ -64,12 +70,14 @@ class Published:
     def fractions(self, r: Ext, alpha: Ext, beta: Ext) -> list[Fraction]:
         """The verifier's own: one per total, and the root."""
         out = []
-        for total_id, amount in enumerate(self.totals):
+        for total_id, amount in enumerate(() if "totals" in self.silent else self.totals):
             digits = [*limbs(amount, 7, 8), amount >> 56]
             numerator = ext_horner([lift(digit) for digit in digits], r)
             out.append((numerator, fingerprint(alpha, beta, 5, [total_id])))
-        root = [self.root.level, *self.root.digest, *self.root.value]
-        return [*out, (ext_one, fingerprint(alpha, beta, 4, root))]
+        if "tree" not in self.silent:
+            root = [self.root.level, *self.root.digest, *self.root.value]
+            out.append((ext_one, fingerprint(alpha, beta, 4, root)))
+        return out
 
     def relation(self, system: ConstraintSystem = SYSTEM, binding: bytes = b"statement" + bytes(23)) -> Relation:
         return Relation(
@@ -113,21 +121,21 @@ def columns_of(forged: Forged, world: World, unchecked: Collection[str] = ()) ->
     spare = width - len(forged.rows)
     block = np.concatenate([block, np.repeat(padding[:, None], spare, axis=1)], axis=1)
     out: Columns = {}
-    repadded = padding != row_words(Row())
+    repadded = padding != row_words(Row(instance=forged.instance))
     differs = (block != world.honest[:, :width]).any(axis=1) | repadded
     for row in forged.placed.values():
         differs |= row_words(row) != padding
-    for column in np.flatnonzero(differs):
+    for column in np.flatnonzero(differs).tolist():
         if COLUMNS[column] in TABLES:
             continue
-        words = out[int(column)] = world.honest[column].copy()
+        words = out[column] = world.honest[column].copy()
         words[:width] = block[column]
         if repadded[column]:
             words[width:ACTIVE] = padding[column]
     for at, row in forged.placed.items():
-        for column, word in enumerate(row_words(row)):
-            if column in out:
-                out[column][at] = word
+        for index, word in enumerate(row_words(row)):
+            if index in out:
+                out[index][at] = word
     for name, words in _tables(forged, block, ACTIVE - width, unchecked).items():
         full = world.honest[AT[name]].copy()
         full[:ACTIVE] = words
@@ -155,26 +163,38 @@ def _tables(forged: Forged, block: Array, padding_rows: int, unchecked: Collecti
             if f"{low}, {high} are bytes" not in unchecked:
                 for pair in zip(part[AT[low]].tolist(), part[AT[high]].tolist(), strict=True):
                     pairs[pair] += times
-    if forged.counters is None:
-        n = np.minimum(np.arange(ACTIVE), 65535)
-        high_byte = n >> 8
-    else:
-        n, high_byte = (np.array(counter, np.int64) for counter in forged.counters)
     out = {name: np.zeros(ACTIVE, np.uint32) for name in ("mu_u16", "mu_pair", "mu_leg")}
-    out["table_n"], out["table_high"] = ((counter % P).astype(np.uint32) for counter in (n, high_byte))
-    at_n = {int(v): int(i) for v, i in zip(*np.unique(n, return_index=True), strict=True)}
+    at_n, at_pair = _places(forged, out)
     for value, count in u16.items():
-        if centered(value) in at_n:
-            out["mu_u16"][at_n[centered(value)]] = count
-    codes, first = np.unique((n - 256 * high_byte) * 2**20 + high_byte, return_index=True)
-    at_pair = {int(code): int(i) for code, i in zip(codes, first, strict=True)}
-    for (low_word, high_word), count in pairs.items():
-        code = centered(low_word) * 2**20 + centered(high_word)
-        if code in at_pair:
-            out["mu_pair"][at_pair[code]] = count
+        at = at_n(centered(value))
+        if at is not None:
+            out["mu_u16"][at] = count
+    for pair, count in pairs.items():
+        at = at_pair((centered(pair[0]), centered(pair[1])))
+        if at is not None:
+            out["mu_pair"][at] = count
     if "entry leg" not in unchecked:
         _count_legs(forged, out["mu_leg"])
     return out
+
+
+def _places(
+    forged: Forged, out: dict[str, Array]
+) -> tuple[Callable[[int], int | None], Callable[[tuple[int, int]], int | None]]:
+    """Writes the counters; where a number and where a pair stand in the tables, if at all."""
+    if forged.counters is None:
+        out["table_n"] = np.minimum(np.arange(ACTIVE), 65535).astype(np.uint32)
+        out["table_high"] = out["table_n"] >> np.uint32(8)
+        return (
+            lambda n: n if 0 <= n < 2**16 else None,
+            lambda pair: pair[0] + 256 * pair[1] if 0 <= min(pair) <= max(pair) < 256 else None,
+        )
+    numbers, highs = forged.counters
+    out["table_n"], out["table_high"] = (np.array([x % P for x in c], np.uint32) for c in forged.counters)
+    last = range(ACTIVE - 1, -1, -1)
+    at_n = {numbers[i]: i for i in last}
+    at_pair = {(numbers[i] - 256 * highs[i], highs[i]): i for i in last}
+    return at_n.get, at_pair.get
 
 
 def _count_legs(forged: Forged, mu: Array) -> None:
@@ -224,7 +244,7 @@ def broken_labels(
     scalars: Sequence[Ext] = (),
     extension: Array | None = None,
 ) -> set[str]:
-    """Constraints that the row checker names. With `scalars` and `extension` (5 E, rows), also those on extension columns."""
+    """Constraints that the row checker names; with `scalars` and `extension` (5 E, rows) those on all columns."""
     return {v.label for v in broken_rows(world, columns, published, system, rows, scalars, extension)}
 
 
@@ -257,7 +277,7 @@ def unbalanced(
     unchecked: Collection[str] = (),
 ) -> list[Violation]:
     """Tuples that the bus checker names. Rows of padding without a multiplicity are counted, not listed."""
-    published = published or Published.by(forged)
+    published = published or Published.by(forged, unchecked)
     width = max(len(forged.rows), world.used)
     listed = set(range(width)) | set(forged.placed)
     for name in ("mu_u16", "mu_pair", "mu_leg"):
@@ -279,8 +299,7 @@ def unbalanced(
     return [Violation(int(rows[v.row]) if v.row >= 0 else -1, v.label) for v in found]
 
 
-def sum_of(values: Iterable[Ext]) -> Ext:
-    out: Ext = (0, 0, 0, 0, 0)
-    for value in values:
-        out = ext_add(out, value)
-    return out
+def full_witness(world: World, published: Published, system: ConstraintSystem = SYSTEM) -> Witness:
+    """The whole honest trace as the row checker takes it."""
+    publics = public_matrix(system, published.publics(), ROWS)
+    return Witness(world.honest, publics, ACTIVE, (*SCALARS, lift(0)))

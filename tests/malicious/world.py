@@ -40,7 +40,7 @@ ENTRIES: tuple[tuple[tuple[int, int], ...], ...] = (
     ((2, 2**50), (7, 2**31)),
     ((0, 1000), (4, 65_536)),
 )
-"""Zero entries; all legs; below zero; the largest amount; exactly zero; and others. Accounts 2 and 8 owe more than they have."""
+"""Zero entries; all legs; below zero; the largest amount; exactly zero; and others, of which number 8 only owes."""
 
 
 def legs_for(prices: Sequence[int], cap: int = AMOUNT_CAP) -> tuple[Leg, ...]:

@@ -59,9 +59,9 @@ def test_everything_revealed_of_a_column_is_masked() -> None:
             for i in range((1 << LOG2_ROWS) - 512, 1 << LOG2_ROWS)
         ]
         rows.append(base)
-    for point in (zeta, ext_scale(zeta, root)):
-        values = factors(point)
-        scale = ext_pow(point, 1 << LOG2_ROWS)
+    for claim in (zeta, ext_scale(zeta, root)):
+        values = factors(claim)
+        scale = ext_pow(claim, 1 << LOG2_ROWS)
         masked = [ext_mul(value, ext_sub(scale, lift(1))) for value in values]
         rows += [[value[k] for value in masked] for k in range(5)]
     revealed = np.array(rows, np.uint64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -19,7 +20,7 @@ import verifier
 from tests.verifier.small_tree import EXCHANGE, Publication, publication
 from verifier import report
 from verifier.__main__ import main
-from verifier.errors import Reason, VerificationError
+from verifier.errors import Reason, UnacceptableParameters, VerificationError
 from verifier.params import PROFILES, TEST
 from verifier.statement import Statement
 
@@ -79,6 +80,8 @@ def test_a_solvent_publication(directory: Path, small: Publication) -> None:
     assert outcome.statement_digest == small.statement.digest.hex()
     assert (outcome.profile, outcome.soundness_bits, outcome.proof_bytes) == ("fast", 100, 4)
     assert len(outcome.checks) == 5
+    assert outcome.caveats[0].startswith("prices are the exchange's own and not checked here")
+    assert outcome.reserves_sha256 == hashlib.sha256(RESERVES).hexdigest()
     assert outcome.seconds >= 0
 
 
@@ -87,8 +90,10 @@ def test_reserves_may_come_from_elsewhere_or_not_at_all(directory: Path, tmp_pat
     poor.write_bytes(b"asset,amount\n")
     outcome = verifier.verify_directory(directory, reserves=poor)
     assert (outcome.solvent, outcome.accepted, outcome.verdict) == (False, False, "insolvent")
+    assert outcome.reserves_sha256 == hashlib.sha256(b"asset,amount\n").hexdigest()
     (directory / "reserves.csv").unlink()
     outcome = verifier.verify_directory(directory)
+    assert outcome.reserves_sha256 is None
     assert (outcome.solvent, outcome.accepted) == (False, True)
     assert outcome.verdict == "liabilities proved, no reserves given"
 
@@ -125,6 +130,63 @@ def test_reserves_named_by_the_caller_must_exist(directory: Path) -> None:
 
 
 @pytest.mark.negative
+@pytest.mark.parametrize("target", ["nowhere.csv", "x" * 300, "reserves.csv"])
+def test_reserves_that_are_a_broken_link_are_not_no_reserves(directory: Path, target: str) -> None:
+    path = directory / "reserves.csv"
+    path.unlink()
+    path.symlink_to(target)
+    assert refused(directory).reason is Reason.FILE_MISSING
+
+
+@pytest.mark.negative
+def test_paths_that_no_system_takes(directory: Path, run: Run) -> None:
+    for path in (Path("x" * 5000), directory / ("x" * 300), directory / "a\0b"):
+        assert refused(path).reason is Reason.FILE_MISSING
+        assert refused(directory, reserves=path).reason is Reason.FILE_MISSING
+    long, statement = "x" * 300, directory / "statement.json"
+    for words in (
+        [long],
+        [directory, "--reserves", long],
+        ["inclusion", long],
+        ["inclusion", statement, "--against", long],
+        ["opening", long, "--against", directory],
+    ):
+        assert run(*words)[0] == 2, words
+
+
+@pytest.mark.negative
+def test_the_caller_chooses_the_circuit(directory: Path, small: Publication, run: Run, tmp_path: Path) -> None:
+    """Another tree hash is not slipped in: whoever accepts it says so."""
+    other = publication("solvency_equity_v1_poseidon2")
+    name = other.statement.circuit
+    bundle, opening = tmp_path / "bundle.json", tmp_path / "opening.json"
+    bundle.write_bytes(other.bundle(7))
+    opening.write_bytes(other.opening(1, 1))
+    write(directory, other.statement)
+    error = refused(directory)
+    assert isinstance(error, UnacceptableParameters)
+    assert error.reason is Reason.UNKNOWN_CIRCUIT
+    assert "--circuit" in str(error)
+    against = ("--against", directory)
+    for words in (
+        [directory],
+        ["inclusion", bundle, *against],
+        ["inclusion", bundle, *against, "--statement-only"],
+        ["opening", opening, *against],
+        ["opening", opening, *against, "--statement-only"],
+    ):
+        code, text = run(*words)
+        assert (code, text.startswith("Verdict: rejected, unknown-circuit: statement.circuit")) == (1, True), words
+        assert run(*words, "--circuit", name)[0] == 0, words
+        assert run(*words, "--circuit", "anything")[0] == 2, words
+    assert "tree hash poseidon2-koalabear-16\n" in run(directory, "--circuit", name)[1]
+    assert verifier.verify_directory(directory, circuit=name).to_json()["tree_hash"] == "poseidon2-koalabear-16"
+    write(directory, small.statement)
+    assert refused(directory, circuit=name).reason is Reason.UNKNOWN_CIRCUIT
+    assert verifier.verify_directory(directory, circuit=small.statement.circuit).accepted
+
+
+@pytest.mark.negative
 def test_the_caller_chooses_the_profile(directory: Path, small: Publication) -> None:
     """06 attack 31: neither the statement nor the proof can weaken the parameters."""
     assert refused(directory, profile="high").reason is Reason.UNACCEPTABLE_PROFILE
@@ -155,15 +217,26 @@ def test_the_proof_is_checked_for_this_statement(
 def test_verify_command(directory: Path, run: Run) -> None:
     code, text = run(directory)
     assert code == 0
-    assert text.endswith("Verdict: solvent\n")
+    head, _, tail = text.partition("Verdict: ")
+    assert tail.splitlines()[0] == "solvent at the exchange's own prices"
+    assert tail.splitlines()[1].startswith("  caveat: prices are the exchange's own")
+    assert f"Reserves: sha256 {hashlib.sha256(RESERVES).hexdigest()}\n" in head
+    assert "Circuit: solvency_equity_v1, tree hash poseidon1-koalabear-16\n" in head
     assert "ok   btc: reserves cover balances net of debts: 1000 >= " in text
     code, text = run(directory, "--json", "--profile", "fast")
     data = json.loads(text)
     assert code == 0
     assert (data["verdict"], data["reason"], data["solvent"], data["soundness_bits"]) == ("solvent", None, True, 100)
+    assert (data["circuit"], data["tree_hash"]) == ("solvency_equity_v1", "poseidon1-koalabear-16")
+    assert data["reserves_sha256"] == hashlib.sha256(RESERVES).hexdigest()
+    assert data["caveats"] == [line.removeprefix("  caveat: ") for line in tail.splitlines()[1:]]
     assert set(data["checks"][0]) == {"name", "left", "right", "relation", "ok", "note", "unit"}
     (directory / "reserves.csv").unlink()
-    assert run(directory)[0] == 0
+    code, text = run(directory)
+    assert code == 0
+    assert "Reserves: none\n" in text
+    assert "\nVerdict: liabilities proved, no reserves given\n" in text
+    assert json.loads(run(directory, "--json")[1])["reserves_sha256"] is None
 
 
 @pytest.mark.negative
@@ -172,7 +245,7 @@ def test_verify_command_refuses(directory: Path, run: Run, tmp_path: Path) -> No
     code, text = run(directory, "--reserves", directory / "poor.csv")
     assert code == 1
     assert "FAIL" in text
-    assert text.endswith("Verdict: insolvent\n")
+    assert "\nVerdict: insolvent\n" in text
     assert json.loads(run(directory, "--json", "--reserves", directory / "poor.csv")[1])["reason"] == "insolvent"
     (directory / "proof.bin").write_bytes(b"bad")
     code, text = run(directory)
@@ -193,12 +266,18 @@ def test_inclusion_command(directory: Path, run: Run, small: Publication, tmp_pa
     assert f"Account user-7 at {EXCHANGE}, sequence 7:" in text
     assert text.count("  holds ") + text.count("  owes ") == 3
     assert text.endswith(f"Verdict: included in statement {small.statement.digest.hex()}\n")
+    assert text.startswith(
+        "  ok   0 publication: proof accepted, profile fast, 100 provable bits; verdict: solvent at "
+    )
     code, text = run("inclusion", bundle)
     assert code == 0
+    assert "0 publication" not in text
     assert "SKIP 2 statement: not compared" in text
     assert "add --against DIR" in text
     code, text = run("inclusion", bundle, "--against", directory, "--json")
-    assert (code, json.loads(text)["verdict"], json.loads(text)["reason"]) == (0, "included", None)
+    data = json.loads(text)
+    assert (code, data["verdict"], data["reason"], data["publication_verdict"]) == (0, "included", None, "solvent")
+    assert [(step["name"], step["ok"]) for step in data["steps"]][:2] == [("0 publication", True), ("1 file", True)]
     bundle.write_bytes(small.bundle(0))
     assert "holds and owes nothing" in run("inclusion", bundle)[1]
 
@@ -213,6 +292,43 @@ def test_inclusion_command_refuses(directory: Path, run: Run, small: Publication
     bundle.write_bytes(small.bundle(7))
     code, text = run("inclusion", bundle, "--against", directory, "--user-id", "user-8", "--json")
     assert (code, json.loads(text)["reason"]) == (1, "account-id")
+
+
+@pytest.mark.negative
+def test_inclusion_and_openings_look_at_the_proof(
+    directory: Path, run: Run, small: Publication, tmp_path: Path
+) -> None:
+    """A user must not be told "included" by a statement that nothing proves."""
+    bundle, opening = tmp_path / "bundle.json", tmp_path / "opening.json"
+    bundle.write_bytes(small.bundle(7))
+    opening.write_bytes(small.opening(1, 1))
+    (directory / "proof.bin").write_bytes(b"bad")
+    for words, done in ((("inclusion", bundle), "included"), (("opening", opening), "opened")):
+        assert run(*words, "--against", directory) == (1, "Verdict: rejected, constraints: a bad proof\n")
+        data = json.loads(run(*words, "--against", directory, "--json")[1])
+        assert (data["verdict"], data["reason"]) == ("rejected", "constraints")
+        code, text = run(*words, "--against", directory, "--statement-only")
+        assert code == 0
+        assert text.startswith("  SKIP 0 publication: ")
+        assert text.endswith(f" in an unverified statement {small.statement.digest.hex()}\n")
+        code, text = run(*words, "--against", directory, "--statement-only", "--json")
+        data = json.loads(text)
+        assert (code, data["verdict"], data["publication_verdict"]) == (0, f"{done} in an unverified statement", None)
+        assert (data["steps"][0]["name"], data["steps"][0]["ok"]) == ("0 publication", False)
+    write(directory, replace(small.statement, profile="test", parameters_digest=TEST.digest))
+    code, text = run("inclusion", bundle, "--against", directory, "--statement-only", "--json")
+    assert (code, json.loads(text)["reason"]) == (1, "unacceptable-profile")
+
+
+def test_inclusion_says_what_became_of_the_publication(
+    directory: Path, run: Run, small: Publication, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "bundle.json"
+    bundle.write_bytes(small.bundle(7))
+    (directory / "reserves.csv").write_bytes(b"asset,amount\n")
+    code, text = run("inclusion", bundle, "--against", directory)
+    assert code == 0
+    assert "ok   0 publication: proof accepted, profile fast, 100 provable bits; verdict: insolvent\n" in text
 
 
 def test_opening_command(directory: Path, run: Run, small: Publication, tmp_path: Path) -> None:
@@ -248,6 +364,8 @@ def test_usage_errors(directory: Path, run: Run, tmp_path: Path) -> None:
         ["inclusion"],
         ["inclusion", bundle],
         ["inclusion", tmp_path / "statement.json", "--against", tmp_path / "nowhere"],
+        ["inclusion", tmp_path / "statement.json", "--statement-only"],
+        ["inclusion", tmp_path / "statement.json", "--circuit", "solvency_equity_v1"],
         ["inclusion", tmp_path / "statement.json", "--nonce", "12"],
         ["inclusion", tmp_path / "statement.json", "--nonce", "xy" * 32],
         ["opening", tmp_path / "statement.json"],
@@ -271,7 +389,7 @@ def test_output_may_be_any_text_stream(directory: Path) -> None:
     stream = io.StringIO()
     with contextlib.redirect_stdout(stream):
         assert main([str(directory)]) == 0
-    assert stream.getvalue().endswith("Verdict: solvent\n")
+    assert "\nVerdict: solvent at the exchange's own prices\n" in stream.getvalue()
 
 
 def spawn(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 import runpy
 from dataclasses import fields, replace
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from tests.verifier.toy_circuits import fibonacci_system, ledger_system
+from verifier import soundness
 from verifier.air import ConstraintSystem
 from verifier.params import PROFILES, TEST, ProofParams
-from verifier.soundness import CEILING, Shape, document, rounds, soundness_bits
+from verifier.poseidon import DIGEST_WORDS
+from verifier.soundness import ACCOUNT_TREE_BITS, CEILING, FIELD_SIZE, Shape, document, rounds, soundness_bits
 
 ROOT = Path(__file__).resolve().parents[2]
 HEIGHTS = (17, 20, 21)
@@ -78,6 +81,25 @@ def test_the_query_round_is_the_weakest() -> None:
         table = rounds(CEILING, params, 21)
         assert min(table, key=lambda each: each.bits).name == "queries"
         assert soundness_bits(CEILING, replace(params, queries=params.queries - 1), 21) < promise
+
+
+@pytest.mark.parametrize("params", PROFILES.values(), ids=PROFILES)
+def test_n_exceptional_challenges_change_no_promise(params: ProofParams, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ePrint 2020/654 counts n of them for a line, the later bound gamma n + 1."""
+    before = {rows: (soundness_bits(CEILING, params, rows), rounds(CEILING, params, rows)) for rows in range(17, 22)}
+    monkeypatch.setattr(soundness, "_line_error", lambda _, points: Fraction(points, FIELD_SIZE))
+    for rows, (promise, table) in before.items():
+        lost = [a.bits - b.bits for a, b in zip(table, rounds(CEILING, params, rows), strict=True)]
+        assert 1 < max(lost) <= 2, "or the bound was not replaced"
+        assert soundness_bits(CEILING, params, rows) == promise
+
+
+def test_the_account_tree_binds_by_less_than_the_high_profile() -> None:
+    exact = math.log2((2**31 - 2**24 + 1) ** DIGEST_WORDS) / 2
+    assert exact - 0.1 < ACCOUNT_TREE_BITS == 123.9 <= exact
+    page = document()
+    assert "costs 123.9" in page
+    assert "at most 123 bits" in page
 
 
 def test_the_test_profile_proves_nothing() -> None:

@@ -140,6 +140,7 @@ REFUSED: list[tuple[str, Callable[[Any], object], Reason]] = [
     ("value decimals out of range", setter("value", "decimals", value=31), MALFORMED),
     ("no instrument", setter("instruments", value=[]), TABLE),
     ("symbol twice", instrument("symbol", "btc"), TABLE),
+    ("symbol twice but for its case", instrument("symbol", "BTC"), TABLE),
     ("symbol with a space", instrument("symbol", "e th"), MALFORMED),
     ("symbol too long", instrument("symbol", "e" * 33), MALFORMED),
     ("unknown kind", instrument("kind", "option"), TABLE),

@@ -13,7 +13,7 @@ from tests.verifier.small_tree import INSTRUMENTS, publication
 from verifier.errors import Reason, VerificationError
 from verifier.reserves import RESERVES_BYTES_MAX, parse_reserves
 from verifier.statement import Instrument, Statement, Totals
-from verifier.verdict import INSOLVENT, NO_RESERVES, SOLVENT, Check, check_solvency, verdict
+from verifier.verdict import INSOLVENT, NO_RESERVES, SOLVENT, Check, caveats, check_solvency, verdict
 
 TABLE = (Instrument("btc", "spot", 8, 5), Instrument("usdt", "spot", 2, 100))
 TOTALS = (Totals(1000, 400), Totals(50, 70))
@@ -64,9 +64,44 @@ def test_one_atom_less_is_not() -> None:
     )
 
 
-def test_ratios_where_nothing_is_owed() -> None:
-    note = check_solvency(statement(totals=(Totals(0, 5), Totals(50, 70))), (0, 0))[0].note
-    assert note == "ratio not defined (nothing owed), without netting debts not defined (nothing owed)"
+def test_ratios_that_are_not_defined() -> None:
+    nothing, negative = check_solvency(statement(totals=(Totals(0, 5), Totals(50, 70))), (0, 25))[:2]
+    reason = "not defined (net balance is not positive)"
+    assert nothing.note == f"ratio {reason}, without netting debts not defined (nothing owed)"
+    assert negative.note == f"ratio {reason}, without netting debts 50.00 %"
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize("kind", ["spot", "perpetual"])
+def test_debts_without_a_price_are_insolvent(kind: str) -> None:
+    """A dummy account with no equity at all can owe any amount of what costs nothing, and so net it away."""
+    free = Instrument("junk", kind, 3, 0)
+    debts = statement(instruments=(free, *TABLE), totals=(Totals(9, 9), *TOTALS))
+    for reserves in ((0, 600, 0), None):
+        outcome, (check,) = judge(debts, reserves)
+        assert outcome == INSOLVENT
+        assert check.name == "junk: what is owed in it has a price"
+        assert (check.left, check.relation, check.right, check.unit) == ("0", ">", "0", "USDT")
+    for better in (
+        replace(debts, instruments=(replace(free, price=1), *TABLE)),
+        replace(debts, totals=(Totals(0, 0), *TOTALS)),
+    ):
+        assert judge(better, (0, 600, 0)) == (SOLVENT, [])
+
+
+def test_caveats_say_what_the_checks_leave_open() -> None:
+    prices = "prices are the exchange's own and not checked here: "
+    named, unnamed = statement(), statement(oracle_evidence=bytes(32))
+    assert caveats(named, None) == (prices + "the price file named is not read",)
+    assert caveats(unnamed, None) == (prices + "no price file is named",)
+    assert len(caveats(named, (1000, 50))) == 1
+    netted = " covered only because debts are netted: "
+    assert caveats(named, (999, 50))[1:] == ("1 asset is" + netted + "btc",)
+    assert caveats(named, (600, 0))[1:] == ("2 assets are" + netted + "btc, usdt",)
+    # What is not covered at all is a failed check, not a caveat; what is not spot has no reserves.
+    assert len(caveats(named, (599, 50))) == 1
+    perpetual = statement(instruments=(Instrument("perp", "perpetual", 0, 5),), totals=(Totals(7, 7),))
+    assert len(caveats(perpetual, (0,))) == 1
 
 
 @pytest.mark.negative
