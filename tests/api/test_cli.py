@@ -17,13 +17,14 @@ import pytest
 import prover.bundles
 import prover.publication
 from api.cli import main
+from api.cli.publication import Circuit
 from api.cli.run import spread
 from prover.errors import InputError
 from prover.publication import ProveReport
 from prover.snapshot import Snapshot
 from tests.api.files import ASSETS, ROOT, binance_row, binance_users, write
 from tests.verifier.small_tree import EXCHANGE, Publication, publication
-from verifier import report
+from verifier import report, solvency
 from verifier.account_id import account_id
 from verifier.canonical import hex_words
 from verifier.errors import Reason, VerificationError
@@ -302,6 +303,7 @@ def test_prove(
         "profile": "fast",
         "policy": "strict",
         "reserves": None,
+        "previous": None,
         "private": tmp_path / "out.private",
         "force": False,
     }
@@ -383,14 +385,19 @@ def test_verify_accepted(run: Run, run_json: Callable[..., tuple[int, Any]], pub
     for check in data["checks"]:
         assert check["name"] in out
         assert f"{check['left']} {check['relation']} {check['right']}" in out
-    assert out.endswith("Verdict: solvent\n")
+    spoken, *caveats = out.partition("\nVerdict: ")[2].splitlines()
+    assert spoken == "solvent at the exchange's own prices"
+    assert caveats == [f"  caveat: {caveat}" for caveat in data["caveats"]]
+    assert f"\nReserves sha256 {data['reserves_sha256']}\n" in out
+    assert "\nCircuit solvency_equity_v1, tree hash poseidon1-koalabear-16\n" in out
 
 
 def test_verify_without_reserves_leaves_solvency_open(run: Run, published: Path) -> None:
     (published / "reserves.csv").unlink()
     code, out, _ = run("verify", published)
     assert code == 0
-    assert out.endswith("Verdict: liabilities proved, no reserves given\n")
+    assert "\nReserves none\n" in out
+    assert "\nVerdict: liabilities proved, no reserves given\n" in out
 
 
 @pytest.mark.negative
@@ -418,6 +425,59 @@ def test_verify_rejected(run: Run, run_json: Callable[..., tuple[int, Any]], pub
     assert run_json("verify", published, "--profile", "high")[1]["reason"] == "unacceptable-profile"
 
 
+def test_every_registered_circuit_can_be_accepted() -> None:
+    assert {circuit.value for circuit in Circuit} == set(solvency.CIRCUITS)
+
+
+@pytest.mark.negative
+def test_only_the_accepted_circuit(run_json: Callable[..., tuple[int, Any]], published: Path, tmp_path: Path) -> None:
+    other = publication("solvency_equity_v1_poseidon2")
+    (published / "statement.json").write_bytes(other.statement.to_bytes())
+    bundle, opening = write(tmp_path / "b.json", other.bundle(1)), write(tmp_path / "o.json", other.opening(1, 1))
+    for words in (
+        ("verify", published),
+        ("inclusion", bundle, "--against", published),
+        ("inclusion", bundle, "--against", published, "--statement-only"),
+        ("check-opening", opening, "--against", published),
+        ("check-opening", opening, "--against", published, "--statement-only"),
+    ):
+        code, data = run_json(*words)
+        assert (code, data["reason"]) == (1, "unknown-circuit"), words
+        assert "--circuit" in data["message"]
+        assert run_json(*words, "--circuit", other.statement.circuit)[0] == 0, words
+        assert run_json(*words, "--circuit", "anything")[0] == 2, words
+
+
+@pytest.mark.negative
+def test_links_and_names_that_lead_nowhere(
+    run_json: Callable[..., tuple[int, Any]], published: Path, tmp_path: Path
+) -> None:
+    """One clear line, never a foreign exception."""
+    long = "x" * 300
+    bundle = write(tmp_path / "b.json", b"{}")
+    for words in (
+        ("verify", long),
+        ("verify", published, "--reserves", long),
+        ("inspect", long),
+        ("inclusion", long),
+        ("inclusion", bundle, "--against", long),
+        ("check-opening", bundle, "--against", long),
+        ("prove", tmp_path, "--out", long),
+        ("bundle", published, "--account", "a", "--out", long),
+        ("opening", published, "--node", "1:0", "--out", long),
+        ("demo", "--out", long),
+    ):
+        code, data = run_json(*words)
+        assert code == 2, words
+        assert data["error"], words
+    for target in ("nowhere", long):
+        (published / "reserves.csv").unlink()
+        (published / "reserves.csv").symlink_to(target)
+        code, data = run_json("verify", published)
+        assert (code, data["reason"]) == (1, "file-missing")
+        assert run_json("inspect", published)[0] in (0, 2)
+
+
 @pytest.mark.negative
 def test_paths_that_are_not_there(run_json: Callable[..., tuple[int, Any]], published: Path, tmp_path: Path) -> None:
     nowhere = tmp_path / "nowhere"
@@ -443,6 +503,7 @@ def test_inspect(run: Run, run_json: Callable[..., tuple[int, Any]], published: 
     assert data["root"] == hex_words(statement.root)
     assert data["file_bytes"]["proof.bin"] == 4
     assert data["soundness_bits"] >= 100
+    assert data["account_tree_bits"] == 123.9
     assert {"name", "bits", "grinding_bits"} == data["rounds"][0].keys()
     assert data["totals"][0] == {"symbol": "btc", "kind": "spot", "price": "6510.022"} | {
         side: data["totals"][0][side] for side in ("long", "short")
@@ -450,6 +511,7 @@ def test_inspect(run: Run, run_json: Callable[..., tuple[int, Any]], published: 
     code, out, _ = run("inspect", published)
     assert code == 0
     assert "queries" in out
+    assert "Account tree poseidon1-koalabear-16: 123.9 bits" in out
     assert statement.digest.hex() in out
 
 
@@ -464,13 +526,37 @@ def test_inclusion(
     own = ("--user-id", account.user_id, "--nonce", account.nonce.hex())
     code, data = run_json("inclusion", bundle, "--against", published, *own)
     assert (code, data["verdict"], data["reason"]) == (0, "included", None)
+    assert (data["publication_verdict"], data["steps"][0]["name"]) == ("solvent", "0 publication")
     code, out, err = run("inclusion", bundle, "--against", published, *own)
     assert (code, err) == (0, "")
+    assert out.startswith("  ok   0 publication: proof accepted, profile fast, ")
     assert out.endswith(f"Verdict: included in statement {small.statement.digest.hex()}\n")
     code, out, _ = run("inclusion", bundle)
     assert code == 0
     assert "SKIP" in out
     assert "Verdict: the bundle agrees with itself" in out
+
+
+@pytest.mark.negative
+def test_inclusion_and_openings_look_at_the_proof(
+    run: Run, run_json: Callable[..., tuple[int, Any]], published: Path, small: Publication, tmp_path: Path
+) -> None:
+    bundle, opening = write(tmp_path / "b.json", small.bundle(1)), write(tmp_path / "o.json", small.opening(1, 1))
+    assert run_json("check-opening", opening, "--against", published)[1]["verdict"] == "opened"
+    (published / "proof.bin").write_bytes(b"bad")
+    for words, done in ((("inclusion", bundle), "included"), (("check-opening", opening), "opened")):
+        words = (*words, "--against", published)
+        assert run(*words) == (1, "Verdict: rejected, constraints: a bad proof\n", "")
+        assert run_json(*words)[1]["reason"] == "constraints"
+        code, data = run_json(*words, "--statement-only")
+        assert (code, data["verdict"], data["publication_verdict"]) == (0, f"{done} in an unverified statement", None)
+        code, out, _ = run(*words, "--statement-only")
+        assert code == 0
+        assert out.startswith("  SKIP 0 publication: ")
+        assert out.endswith(f" in an unverified statement {small.statement.digest.hex()}\n")
+    for words in (("--statement-only",), ("--circuit", "solvency_equity_v1")):
+        code, data = run_json("inclusion", bundle, *words)
+        assert (code, data["field"]) == (2, words[0])
 
 
 @pytest.mark.negative
@@ -582,8 +668,8 @@ def base_install(*words: object) -> tuple[str, str]:
 def test_the_base_install_checks_and_says_what_the_rest_needs(small: Publication, tmp_path: Path) -> None:
     statement = write(tmp_path / "statement.json", small.statement.to_bytes())
     bundle = write(tmp_path / "bundle.json", small.bundle(0))
-    out, state = base_install("inclusion", bundle, "--against", statement.parent, "--json")
-    assert json.loads(out)["verdict"] == "included"
+    out, state = base_install("inclusion", bundle, "--against", statement.parent, "--statement-only", "--json")
+    assert json.loads(out)["verdict"] == "included in an unverified statement"
     assert state == "0 []"
     assert base_install("nonce", "--json")[1] == "0 []"
     assert base_install("inspect", tmp_path, "--json")[1] == "0 []"
