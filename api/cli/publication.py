@@ -57,6 +57,9 @@ def prove(
     policy: Annotated[
         Policy, typer.Option(help="strict: no account is under water; disclosed: what they lack is published.")
     ] = Policy.STRICT,
+    circuit: Annotated[
+        Circuit, typer.Option(help="The second one uses Poseidon2; a verifier has to ask for it by name.")
+    ] = Circuit.EQUITY,
     previous: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The publication before: its trace size is kept if it can be.")
     ] = None,
@@ -84,6 +87,7 @@ def prove(
             out,
             profile=profile.value,
             policy=policy.value,
+            circuit=circuit.value,
             reserves=reserves,
             private=secrets,
             previous=previous,

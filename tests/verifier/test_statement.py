@@ -141,6 +141,7 @@ REFUSED: list[tuple[str, Callable[[Any], object], Reason]] = [
     ("no instrument", setter("instruments", value=[]), TABLE),
     ("symbol twice", instrument("symbol", "btc"), TABLE),
     ("symbol twice but for its case", instrument("symbol", "BTC"), TABLE),
+    ("the same, capitals first", setter("instruments", 0, "symbol", value="ETH"), TABLE),
     ("symbol with a space", instrument("symbol", "e th"), MALFORMED),
     ("symbol too long", instrument("symbol", "e" * 33), MALFORMED),
     ("unknown kind", instrument("kind", "option"), TABLE),
