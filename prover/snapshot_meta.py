@@ -144,6 +144,8 @@ class SnapshotMeta:
                 "symbols in strictly increasing order",
                 f"{len(instruments)} symbols",
             )
+        if len({i.symbol.lower() for i in instruments}) != len(instruments):
+            refuse(top.where("instruments"), "symbols that differ in more than case", "two that do not")
         digests = {name: top.raw(name, 32).hex() for name in _DIGESTS}
         return cls(
             exchange=top.text("exchange", EXCHANGE_CHARACTERS_MAX),

@@ -302,6 +302,7 @@ def test_prove(
         "out": out,
         "profile": "fast",
         "policy": "strict",
+        "circuit": "solvency_equity_v1",
         "reserves": None,
         "previous": None,
         "private": tmp_path / "out.private",
@@ -544,8 +545,8 @@ def test_inclusion_and_openings_look_at_the_proof(
     bundle, opening = write(tmp_path / "b.json", small.bundle(1)), write(tmp_path / "o.json", small.opening(1, 1))
     assert run_json("check-opening", opening, "--against", published)[1]["verdict"] == "opened"
     (published / "proof.bin").write_bytes(b"bad")
-    for words, done in ((("inclusion", bundle), "included"), (("check-opening", opening), "opened")):
-        words = (*words, "--against", published)
+    for command, file, done in (("inclusion", bundle, "included"), ("check-opening", opening, "opened")):
+        words = (command, file, "--against", published)
         assert run(*words) == (1, "Verdict: rejected, constraints: a bad proof\n", "")
         assert run_json(*words)[1]["reason"] == "constraints"
         code, data = run_json(*words, "--statement-only")
@@ -554,9 +555,9 @@ def test_inclusion_and_openings_look_at_the_proof(
         assert code == 0
         assert out.startswith("  SKIP 0 publication: ")
         assert out.endswith(f" in an unverified statement {small.statement.digest.hex()}\n")
-    for words in (("--statement-only",), ("--circuit", "solvency_equity_v1")):
-        code, data = run_json("inclusion", bundle, *words)
-        assert (code, data["field"]) == (2, words[0])
+    for option in (["--statement-only"], ["--circuit", "solvency_equity_v1"]):
+        code, data = run_json("inclusion", bundle, *option)
+        assert (code, data["field"]) == (2, option[0])
 
 
 @pytest.mark.negative

@@ -25,6 +25,7 @@ from prover.kernels.merkle_hash import fri_leaf_columns
 from prover.kernels.ntt import SHIFT, interpolate_coset, lde_from_coefficients
 from prover.kernels.rowkernels import RowKernels
 from prover.kernels.threads import run_ranges
+from prover.prove import proof_randomness
 from prover.quotient import masked_chunks, quotient_coefficients, quotient_values
 from prover.randomness import Randomness
 from tests.malicious.sheet import Columns
@@ -89,6 +90,7 @@ class CheatingProver:
         self.base = world.base.copy()
         self.extended = Extended(self.base, params.blowup)
         self._kernels: dict[bytes, RowKernels] = {}
+        self._known_publics: tuple[object, Array, Extended] | None = None
 
     def prove(
         self,
@@ -105,7 +107,8 @@ class CheatingProver:
             cheat: changes the extension columns before they are committed.
         """
         with _one_thread_per_worker(), self._forged(columns):
-            return self._walk(relation, skipped, cheat, Randomness(seed, relation.binding))
+            random = proof_randomness(Randomness(seed), relation, self.params)
+            return self._walk(relation, skipped, cheat, random)
 
     @contextmanager
     def _forged(self, columns: Columns) -> Iterator[None]:
@@ -128,8 +131,7 @@ class CheatingProver:
     def _walk(self, relation: Relation, skipped: Collection[str], cheat: Cheat | None, random: Randomness) -> Attempt:
         system, params = relation.system, self.params
         kernels = self._kernels.setdefault(system.digest, RowKernels(system))
-        publics = public_matrix(system, relation.publics, ROWS)
-        to_mont(publics)
+        publics, publics_extended = self._publics(relation)
         transcript = Transcript.start(system, params, LOG2_ROWS, relation.binding)  # step 1
         base_tree = Commitment(_leaves(self.extended.values), random, "base")  # step 2
         transcript.absorb("base root", base_tree.root)
@@ -147,8 +149,7 @@ class CheatingProver:
         constraint_nonce = _grind(transcript, "constraint grind")
         weights = self.chosen_weights(relation, skipped, transcript.draw("constraint weights"))
 
-        publics_extended = Extended(publics, params.blowup)  # step 5
-        values = quotient_values(
+        values = quotient_values(  # step 5
             kernels, self.extended, lookup_extended, publics_extended, scalars, weights, lambda fraction: None
         )
         chunks = masked_chunks(quotient_coefficients(*values), params, LOG2_ROWS, random)
@@ -184,6 +185,15 @@ class CheatingProver:
             layers=fri.open(positions),
         )
         return Attempt(proof, all_scalars, lookup)
+
+    def _publics(self, relation: Relation) -> tuple[Array, Extended]:
+        """The public columns and their extension, kept while they stay the same: nearly all forgeries share them."""
+        key = tuple((name, tuple(words)) for name, words in relation.publics.items())
+        if self._known_publics is None or self._known_publics[0] != key:
+            publics = public_matrix(relation.system, relation.publics, ROWS)
+            to_mont(publics)
+            self._known_publics = key, publics, Extended(publics, self.params.blowup)
+        return self._known_publics[1:]
 
     def chosen_weights(self, relation: Relation, skipped: Collection[str], drawn: Sequence[Ext]) -> Sequence[Ext]:
         """The weights of the constraints in the quotient; zero for those that the witness breaks."""

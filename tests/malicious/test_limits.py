@@ -17,12 +17,12 @@ from tests.malicious.forge import Forge
 from tests.malicious.proving import accept, refuse
 from tests.malicious.rows import POSEIDON1, number
 from tests.malicious.sheet import SYSTEM, Published, broken_labels, columns_of, neighbourhood, unbalanced
-from tests.malicious.world import LOG2_ROWS, PRICES, World, arrays, legs_for, make_accounts, make_world
+from tests.malicious.world import ACTIVE, LOG2_ROWS, PRICES, World, arrays, legs_for, make_accounts, make_world
 from verifier import solvency
 from verifier.errors import BadStatement, InvariantBroken, Reason
 from verifier.field import P
 from verifier.legs import AMOUNT_CAP
-from verifier.params import TEST
+from verifier.params import HIDDEN_ROWS, TEST
 from verifier.stark import verify_stark
 from verifier.statement import Instrument, Statement, Totals, levels_for, parse_statement
 
@@ -50,7 +50,7 @@ def test_4095_entries_are_accepted() -> None:
     assert broken_labels(world, {}, published, rows=rows) == set()
     assert unbalanced(world, forged, {}) == []
     relation = published.relation()
-    proof = prove(relation, TEST, world.base, Randomness(b"crowded"))
+    proof = prove(relation, TEST, world.base.copy(), Randomness(b"crowded"))
     verify_stark(relation, TEST, proof.to_bytes())
     assert number(forged.root.value) == PRICE * (2048 * AMOUNT_CAP - 2047 * 7)
 
@@ -110,7 +110,7 @@ def balanced(statement: Statement) -> Statement:
 def proved(statement: Statement) -> None:
     """The honest witness proves the statement, parsed or not."""
     relation = solvency.relation(statement)
-    proof = prove(relation, TEST, published_world()[0].base, Randomness(b"published"))
+    proof = prove(relation, TEST, published_world()[0].base.copy(), Randomness(b"published"))
     verify_stark(relation, TEST, proof.to_bytes())
 
 
@@ -182,6 +182,16 @@ def test_a_liability_of_2_112_or_more_is_refused() -> None:
     assert refusal.value.reason is Reason.OUTPUT_RANGE
     with pytest.raises(InvariantBroken, match="does not fit"):
         solvency.relation(forged).terminal((1, 2, 3, 4, 5), (5, 4, 3, 2, 1), (2, 2, 2, 2, 2))
+
+
+def test_a_trace_too_short_for_the_tables_is_refused() -> None:
+    """02a finding 19: 2^16 rows less the hidden ones are fewer than the numbers below 2^16, one step a row."""
+    assert (1 << LOG2_ROWS - 1) - HIDDEN_ROWS < 2**16 < ACTIVE
+    _, statement = published_world()
+    forged = replace(statement, log2_rows=LOG2_ROWS - 1, levels=levels_for(LOG2_ROWS - 1))
+    with pytest.raises(BadStatement) as refusal:
+        parse_statement(forged.to_bytes())
+    assert refusal.value.reason is Reason.CAPACITY
 
 
 # -- tree randomness (02b R3) -----------------------------------------------------------------------------------------
