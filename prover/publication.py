@@ -109,13 +109,8 @@ def prove_directory(
     proof = prove(relation(statement), accepted_profile(profile), witness.trace, random, phases).to_bytes()
     with phases.phase("write"):
         files = {STATEMENT_FILE: statement.to_bytes(), PROOF_FILE: proof, RESERVES_FILE: reserves_bytes}
-        present = {name: data for name, data in files.items() if data is not None}
-        _publish(
-            out, present, private,
-            lambda folder: write_private(
-                folder, statement.digest.hex(), accounts, nonces, witness.leaf_digests, witness.tree, users
-            ),
-        )  # fmt: skip
+        secrets = (statement.digest.hex(), accounts, nonces, witness.leaf_digests, witness.tree, users)
+        _publish(out, files, private, lambda folder: write_private(folder, *secrets))
     return ProveReport(
         phase_seconds=phases.seconds,
         rows=1 << log2_rows,
@@ -277,7 +272,7 @@ def _statement(
         raise InputError(got=str(error), expected="a snapshot whose statement a verifier accepts") from None
 
 
-def _publish(out: Path, files: dict[str, bytes], private: Path, fill_private: Callable[[Path], None]) -> None:
+def _publish(out: Path, files: dict[str, bytes | None], private: Path, fill_private: Callable[[Path], None]) -> None:
     """Put two new folders in place.
 
     Both are complete and on disk before anything is moved, and what they replace is deleted last: killed at any moment,
@@ -286,7 +281,8 @@ def _publish(out: Path, files: dict[str, bytes], private: Path, fill_private: Ca
     with _staged(out) as new_out, _staged(private) as new_private:
         fill_private(new_private)
         for name, data in files.items():
-            (new_out / name).write_bytes(data)
+            if data is not None:
+                (new_out / name).write_bytes(data)
         new_out.chmod(0o755)
         for file in (*new_out.iterdir(), *new_private.iterdir()):
             with file.open("rb") as written:
