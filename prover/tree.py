@@ -83,14 +83,6 @@ def initial_values(tag: int, level: int, count: int) -> Words:
     return out
 
 
-def level_sizes(accounts: int, levels: int) -> list[int]:
-    """Real items at level 0 .. levels; an empty exchange still has one node per level."""
-    sizes = [accounts]
-    for _ in range(levels):
-        sizes.append(max(1, -(-sizes[-1] // ARITY)))
-    return sizes
-
-
 def build_tree(digests: Words, values: Words, levels: int, random: Randomness, instance: Instance = DEFAULT) -> Tree:
     """Tree over (n, 8) leaf digests with (n, 7) value limbs; n <= 8 ** levels, sums below 2^112."""
     built = []

@@ -21,7 +21,7 @@ from functools import cached_property
 from typing import Any
 
 from verifier.errors import InvariantBroken
-from verifier.field import Ext, P, ext_add, ext_mul, ext_scale, ext_zero
+from verifier.field import Ext, P, ext_add, ext_mul, ext_zero
 
 Node = tuple[Any, ...]
 
@@ -266,5 +266,4 @@ __all__ = [
     "Node",
     "combine",
     "evaluate",
-    "ext_scale",
 ]

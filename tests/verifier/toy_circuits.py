@@ -23,6 +23,7 @@ from verifier.air import (
     Fraction,
     Node,
 )
+from verifier.errors import InvariantBroken
 from verifier.field import Ext, P, ext_add, ext_inverse, ext_mul, ext_scale, ext_sub, ext_zero, lift
 from verifier.params import HIDDEN_ROWS
 from verifier.stark import Relation
@@ -126,7 +127,7 @@ def active_rows(log2_rows: int) -> int:
 
 def no_terminal(r: Ext, alpha: Ext, beta: Ext) -> Ext:
     """For circuits without the scalar `terminal`: never called."""
-    raise NotImplementedError
+    raise InvariantBroken("a circuit without buses has no terminal value")
 
 
 @cache
