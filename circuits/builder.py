@@ -20,7 +20,7 @@ from verifier.air import (
     Node,
 )
 from verifier.errors import InvariantBroken
-from verifier.field import P
+from verifier.field import EXTENSION_DEGREE, P
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +89,7 @@ class AirBuilder:
     _fractions: list[Fraction] = field(default_factory=list)
     _accumulators: list[Accumulator] = field(default_factory=list)
     _width: int = 0
-    SCALARS = ("r", "alpha", "beta", "terminal")
+    SCALARS = ("r", "alpha", "beta", "terminal", "x", "losses")
 
     def node(self, node: Node) -> int:
         """Index of a node, made only once."""
@@ -120,6 +120,10 @@ class AirBuilder:
 
     def public(self, name: str) -> Expr:
         return self._leaf(("public", [n for n, _ in self.publics].index(name)))
+
+    def extension_public(self, name: str) -> Expr:
+        """A public column of extension elements, given by its five coordinates name0 .. name4."""
+        return total(self.power("x", k) * self.public(f"{name}{k}") for k in range(EXTENSION_DEGREE))
 
     def scalar(self, name: str) -> Expr:
         return self._leaf(("scalar", self.SCALARS.index(name)))

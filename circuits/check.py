@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from verifier.air import ALWAYS, FIRST, LAST, TRANSITION, ConstraintSystem
+from verifier.air import ALWAYS, FIRST, KEEP_LAST, LAST, REPEAT, TRANSITION, ConstraintSystem
 from verifier.field import Ext, P, ext_batch_inverse, ext_mul, ext_sub
 
 Words = npt.NDArray[np.uint64]
@@ -54,8 +54,11 @@ def public_matrix(system: ConstraintSystem, values: Mapping[str, Sequence[int]],
     out = np.zeros((len(system.publics), rows), np.uint32)
     for k, (name, pad) in enumerate(system.publics):
         given = values[name]
+        if pad == REPEAT:
+            out[k] = np.tile(np.array(given, np.uint32), rows // len(given))
+            continue
         out[k, : len(given)] = given
-        if pad == "last":
+        if pad == KEEP_LAST:
             out[k, len(given) :] = given[-1]
     return out
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from prover.errors import InputError
 from prover.private import PrivateStore
+from verifier.fund import FUND_USER_ID, check_fund
 from verifier.inclusion import make_bundle_bytes
 from verifier.opening import make_opening_bytes
 from verifier.report import read_statement
@@ -52,7 +53,24 @@ def make_bundle(public: Path, private: Path, user_id: str) -> bytes:
         InputError: unknown user, or the two directories do not belong together.
     """
     statement, store = _open(public, private)
-    index = store.find(user_id)
+    return _bundle(statement, store, user_id, store.find(user_id))
+
+
+def fund_bundle(statement: Statement, store: PrivateStore) -> bytes | None:
+    """fund.json: the bundle of the insurance fund's account, which is published; None where there is no such account.
+
+    Raises:
+        VerificationError: the store does not belong to the statement.
+    """
+    index = store.index(FUND_USER_ID)
+    if index is None:
+        return None
+    data = _bundle(statement, store, FUND_USER_ID, index)
+    check_fund(data, statement)
+    return data
+
+
+def _bundle(statement: Statement, store: PrivateStore, user_id: str, index: int) -> bytes:
     start, stop = (int(x) for x in store.array("offsets")[index : index + 2].tolist())
     legs, amounts = (store.array(name)[start:stop].tolist() for name in ("legs", "amounts"))
     return make_bundle_bytes(

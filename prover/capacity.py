@@ -12,20 +12,23 @@ SHRINK_FACTOR = 4
 """An earlier, larger size is kept until less than a quarter of it is in use."""
 
 
-def rows_needed(accounts: int, entries: int, instruments: int, levels: int) -> int:
-    """Active rows of a trace: totals, accounts (entries + 2), nodes (10), dummies (1)."""
-    rows, items = 2 * instruments + entries + 2 * accounts, accounts
+def rows_needed(accounts: int, entries: int, totals: int, levels: int, record_rows: int = 0) -> int:
+    """Active rows of a trace: totals, accounts (entries + 2), nodes (10), dummies (1); or what the records take."""
+    rows, items = totals + entries + 2 * accounts, accounts
     for _ in range(levels):
         nodes = max(1, -(-items // 8))
         rows += 10 * nodes + (8 * nodes - items)
         items = nodes
-    return rows
+    return max(rows, record_rows * (accounts + 1))
 
 
-def choose_log2_rows(accounts: int, entries: int, instruments: int, previous: int | None = None) -> int:
+def choose_log2_rows(
+    accounts: int, entries: int, totals: int, previous: int | None = None, record_rows: int = 0
+) -> int:
     """The published trace size.
 
     Args:
+        totals: published totals of the statement. record_rows: of the circuit.
         previous: size of the publication before, kept while it fits and is not four times too large.
 
     Raises:
@@ -33,7 +36,7 @@ def choose_log2_rows(accounts: int, entries: int, instruments: int, previous: in
     """
     for log2_rows in range(LOG2_ROWS_MIN, LOG2_ROWS_MAX + 1):
         capacity = (1 << log2_rows) - HIDDEN_ROWS
-        need = rows_needed(accounts, entries, instruments, levels_for(log2_rows))
+        need = rows_needed(accounts, entries, totals, levels_for(log2_rows), record_rows)
         if previous == log2_rows and need <= capacity:
             return log2_rows
         if previous is not None and previous > log2_rows and need > (1 << previous) // SHRINK_FACTOR:

@@ -91,11 +91,16 @@ class PrivateStore:
             raise InputError(file=self.folder / f"{name}.npy", got="nothing readable", expected="an array") from None
         return out
 
-    def find(self, user_id: str) -> int:
-        """Number of an account, in O(log n). Raises InputError for an unknown user."""
+    def index(self, user_id: str) -> int | None:
+        """Number of an account, in O(log n); None for an unknown user."""
         keys = self.array("keys")
         key = np.array(lookup_key(user_id), "S16")
         at = int(np.searchsorted(keys["key"], key))
-        if at == len(keys) or keys["key"][at] != key:
+        return int(keys["index"][at]) if at < len(keys) and keys["key"][at] == key else None
+
+    def find(self, user_id: str) -> int:
+        """`index`, but raises InputError for an unknown user."""
+        index = self.index(user_id)
+        if index is None:
             raise InputError(field="--account", got=user_id, expected="the id of an account in this publication")
-        return int(keys["index"][at])
+        return index

@@ -55,8 +55,6 @@ class Prover:
         self.random = proof_randomness(random, relation, params)
         hide_rows(base, self.random)
         self.kernels = RowKernels(self.system)
-        self.publics = public_matrix(self.system, relation.publics, 1 << self.log2_rows)
-        to_mont(self.publics)
         self.transcript = Transcript.start(self.system, params, self.log2_rows, relation.binding)  # step 1
 
     def prove(self) -> Proof:
@@ -68,12 +66,12 @@ class Prover:
             base_tree = self.commit("base", base.values)
             lookup_nonce = self.grind("lookup grind")
         with phases.phase("lookups"):  # steps 3 and 4
-            scalars, lookup_rows = self.lookup_rows()
+            scalars, publics, lookup_rows = self.lookup_rows()
             lookup = Extended(lookup_rows, self.params.blowup)
             lookup_tree = self.commit("lookup", lookup.values)
             constraint_nonce = self.grind("constraint grind")
         with phases.phase("constraints"):  # step 5
-            quotient = self.quotient(base, lookup, scalars)
+            quotient = self.quotient(base, lookup, publics, scalars)
             quotient_tree = self.commit("quotient", quotient)
             zeta_nonce = self.grind("zeta grind")
         with phases.phase("openings"):  # steps 6 to 8
@@ -114,18 +112,20 @@ class Prover:
         self.transcript.grind(label, nonce)
         return nonce
 
-    def lookup_rows(self) -> tuple[dict[str, Ext], Words]:
-        """Scalars of the circuit, and the extension columns on the trace."""
+    def lookup_rows(self) -> tuple[dict[str, Ext], Words, Words]:
+        """Scalars of the circuit; the public columns, and the extension columns on the trace."""
         r, alpha, beta = (self.transcript.draw_one(name) for name in ("r", "alpha", "beta"))
         values = evaluate_scalars(self.relation, r, alpha, beta)
         scalars = dict(zip(self.system.scalars, values, strict=True))
-        return scalars, lookup_columns(self.kernels, self.base, self.publics, scalars, self.random)
+        publics = public_matrix(self.system, self.relation.public_values(values), 1 << self.log2_rows)
+        to_mont(publics)
+        return scalars, publics, lookup_columns(self.kernels, self.base, publics, scalars, self.random)
 
-    def quotient(self, base: Extended, lookup: Extended, scalars: dict[str, Ext]) -> Words:
+    def quotient(self, base: Extended, lookup: Extended, publics: Words, scalars: dict[str, Ext]) -> Words:
         """The three masked chunks and the mask R on the domain: (20, B, N)."""
         weights = self.transcript.draw("constraint weights")
-        publics = Extended(self.publics, self.params.blowup)
-        values = quotient_values(self.kernels, base, lookup, publics, scalars, weights, self.phases.at)
+        extended = Extended(publics, self.params.blowup)
+        values = quotient_values(self.kernels, base, lookup, extended, scalars, weights, self.phases.at)
         chunks = masked_chunks(quotient_coefficients(*values), self.params, self.log2_rows, self.random)
         return lde_from_coefficients(chunks, self.log2_rows, self.params.blowup)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import resource
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,27 +16,33 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from circuits.registry import records_of
+from prover.bundles import fund_bundle
 from prover.capacity import choose_log2_rows
 from prover.errors import InputError
-from prover.private import META_FILE, write_private
+from prover.positions import split_positions
+from prover.prices import load_evidence
+from prover.private import META_FILE, PrivateStore, write_private
 from prover.progress import Phases, Progress
 from prover.prove import prove
 from prover.randomness import Randomness, fresh_seed
 from prover.snapshot import Snapshot
+from prover.terms import Terms, choose_circuit
+from prover.tree import Tree
 from prover.warm import compile_kernels
 from prover.witness import AccountAtFault, Accounts, Legs, TraceWitness, build_witness, finish
 from verifier.account_id import account_id
 from verifier.errors import VerificationError
-from verifier.legs import derive_legs
+from verifier.instruments import Instrument, Scenario
+from verifier.legs import Leg, derive_legs
 from verifier.params import accepted_profile
 from verifier.poseidon import INSTANCES
-from verifier.report import read_statement
+from verifier.prices import check_prices
+from verifier.report import FUND_FILE, PRICES_FILE, PROOF_FILE, RESERVES_FILE, STATEMENT_FILE, read_statement
 from verifier.reserves import parse_reserves
 from verifier.solvency import CIRCUITS, pinned_digest, relation
-from verifier.statement import STRICT, Instrument, Statement, Totals, levels_for, parse_statement
-
-DEFAULT_CIRCUIT = "solvency_equity_v1"
-STATEMENT_FILE, PROOF_FILE, RESERVES_FILE = "statement.json", "proof.bin", "reserves.csv"
+from verifier.statement import STRICT, Losses, Statement, Totals, levels_for, parse_statement
+from verifier.verdict import NO_EVIDENCE
 
 
 @dataclass(frozen=True)
@@ -61,13 +68,32 @@ def private_folder(out: Path) -> Path:
     return out.with_name(out.name + ".private")
 
 
+@dataclass(frozen=True)
+class _Prepared:
+    """All that a proof is made from. Nonces and users are in trace order."""
+
+    statement: Statement
+    witness: TraceWitness
+    accounts: Accounts
+    nonces: npt.NDArray[np.uint8]
+    users: list[str]
+
+    @property
+    def secrets(self) -> tuple[str, Accounts, npt.NDArray[np.uint8], npt.NDArray[np.uint32], Tree, list[str]]:
+        """Arguments of `write_private` after the folder."""
+        witness = self.witness
+        return self.statement.digest.hex(), self.accounts, self.nonces, witness.leaf_digests, witness.tree, self.users
+
+
 def prove_directory(
     snapshot: Snapshot,
     out: Path,
     *,
     profile: str = "fast",
     policy: str = STRICT,
-    circuit: str = DEFAULT_CIRCUIT,
+    circuit: str | None = None,
+    scenarios: tuple[Scenario, ...] = (),
+    prices: Path | None = None,
     reserves: Path | None = None,
     private: Path | None = None,
     seed: bytes | None = None,
@@ -79,46 +105,67 @@ def prove_directory(
     """Prove a snapshot and write what is published to `out`, secrets to `private` (default: `out` + ".private").
 
     Args:
+        circuit: None chooses the smallest that proves everything in the snapshot, and the scenarios.
+        prices: signed quotes from which the snapshot's prices follow.
         seed: tests only; None takes fresh randomness from the operating system.
         previous: the publication before this one, which the snapshot has to name; its size is kept if it can be.
         log2_rows: trace size; None applies the capacity policy.
         force: replace an earlier publication at `out`.
 
     Raises:
-        InputError: an account, the reserves or the place of `out` is wrong; nothing is written then.
+        InputError: an account, the reserves, the prices or the place of `out` is wrong; nothing is written then.
     """
     phases = Phases(progress)
     private = private or private_folder(out)
     _require_apart(out, private)
     _require_place(out, STATEMENT_FILE, force)
     _require_place(private, META_FILE, force)
-    instruments = tuple(Instrument(i.symbol, i.kind, i.decimals, i.price) for i in snapshot.meta.instruments)
+    instruments = snapshot.meta.instruments
+    circuit = choose_circuit(instruments, len(scenarios), circuit)
     reserves_bytes = _read_reserves(reserves, instruments)
+    evidence = None if prices is None else load_evidence(prices, snapshot.meta)
     with phases.phase("compile"):
         compile_kernels(phases.at)
     random = Randomness(seed if seed is not None else fresh_seed(), snapshot.meta.to_bytes())
-    if log2_rows is None:
-        before = _previous_log2_rows(previous, snapshot.meta.previous)
-        log2_rows = choose_log2_rows(len(snapshot.offsets) - 1, len(snapshot.legs), len(instruments), before)
     with phases.phase("witness"):
-        order, accounts, nonces, users = _accounts(snapshot, random, phases)
-        witness = _witness(snapshot, order, accounts, instruments, log2_rows, circuit, policy, random)
-        statement = _statement(snapshot, instruments, witness, profile, policy, circuit, log2_rows)
-        phases.at(0.8)
-        finish(witness.trace, INSTANCES[statement.tree_hash])
-    proof = prove(relation(statement), accepted_profile(profile), witness.trace, random, phases).to_bytes()
+        before = None if log2_rows else _previous_log2_rows(previous, snapshot.meta.previous)
+        terms = Terms(profile, policy, circuit, scenarios, evidence)
+        made = _prepare(snapshot, terms, random, log2_rows, before, phases)
+        statement = made.statement
+    proof = prove(relation(statement), accepted_profile(profile), made.witness.trace, random, phases).to_bytes()
     with phases.phase("write"):
-        files = {STATEMENT_FILE: statement.to_bytes(), PROOF_FILE: proof, RESERVES_FILE: reserves_bytes}
-        secrets = (statement.digest.hex(), accounts, nonces, witness.leaf_digests, witness.tree, users)
-        _publish(out, files, private, lambda folder: write_private(folder, *secrets))
+        files = {STATEMENT_FILE: statement.to_bytes(), PROOF_FILE: proof}
+        files |= {name: data for name, data in ((RESERVES_FILE, reserves_bytes), (PRICES_FILE, evidence)) if data}
+        _publish(out, files, private, statement, lambda folder: write_private(folder, *made.secrets))
     return ProveReport(
         phase_seconds=phases.seconds,
-        rows=1 << log2_rows,
-        used_rows=witness.used_rows,
+        rows=1 << statement.log2_rows,
+        used_rows=made.witness.used_rows,
         proof_bytes=len(proof),
         peak_memory_bytes=peak_memory_bytes(),
         statement_digest=statement.digest.hex(),
     )
+
+
+def _prepare(
+    snapshot: Snapshot,
+    terms: Terms,
+    random: Randomness,
+    log2_rows: int | None,
+    before: int | None,
+    phases: Phases,
+) -> _Prepared:
+    """Trace and statement. `before` is the size of the publication before, for the capacity policy."""
+    legs = derive_legs(terms.circuit, snapshot.meta.value_decimals, snapshot.meta.instruments, terms.scenarios)
+    order, accounts, nonces, users = _accounts(snapshot, legs, random, phases)
+    if log2_rows is None:
+        size = len(accounts), len(accounts.legs), legs[-1].total + 1
+        log2_rows = choose_log2_rows(*size, before, CIRCUITS[terms.circuit].record_rows)
+    witness = _witness(snapshot, order, accounts, legs, terms, log2_rows, random)
+    statement = _statement(snapshot, witness, terms, log2_rows)
+    phases.at(0.8)
+    finish(witness.trace, INSTANCES[statement.tree_hash])
+    return _Prepared(statement, witness, accounts, nonces, users)
 
 
 def _previous_log2_rows(previous: Path | None, digest: str) -> int | None:
@@ -174,7 +221,7 @@ def _read_reserves(path: Path | None, instruments: tuple[Instrument, ...]) -> by
 
 
 def _accounts(
-    snapshot: Snapshot, random: Randomness, phases: Phases
+    snapshot: Snapshot, legs: Sequence[Leg], random: Randomness, phases: Phases
 ) -> tuple[npt.NDArray[np.int64], Accounts, npt.NDArray[np.uint8], list[str]]:
     """Accounts in a secret random order, with fresh blinding, and a nonce of ours where the client gave none."""
     count = len(snapshot.offsets) - 1
@@ -190,9 +237,10 @@ def _accounts(
     phases.at(0.3)
     counts = np.diff(snapshot.offsets)[order]
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    entries = np.repeat(snapshot.offsets[:-1][order] - offsets[:-1], counts) + np.arange(offsets[-1])
+    held = np.repeat(snapshot.offsets[:-1][order] - offsets[:-1], counts) + np.arange(offsets[-1])
     blindings = random.words("account blinding", 6 * count).reshape(count, 6)
-    accounts = Accounts(identities, blindings, offsets, snapshot.legs[entries], snapshot.amounts[entries])
+    entries = split_positions(offsets, snapshot.positions[held], snapshot.amounts[held], legs)
+    accounts = Accounts(identities, blindings, *entries)
     return order, accounts, nonces, users
 
 
@@ -200,89 +248,99 @@ def _witness(
     snapshot: Snapshot,
     order: npt.NDArray[np.int64],
     accounts: Accounts,
-    instruments: tuple[Instrument, ...],
+    legs: Sequence[Leg],
+    terms: Terms,
     log2_rows: int,
-    circuit: str,
-    policy: str,
     random: Randomness,
 ) -> TraceWitness:
-    table = derive_legs(instruments)
-    legs = Legs(
-        digits=np.array([leg.digits for leg in table], np.int64),
-        caps=np.array([leg.cap for leg in table], np.uint64),
-        total_ids=np.array([leg.total for leg in table], np.int64),
-    )
-    instance = INSTANCES[CIRCUITS[circuit].tree_hash]
+    instance = INSTANCES[CIRCUITS[terms.circuit].tree_hash]
+    levels, totals = levels_for(log2_rows), legs[-1].total + 1
     try:
         witness = build_witness(
-            accounts, legs, 2 * len(instruments), levels_for(log2_rows), log2_rows, random, instance
+            accounts, Legs.of(legs), totals, levels, log2_rows, random, instance, records_of(terms.circuit)
         )
-        if policy == STRICT and witness.negative.any():
-            raise AccountAtFault(int(witness.negative.argmax()), "equity is negative, which policy strict forbids")
+        if terms.policy == STRICT:
+            _require_healthy(witness)
     except AccountAtFault as fault:
         index = int(order[fault.index])
         raise InputError(
             file=", ".join(source.file for source in snapshot.meta.source) or None,
             row=int(snapshot.lines[index]),
-            field="equity",
+            field=fault.field,
             got=f"user {snapshot.user_id(index)}: {fault.why}",
-            expected="an account that can be proved (--policy disclosed publishes shortfalls)",
+            expected="an account that can be proved (--policy disclosed publishes shortfalls and margin deficits)",
         ) from None
     return witness
 
 
-def _statement(
-    snapshot: Snapshot,
-    instruments: tuple[Instrument, ...],
-    witness: TraceWitness,
-    profile: str,
-    policy: str,
-    circuit: str,
-    log2_rows: int,
-) -> Statement:
-    meta, totals = snapshot.meta, witness.totals
-    pairs = tuple(Totals(totals[2 * j], totals[2 * j + 1]) for j in range(len(instruments)))
-    net = sum(i.price * (t.long - t.short) for i, t in zip(instruments, pairs, strict=True))
+def _require_healthy(witness: TraceWitness) -> None:
+    """Policy strict: no account below zero, at the statement's prices."""
+    if witness.negative.any():
+        why = "equity is negative, which policy strict forbids"
+        raise AccountAtFault(int(witness.negative.argmax()), why)
+    unhealthy = witness.lens_negative[:, :1].any(axis=1)
+    if unhealthy.any():
+        why = "collateral after haircuts is below debts and margins, which policy strict forbids"
+        raise AccountAtFault(int(unhealthy.argmax()), why, "health")
+
+
+def _statement(snapshot: Snapshot, witness: TraceWitness, terms: Terms, log2_rows: int) -> Statement:
+    meta, amounts = snapshot.meta, iter(witness.totals)
+    totals = []
+    for instrument in meta.instruments:
+        buckets = tuple(next(amounts) for _ in instrument.buckets)
+        totals.append(Totals(sum(buckets) if buckets else next(amounts), next(amounts), buckets))
+    net = sum(i.price * (t.long - t.short) for i, t in zip(meta.instruments, totals, strict=True))
+    deficit, *rest = witness.losses or (None,)
+    losses = zip(rest[0 : 2 * len(terms.scenarios) : 2], rest[1 : 2 * len(terms.scenarios) : 2], strict=True)
     statement = Statement(
-        circuit=circuit,
-        circuit_digest=pinned_digest(circuit),
-        tree_hash=CIRCUITS[circuit].tree_hash,
-        profile=profile,
-        parameters_digest=accepted_profile(profile).digest,
+        circuit=terms.circuit,
+        circuit_digest=pinned_digest(terms.circuit),
+        tree_hash=CIRCUITS[terms.circuit].tree_hash,
+        profile=terms.profile,
+        parameters_digest=accepted_profile(terms.profile).digest,
         exchange=meta.exchange,
         sequence=meta.sequence,
         time=meta.time,
         ledger_state=bytes.fromhex(meta.ledger_state),
         previous=bytes.fromhex(meta.previous),
-        oracle_evidence=bytes.fromhex(meta.oracle_evidence),
+        oracle_evidence=NO_EVIDENCE if terms.evidence is None else hashlib.sha256(terms.evidence).digest(),
         quote=meta.quote,
         value_decimals=meta.value_decimals,
-        policy=policy,
-        instruments=instruments,
+        policy=terms.policy,
+        instruments=meta.instruments,
+        scenarios=terms.scenarios,
         log2_rows=log2_rows,
         levels=levels_for(log2_rows),
         root=witness.tree.root,
-        totals=pairs,
+        totals=tuple(totals),
         total_liability=witness.tree.total,
         total_shortfall=witness.tree.total - net,
+        total_margin_deficit=deficit,
+        losses=tuple(Losses(shortfall, margin) for shortfall, margin in losses),
     )
     try:
-        return parse_statement(statement.to_bytes())
+        statement = parse_statement(statement.to_bytes())
+        if terms.evidence is not None:
+            check_prices(terms.evidence, statement, None)
     except VerificationError as error:
         raise InputError(got=str(error), expected="a snapshot whose statement a verifier accepts") from None
+    return statement
 
 
-def _publish(out: Path, files: dict[str, bytes | None], private: Path, fill_private: Callable[[Path], None]) -> None:
-    """Put two new folders in place.
+def _publish(
+    out: Path, files: dict[str, bytes], private: Path, statement: Statement, fill_private: Callable[[Path], None]
+) -> None:
+    """Put two new folders in place; the insurance fund's account, if there is one, is opened among the public files.
 
     Both are complete and on disk before anything is moved, and what they replace is deleted last: killed at any moment,
     each publication that can be seen still has its store, if need be under a name that starts with a dot.
     """
     with _staged(out) as new_out, _staged(private) as new_private:
         fill_private(new_private)
-        for name, data in files.items():
-            if data is not None:
-                (new_out / name).write_bytes(data)
+        fund = fund_bundle(statement, PrivateStore.open(new_private))
+        for name, data in (files if fund is None else {**files, FUND_FILE: fund}).items():
+            (new_out / name).write_bytes(data)
         new_out.chmod(0o755)
         for file in (*new_out.iterdir(), *new_private.iterdir()):
             with file.open("rb") as written:

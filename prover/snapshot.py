@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,9 +22,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prover.errors import InputError
+from prover.positions import find_overflow, first_positions
 from prover.snapshot_meta import ZERO_DIGEST, SnapshotMeta
+from verifier.canonical import dumps
+from verifier.instruments import instruments_data
 from verifier.legs import AMOUNT_CAP
-from verifier.statement import Instrument
 from verifier.tree import ENTRIES_MAX, VALUE_BITS
 
 USER_ID_BYTES_MAX: Final = 128
@@ -38,7 +41,7 @@ SCHEMA: Final = pa.schema(
         pa.field("user_id", pa.string(), nullable=False),
         pa.field("nonce", pa.binary(32)),
         pa.field("line", pa.uint32(), nullable=False),
-        pa.field("legs", pa.list_(pa.field("item", pa.uint16(), nullable=False)), nullable=False),
+        pa.field("positions", pa.list_(pa.field("item", pa.uint16(), nullable=False)), nullable=False),
         pa.field("amounts", pa.list_(pa.field("item", pa.uint64(), nullable=False)), nullable=False),
     ]
 )
@@ -59,7 +62,8 @@ class Snapshot:
         nonces: uint8 (n, 32), the client's nonce, zeros where `has_nonce` (n,) is False.
         lines: uint32 (n,), where the account stood in its source file.
         offsets: int64 (n + 1,), from 0 to m.
-        legs: uint16 (m,), 2j = instrument j long, 2j + 1 = short; strictly increasing within an account.
+        positions: uint16 (m,), total ids: per instrument its buckets (or one long side), then its short side;
+            strictly increasing within an account.
         amounts: uint64 (m,), atoms, 1 to 2^63 - 1.
     """
 
@@ -69,7 +73,7 @@ class Snapshot:
     has_nonce: Flags
     lines: npt.NDArray[np.uint32]
     offsets: Int64
-    legs: npt.NDArray[np.uint16]
+    positions: npt.NDArray[np.uint16]
     amounts: npt.NDArray[np.uint64]
 
     def user_id(self, index: int) -> str:
@@ -87,13 +91,17 @@ class Snapshot:
             raise InputError(field="--account", got=user_id, expected="the id of an account in the snapshot")
         return index
 
+    def total_amounts(self) -> list[int]:
+        """Per position id, the atoms of all accounts together, exact."""
+        sums = np.zeros((2, int(first_positions(self.meta.instruments)[-1])), np.uint64)
+        for half, shift in enumerate((0, 32)):  # 2^32 entries of 32 bits each fit in 64
+            np.add.at(sums[half], self.positions, (self.amounts >> np.uint64(shift)) & np.uint64(0xFFFFFFFF))
+        return [low + (high << 32) for low, high in zip(*sums.tolist(), strict=True)]
+
     def totals(self) -> list[tuple[int, int]]:
         """Per instrument: atoms held and atoms owed by all accounts together, exact."""
-        sums = np.zeros((2, 2 * len(self.meta.instruments)), np.uint64)
-        for half, shift in enumerate((0, 32)):  # 2^32 entries of 32 bits each fit in 64
-            np.add.at(sums[half], self.legs, (self.amounts >> np.uint64(shift)) & np.uint64(0xFFFFFFFF))
-        whole = [low + (high << 32) for low, high in zip(*sums.tolist(), strict=True)]
-        return list(zip(whole[::2], whole[1::2], strict=True))
+        amounts, first = self.total_amounts(), first_positions(self.meta.instruments).tolist()
+        return [(sum(amounts[start : stop - 1]), amounts[stop - 1]) for start, stop in pairwise(first)]
 
     def ledger_state(self, salt: str) -> str:
         """SHA-256 of the salted logical content; byte order and layout in docs/formats.md.
@@ -102,11 +110,10 @@ class Snapshot:
         could test guesses for the last.
         """
         digest = hashlib.sha256(LEDGER_STATE_DOMAIN + bytes.fromhex(salt))
-        digest.update(np.array([len(self.lines), len(self.legs), len(self.meta.instruments)], "<u8").tobytes())
-        for instrument in self.meta.instruments:
-            for name in (instrument.symbol.encode(), instrument.kind.encode()):
-                digest.update(len(name).to_bytes(4, "little") + name)
-            digest.update(instrument.decimals.to_bytes(4, "little"))
+        digest.update(np.array([len(self.lines), len(self.positions), len(self.meta.instruments)], "<u8").tobytes())
+        for record in instruments_data(self.meta.instruments):
+            data = dumps({key: value for key, value in record.items() if key != "price"})
+            digest.update(len(data).to_bytes(4, "little") + data)
         for lengths, _ in _utf8(self.user_ids):
             digest.update(lengths.astype("<u4").tobytes())
         for _, text in _utf8(self.user_ids):
@@ -115,7 +122,7 @@ class Snapshot:
         digest.update(np.ascontiguousarray(self.nonces).data)
         for array in (
             np.diff(self.offsets).astype("<u2"),
-            self.legs.astype("<u2"),
+            self.positions.astype("<u2"),
             self.amounts.astype("<u8"),
         ):
             digest.update(np.ascontiguousarray(array).data)
@@ -130,7 +137,7 @@ class Snapshot:
         counts = np.diff(self.offsets)
         if not len(counts):
             raise InputError(file=file, got="no accounts", expected="at least one")
-        _require(counts <= ENTRIES_MAX, file, "legs", f"at most {ENTRIES_MAX} entries in an account")
+        _require(counts <= ENTRIES_MAX, file, "positions", f"at most {ENTRIES_MAX} entries in an account")
         account_of_entry = np.repeat(np.arange(len(counts)), counts)
 
         def require_entries(good: Flags, field: str, expected: str) -> None:
@@ -139,10 +146,11 @@ class Snapshot:
                     file=file, row=int(account_of_entry[np.argmin(good)]) + 1, field=field, expected=expected
                 )
 
-        require_entries(self.legs < 2 * len(self.meta.instruments), "legs", "legs of the instrument table")
-        rising = np.ones(len(self.legs), bool)
-        rising[1:] = (self.legs[1:] > self.legs[:-1]) | (account_of_entry[1:] != account_of_entry[:-1])
-        require_entries(rising, "legs", "strictly increasing legs within an account")
+        known = self.positions < first_positions(self.meta.instruments)[-1]
+        require_entries(known, "positions", "positions of the instrument table")
+        rising = np.ones(len(self.positions), bool)
+        rising[1:] = (self.positions[1:] > self.positions[:-1]) | (account_of_entry[1:] != account_of_entry[:-1])
+        require_entries(rising, "positions", "strictly increasing positions within an account")
         in_range = (self.amounts >= 1) & (self.amounts <= AMOUNT_CAP)
         require_entries(in_range, "amounts", "amounts of 1 to 2^63 - 1 atoms")
         bad = first_bad_user_id(self.user_ids)
@@ -151,7 +159,9 @@ class Snapshot:
             raise InputError(file=file, row=bad + 1, field="user_id", got=got, expected=USER_ID_EXPECTED)
         if pc.count_distinct(self.user_ids).as_py() != len(counts):
             raise InputError(file=file, field="user_id", expected="every id once")
-        overflow = find_overflow(self.offsets, self.legs, self.amounts, self.meta.instruments)
+        overflow = find_overflow(
+            self.offsets, self.positions, self.amounts, self.meta.instruments, self.meta.value_decimals
+        )
         if overflow is not None:
             index, what = overflow
             raise InputError(file=file, row=None if index is None else index + 1, got=what, expected=OVERFLOW_EXPECTED)
@@ -173,12 +183,13 @@ class Snapshot:
             table = pa.ipc.open_file(pa.memory_map(file)).read_all()
             # Offsets inside a file can point anywhere: nothing touches the data before this.
             table.validate(full=True)
-        except (pa.ArrowException, OSError) as error:
+            columns = str(table.schema.names)
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise InputError(file=file, got=_first_line(error), expected="an Arrow IPC file") from None
         if not table.schema.equals(SCHEMA):
-            raise InputError(file=file, got=str(table.schema.names), expected=f"the columns {SCHEMA.names}, typed")
+            raise InputError(file=file, got=columns, expected=f"the columns {SCHEMA.names}, typed")
         snapshot = _from_table(meta, table, file)
-        found = (len(snapshot.lines), len(snapshot.legs))
+        found = (len(snapshot.lines), len(snapshot.positions))
         if found != (meta.accounts, meta.entries):
             expected = f"{meta.accounts} accounts with {meta.entries} entries"
             raise InputError(file=file, got=f"{found[0]} accounts with {found[1]} entries", expected=expected)
@@ -232,7 +243,9 @@ class Snapshot:
             self.user_ids.slice(start, stop - start).combine_chunks(),
             pa.Array.from_buffers(pa.binary(32), stop - start, [pa.py_buffer(present), pa.py_buffer(data)]),
             pa.array(self.lines[start:stop]),
-            pa.ListArray.from_arrays(offsets, pa.array(self.legs[first:last]), type=SCHEMA.field("legs").type),
+            pa.ListArray.from_arrays(
+                offsets, pa.array(self.positions[first:last]), type=SCHEMA.field("positions").type
+            ),
             pa.ListArray.from_arrays(offsets, pa.array(self.amounts[first:last]), type=SCHEMA.field("amounts").type),
         ]
         return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
@@ -248,7 +261,7 @@ def seal(snapshot: Snapshot, salt: str) -> Snapshot:
     Args:
         salt: 64 hex digits; zeros leave the ledger state as it is.
     """
-    meta = replace(snapshot.meta, accounts=len(snapshot.lines), entries=len(snapshot.legs), ledger_salt=salt)
+    meta = replace(snapshot.meta, accounts=len(snapshot.lines), entries=len(snapshot.positions), ledger_salt=salt)
     if salt != ZERO_DIGEST:
         meta = replace(meta, ledger_state=snapshot.ledger_state(salt))
     return replace(snapshot, meta=meta)
@@ -268,54 +281,14 @@ def first_bad_user_id(user_ids: pa.ChunkedArray | pa.Array) -> int | None:
     return next((index for index, name in enumerate(names) if not is_user_id(name)), None)
 
 
-def find_overflow(
-    offsets: Int64,
-    legs: npt.NDArray[np.uint16],
-    amounts: npt.NDArray[np.uint64],
-    instruments: tuple[Instrument, ...],
-) -> tuple[int | None, str] | None:
-    """The first account (or, with None, the total) that reaches 2^112 value units, and a phrase that says so.
-
-    Floats only pick whom to look at: the gross value of an account is above its equity, and no number of
-    roundings here can hide a factor of two. The answer itself is computed in Python integers.
-    """
-    accounts = len(offsets) - 1
-    prices = np.array([float(instrument.price) for instrument in instruments])
-    gross = np.bincount(
-        np.repeat(np.arange(accounts), np.diff(offsets)),
-        weights=amounts.astype(np.float64) * prices[legs >> 1],
-        minlength=accounts,
-    )
-    half = float(1 << (VALUE_BITS - 1))
-
-    def equity(index: int) -> int:
-        entries = slice(int(offsets[index]), int(offsets[index + 1]))
-        held = zip(legs[entries].tolist(), amounts[entries].tolist(), strict=True)
-        return sum((1 - 2 * (leg & 1)) * amount * instruments[leg >> 1].price for leg, amount in held)
-
-    for index in np.flatnonzero(gross >= half).tolist():
-        value = equity(index)
-        if abs(value) >= 1 << VALUE_BITS:
-            return index, f"an account worth {value} value units"
-    if float(gross.sum()) >= half:
-        values = [equity(index) for index in range(accounts)]
-        for name, total in (
-            ("liability", sum(v for v in values if v > 0)),
-            ("shortfall", -sum(v for v in values if v < 0)),
-        ):
-            if total >= 1 << VALUE_BITS:
-                return None, f"a total {name} of {total} value units"
-    return None
-
-
 def _from_table(meta: SnapshotMeta, table: pa.Table, file: str) -> Snapshot:
-    for name in ("user_id", "line", "legs", "amounts"):
+    for name in ("user_id", "line", "positions", "amounts"):
         column = table[name]
-        inner = pc.list_flatten(column).null_count if name in ("legs", "amounts") else 0
+        inner = pc.list_flatten(column).null_count if name in ("positions", "amounts") else 0
         if column.null_count or inner:
             raise InputError(file=file, field=name, got="null", expected="a value in every row")
-    counts = [pc.list_value_length(table[name]).to_numpy().astype(np.int64) for name in ("legs", "amounts")]
-    _require(counts[0] == counts[1], file, "amounts", "as many amounts as legs")
+    counts = [pc.list_value_length(table[name]).to_numpy().astype(np.int64) for name in ("positions", "amounts")]
+    _require(counts[0] == counts[1], file, "amounts", "as many amounts as positions")
     has_nonce = pc.is_valid(table["nonce"]).to_numpy().astype(bool)
     filled = pc.fill_null(table["nonce"], pa.scalar(bytes(32), pa.binary(32)))
     return Snapshot(
@@ -325,7 +298,7 @@ def _from_table(meta: SnapshotMeta, table: pa.Table, file: str) -> Snapshot:
         has_nonce=has_nonce,
         lines=table["line"].to_numpy(),
         offsets=np.concatenate([np.zeros(1, np.int64), np.cumsum(counts[0])]),
-        legs=pc.list_flatten(table["legs"]).to_numpy(),
+        positions=pc.list_flatten(table["positions"]).to_numpy(),
         amounts=pc.list_flatten(table["amounts"]).to_numpy(),
     )
 

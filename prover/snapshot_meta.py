@@ -10,20 +10,22 @@ from typing import Final
 
 from prover.errors import InputError
 from verifier.canonical import Record, dumps, read_document, refuse
-from verifier.errors import Reason, VerificationError
-from verifier.statement import (
+from verifier.errors import VerificationError
+from verifier.instruments import (
+    BUCKETS_MAX,
     DECIMALS_MAX,
-    EXCHANGE_CHARACTERS_MAX,
     INSTRUMENTS_MAX,
     KINDS,
-    PRICE_END,
+    SPOT,
     SYMBOL_CHARACTERS_MAX,
     Instrument,
-    read_time,
+    instruments_data,
+    read_instruments,
 )
+from verifier.statement import EXCHANGE_CHARACTERS_MAX, read_time
 
 FORMAT: Final = "solvent/snapshot/v1"
-META_BYTES_MAX: Final = 4 << 20
+META_BYTES_MAX: Final = 8 << 20
 COUNT_MAX: Final = 1 << 40
 FILE_NAME_CHARACTERS_MAX: Final = 255
 SOURCES_MAX: Final = 10_000
@@ -41,6 +43,7 @@ _KEYS: Final = (
     "source",
     *_DIGESTS,
 )
+_INSTRUMENT_KEYS: Final = ("symbol", "kind", "decimals", "price", "buckets", "margin")
 _OPTIONS: Final[Mapping[str, str]] = {"value.decimals": "value-decimals", "value.quote": "quote"}
 _SYMBOL = re.compile(rf"[!-~]{{1,{SYMBOL_CHARACTERS_MAX}}}")
 
@@ -77,10 +80,6 @@ class SnapshotMeta:
 
     def to_bytes(self) -> bytes:
         """Canonical JSON."""
-        table = [
-            {"symbol": i.symbol, "kind": i.kind, "decimals": i.decimals, "price": str(i.price)}
-            for i in self.instruments
-        ]
         digests = {name: getattr(self, name) for name in _DIGESTS}
         return dumps(
             digests
@@ -90,7 +89,7 @@ class SnapshotMeta:
                 "sequence": self.sequence,
                 "time": self.time,
                 "value": {"quote": self.quote, "decimals": self.value_decimals},
-                "instruments": table,
+                "instruments": instruments_data(self.instruments),
                 "accounts": self.accounts,
                 "entries": self.entries,
                 "source": [{"file": s.file, "sha256": s.sha256} for s in self.source],
@@ -129,30 +128,21 @@ class SnapshotMeta:
     def _read(cls, data: bytes) -> SnapshotMeta:
         top = read_document(data, META_BYTES_MAX, "snapshot", FORMAT, _KEYS)
         value = top.record("value", ("quote", "decimals"))
-        instruments = tuple(
-            Instrument(
-                symbol=item.symbol("symbol", SYMBOL_CHARACTERS_MAX),
-                kind=item.choice("kind", KINDS),
-                decimals=item.integer("decimals", 0, DECIMALS_MAX),
-                price=item.decimal("price", 0, PRICE_END, Reason.MALFORMED),
-            )
-            for item in top.records("instruments", ("symbol", "kind", "decimals", "price"), INSTRUMENTS_MAX)
-        )
-        if not instruments or any(a.symbol >= b.symbol for a, b in pairwise(instruments)):
+        value_decimals = value.integer("decimals", 0, DECIMALS_MAX)
+        instruments = read_instruments(top, "a snapshot", KINDS, _has_margins(top), value_decimals)
+        if any(a.symbol >= b.symbol for a, b in pairwise(instruments)):
             refuse(
                 top.where("instruments"),
                 "symbols in strictly increasing order",
                 f"{len(instruments)} symbols",
             )
-        if len({i.symbol.lower() for i in instruments}) != len(instruments):
-            refuse(top.where("instruments"), "symbols that differ in more than case", "two that do not")
         digests = {name: top.raw(name, 32).hex() for name in _DIGESTS}
         return cls(
             exchange=top.text("exchange", EXCHANGE_CHARACTERS_MAX),
             sequence=top.integer("sequence", 0, 2**53 - 1),
             time=read_time(top),
             quote=value.symbol("quote", SYMBOL_CHARACTERS_MAX),
-            value_decimals=value.integer("decimals", 0, DECIMALS_MAX),
+            value_decimals=value_decimals,
             instruments=instruments,
             accounts=top.integer("accounts", 0, COUNT_MAX),
             entries=top.integer("entries", 0, COUNT_MAX),
@@ -164,6 +154,13 @@ class SnapshotMeta:
 def is_symbol(text: str) -> bool:
     """Whether `text` can name an instrument: 1 to 32 visible ASCII characters."""
     return _SYMBOL.fullmatch(text) is not None
+
+
+def _has_margins(top: Record) -> bool:
+    """Whether the table is for a circuit that proves margins: then every spot instrument needs its buckets."""
+    items = top.records("instruments", _INSTRUMENT_KEYS, INSTRUMENTS_MAX)
+    empty = ("name", "tiers")
+    return any(item.choice("kind", KINDS) != SPOT or item.records("buckets", empty, BUCKETS_MAX) for item in items)
 
 
 def _source(item: Record) -> SourceFile:

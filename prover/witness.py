@@ -1,4 +1,4 @@
-"""From accounts to the trace of `circuits.equity`: rows in the order totals, accounts, nodes, dummies, padding, hidden.
+"""From accounts to the trace of `circuits.solvency`: totals, accounts, nodes, dummies, padding and hidden rows.
 
 All is canonical until `finish` turns the trace into Montgomery words and fills the permutation cells. Layout: design
 02b, section B.
@@ -6,27 +6,33 @@ All is canonical until `finish` turns the trace into Montgomery words and fills 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from circuits.equity import COLUMNS
 from circuits.gadgets.permutation import CELL_COLUMNS
+from circuits.gadgets.records import RecordLayout
+from circuits.solvency import BYTE_COLUMNS, COLUMNS, U16_COLUMNS
 from prover.capacity import HIDDEN_ROWS
 from prover.errors import InputError
 from prover.kernels.accounts import ABOVE_CAP, OK, encode_carry, fill_accounts, sum_bytes
 from prover.kernels.field import to_mont
 from prover.kernels.poseidon import fill_permutation_cells
+from prover.kernels.records import count_pairs, count_words
 from prover.kernels.threads import run_ranges
 from prover.randomness import Randomness
+from prover.records import fill_record_columns
 from prover.tree import Level, Tree, build_tree, compress_words, initial_values, value_row
+from verifier.legs import DIGITS, Leg
 from verifier.poseidon import DEFAULT, Instance
 from verifier.tree import ARITY, ENTRIES_MAX, TAG_ACCOUNT, TAG_DUMMY, TAG_NODE
 
 Words = npt.NDArray[np.uint32]
 Int64 = npt.NDArray[np.int64]
 NODE_ROWS = ARITY + 2
+RECORD_CELLS = ("byte", "low", "high")
 TABLE_ROWS = 1 << 16
 _AT = {name: index for index, name in enumerate(COLUMNS)}
 _ACCOUNT_COLUMNS = np.array(
@@ -37,11 +43,26 @@ _ACCOUNT_COLUMNS = np.array(
 
 @dataclass(frozen=True)
 class Legs:
-    """The leg table as arrays: digits (legs, 7) int64 in [-128, 127], caps (legs,) uint64, total_ids (legs,) int64."""
+    """The leg table as arrays.
+
+    Args:
+        digits: (legs, 7) int64 in [-128, 127]. lens_digits: (legs, K, 7).
+        caps: (legs,) uint64. total_ids: (legs,) int64.
+    """
 
     digits: Int64
     caps: npt.NDArray[np.uint64]
     total_ids: Int64
+    lens_digits: Int64
+
+    @classmethod
+    def of(cls, table: Sequence[Leg]) -> Legs:
+        return cls(
+            digits=np.array([leg.digits for leg in table], np.int64),
+            caps=np.array([leg.cap for leg in table], np.uint64),
+            total_ids=np.array([leg.total for leg in table], np.int64),
+            lens_digits=np.array([leg.lens_digits for leg in table], np.int64).reshape(len(table), -1, DIGITS),
+        )
 
 
 @dataclass(frozen=True)
@@ -71,7 +92,8 @@ class TraceWitness:
         trace: (columns, N) base columns; Montgomery after `finish`.
         totals: per total id, the exact sum of the amounts in atoms.
         tree: the Merkle-sum tree; its leaves are `leaf_digests` (n, 8) with `liabilities` (n, 7).
-        negative: (n,) whether the account's equity is below zero.
+        negative: (n,) whether the account's equity is below zero. lens_negative: (n, K) the same under each lens.
+        losses: per lens, the sum of max(0, -value) in value units.
         used_rows: active rows in use.
     """
 
@@ -81,15 +103,17 @@ class TraceWitness:
     leaf_digests: Words
     liabilities: Words
     negative: npt.NDArray[np.bool_]
+    lens_negative: npt.NDArray[np.bool_]
+    losses: tuple[int, ...]
     used_rows: int
 
 
 class AccountAtFault(Exception):
-    """Account `index` (trace order) cannot be proved: `why` says so in words."""
+    """Account `index` (trace order) cannot be proved: `why` says so in words, of its equity or its health."""
 
-    def __init__(self, index: int, why: str) -> None:
+    def __init__(self, index: int, why: str, field: str = "equity") -> None:
         super().__init__(f"account {index}: {why}")
-        self.index, self.why = index, why
+        self.index, self.why, self.field = index, why, field
 
 
 def build_witness(
@@ -100,15 +124,19 @@ def build_witness(
     log2_rows: int,
     random: Randomness,
     instance: Instance = DEFAULT,
+    records: RecordLayout | None = None,
 ) -> TraceWitness:
     """Canonical trace with all cells but the permutation's and the hidden rows.
 
+    Args:
+        records: of the circuit, whose lenses the leg table has to have.
+
     Raises:
-        AccountAtFault: equity of 2^112 or more, an amount above its cap, too many entries.
+        AccountAtFault: a value of 2^112 or more, an amount above its cap, too many entries.
         InputError: the rows do not fit.
     """
     rows = 1 << log2_rows
-    trace = np.zeros((len(COLUMNS), rows), np.uint32)
+    trace = np.zeros((len(COLUMNS) + (len(records.columns) if records else 0), rows), np.uint32)
     _total_rows(trace, accounts, legs, total_count)
     counts = np.diff(accounts.offsets)
     if len(counts) and counts.max() > ENTRIES_MAX:
@@ -119,10 +147,11 @@ def build_witness(
     leaves = _chain_accounts(trace, open_rows[:-1], counts, instance)
     tree = build_tree(leaves, liabilities, levels, random, instance)
     used = _tree_rows(trace, tree, int(open_rows[-1]), rows)
-    _tables(trace, rows - HIDDEN_ROWS, len(legs.caps))
+    lens_negative, losses = _record_cells(trace, records, accounts, legs, open_rows[:-1])
+    _tables(trace, rows - HIDDEN_ROWS, len(legs.caps), records)
     totals = _sums(accounts, legs, total_count)
     negative = trace[_AT["cap0"], open_rows[:-1] + counts + 1] == 1
-    return TraceWitness(trace, tuple(totals), tree, leaves, liabilities, negative, used)
+    return TraceWitness(trace, tuple(totals), tree, leaves, liabilities, negative, lens_negative, losses, used)
 
 
 def finish(trace: Words, instance: Instance = DEFAULT) -> None:
@@ -179,6 +208,22 @@ def _account_cells(trace: Words, accounts: Accounts, legs: Legs, open_rows: Int6
         why = "an amount is above its leg's cap" if status == ABOVE_CAP else "|equity| is 2^112 value units or more"
         raise AccountAtFault(index, why)
     return liabilities
+
+
+def _record_cells(
+    trace: Words, layout: RecordLayout | None, accounts: Accounts, legs: Legs, open_rows: Int64
+) -> tuple[npt.NDArray[np.bool_], tuple[int, ...]]:
+    """Fill the records, if the circuit has any; which values are below zero, and the losses."""
+    if layout is None:
+        return np.zeros((len(accounts), 0), np.bool_), ()
+    _require_room(layout.rows * (len(accounts) + 1), trace.shape[1])
+    values = fill_record_columns(
+        trace, layout, trace.shape[1] - HIDDEN_ROWS, open_rows, accounts.offsets, accounts.legs, accounts.amounts,
+        legs.lens_digits,
+    )  # fmt: skip
+    if values.at_fault is not None:
+        raise AccountAtFault(values.at_fault, "|health|, or a value under a scenario, is 2^112 value units or more")
+    return values.negative, values.losses
 
 
 def _chain_accounts(trace: Words, open_rows: Int64, counts: Int64, instance: Instance) -> Words:
@@ -247,19 +292,39 @@ def _node_rows(trace: Words, level: Level, first_row: int) -> None:
     _put(trace, "b0", value, block)
 
 
-def _tables(trace: Words, active: int, leg_count: int) -> None:
+def _tables(trace: Words, active: int, leg_count: int, records: RecordLayout | None) -> None:
     """Counters over the whole trace, and how often each table row is looked up on the active rows."""
     counter = np.minimum(np.arange(trace.shape[1]), TABLE_ROWS - 1)
     trace[_AT["table_n"]] = counter
     trace[_AT["table_high"]] = counter >> 8
-    u, y = _AT["u0"], _AT["y0"]
-    u16 = sum(np.bincount(trace[u + k, :active], minlength=TABLE_ROWS) for k in range(10))
-    pair = sum(
-        np.bincount(trace[y + 2 * k, :active] + 256 * trace[y + 2 * k + 1, :active], minlength=TABLE_ROWS)
-        for k in range(4)
+    u16 = [_AT[name] for name in U16_COLUMNS]
+    pairs = [(_AT[low], _AT[high]) for low, high in zip(BYTE_COLUMNS[::2], BYTE_COLUMNS[1::2], strict=True)]
+    if records is not None:
+        kinds = ([len(COLUMNS) + records.columns.index(name) for name in records.cells(k)] for k in RECORD_CELLS)
+        byte, low, high = kinds
+        u16 += low
+        pairs += zip(byte, high, strict=True)
+    trace[_AT["mu_u16"], :TABLE_ROWS] = _count(
+        len(u16), lambda k, counts: count_words(trace[u16[k], :active], counts)
     )
-    trace[_AT["mu_u16"], :TABLE_ROWS] = u16
-    trace[_AT["mu_pair"], :TABLE_ROWS] = pair
+    trace[_AT["mu_pair"], :TABLE_ROWS] = _count(
+        len(pairs), lambda k, counts: count_pairs(trace[pairs[k][0], :active], trace[pairs[k][1], :active], counts)
+    )
     entries = trace[_AT["is_entry"], :active] == 1
     used = np.bincount(trace[_AT["b0"], :active][entries], minlength=leg_count)
     trace[_AT["mu_leg"], :leg_count] = used
+
+
+def _count(columns: int, count: Callable[[int, Int64], None]) -> Int64:
+    """Occurrences of each of the 2^16 table rows in all columns, counted in parallel."""
+    parts: list[Int64] = []
+
+    def run(start: int, stop: int) -> None:
+        counts = np.zeros(TABLE_ROWS, np.int64)
+        for k in range(start, stop):
+            count(k, counts)
+        parts.append(counts)
+
+    run_ranges(run, columns)
+    total: Int64 = np.sum(parts, axis=0)
+    return total

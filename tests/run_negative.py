@@ -10,20 +10,49 @@ import random
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from api.importers.accounts import ImportOptions
-from api.importers.binance import import_binance
+from api.importers.binance import Invalid, import_binance
 from prover.bundles import make_bundle, make_opening
+from prover.prove import prove
 from prover.publication import private_folder, prove_directory
+from prover.randomness import Randomness
+from tests.malicious.cases import case_for
+from tests.malicious.cases_records import LOSSES, VALUES, with_records
+from tests.malicious.changed_statements import AFTERWARDS, REFUSED
+from tests.malicious.cheating_prover import CheatingProver, Lookup
+from tests.malicious.cheats_records import CHEATS
+from tests.malicious.forge import Forge, Forged
+from tests.malicious.risk_world import RISK, STRESS, honest, risk_world, statement_of
+from tests.malicious.sheet import Published, columns_of
+from tests.malicious.wrong_records import WRONG_LOSSES, WRONG_RECORDS
 from verifier import verify_directory
 from verifier.errors import VerificationError
 from verifier.inclusion import check_bundle
+from verifier.instruments import Scenario
 from verifier.opening import check_opening
+from verifier.params import TEST
 from verifier.report import read_statement
+from verifier.solvency import relation as relation_of
+from verifier.stark import verify_stark
+from verifier.statement import parse_statement
 
 DATA = Path(__file__).parent.parent / "data" / "binance"
 FLIPS = 400
+RECORD_LABELS = (
+    "lens0_negative is a bit",
+    "lens0_negative is kept in a record",
+    "lens0_negative is 0 in the totals record",
+    "lens 0 has no carry at the top",
+    "entries first",
+    "entries step",
+    "records first",
+    "records step",
+    "losses first",
+    "losses step",
+)
 Document = dict[str, object]
 
 
@@ -59,6 +88,12 @@ STATEMENT_CASES: list[tuple[str, Callable[[Document], None], str | None]] = [
     ("exchange changed", replaced("exchange", "another"), "constraints"),
     ("time changed", replaced("time", "2026-01-01T00:00:01Z"), "constraints"),
     ("policy changed", replaced("policy", "disclosed"), "constraints"),
+    ("a haircut changed", plus_one("instruments", 0, "buckets", 2, "tiers", 0, "to"), "constraints"),
+    ("a scenario's value changed", plus_one("scenarios", 0, "values", 0), "constraints"),
+    ("another shortfall in a scenario", plus_one("outputs", "losses", 0, "shortfall"), "constraints"),
+    ("another margin deficit in a scenario", plus_one("outputs", "losses", 0, "margin_deficit"), "constraints"),
+    ("another margin deficit", plus_one("outputs", "total_margin_deficit"), None),  # policy strict says no, too
+    ("collateral above the holdings", plus_one("outputs", "totals", 0, "buckets", 1), "arithmetic"),
     ("test profile claimed", replaced("profile", "test"), "unacceptable-profile"),
     ("other profile claimed", replaced("profile", "compact"), "unacceptable-parameters"),
     ("other circuit claimed", replaced("circuit", "anything"), "unknown-circuit"),
@@ -72,9 +107,11 @@ class Negative:
 
     def __init__(self, folder: Path) -> None:
         options = ImportOptions(exchange="negative", time="2026-01-01T00:00:00Z")
-        snapshot = import_binance([DATA / "sample_users0.csv"], DATA / "cex_assets_info_sample4.csv", options)
+        files = [DATA / "sample_users0.csv"], DATA / "cex_assets_info_sample4.csv"
+        snapshot = import_binance(*files, options, invalid=Invalid.DROP)
+        crash = Scenario("everything halves", tuple(i.price // 2 for i in snapshot.meta.instruments))
         self.out = folder / "publication"
-        prove_directory(snapshot, self.out)
+        prove_directory(snapshot, self.out, scenarios=(crash,))
         self.bundle = make_bundle(self.out, private_folder(self.out), snapshot.user_id(1))
         self.opening = make_opening(self.out, private_folder(self.out), 1, 0)
         self.statement = read_statement(self.out)
@@ -107,6 +144,44 @@ class Negative:
                 file.write_bytes(kept)
 
         return action
+
+    def forged(self) -> None:
+        """Witnesses forged by a cheating prover, under the circuits with curves and with scenarios."""
+        provers = {circuit: CheatingProver(risk_world(circuit)) for circuit in (RISK, STRESS)}
+
+        def offer(
+            name: str, circuit: str, forged: Forged, broken: frozenset[str], cheat: Callable[[Lookup], object] | None
+        ) -> None:
+            relation = Published.by(forged).relation()
+            columns = columns_of(forged, risk_world(circuit))
+            proof = provers[circuit].prove(relation, columns, broken, cheat).proof.to_bytes()
+            self.expect(name, lambda: verify_stark(relation, TEST, proof), "constraints")
+
+        for name, made in CHEATS.items():
+            forged = made.cheat.forge(risk_world(made.circuit).plan).build()
+            offer(name, made.circuit, forged, frozenset({"running_sum last"}), None)
+        for name, (circuit, change) in WRONG_RECORDS.items():
+            offer(name, circuit, with_records(risk_world(circuit).plan, change).build(), frozenset({VALUES}), None)
+        for name, (circuit, publish) in WRONG_LOSSES.items():
+            forged = Forge(risk_world(circuit).plan).build()
+            publish(forged.losses)
+            offer(name, circuit, forged, frozenset({LOSSES}), None)
+        for label in RECORD_LABELS:
+            case = case_for(label, risk_world(RISK).plan)
+            offer(label, RISK, case.forged, frozenset({label}), case.cheat)
+
+    def changed(self) -> None:
+        """An honest proof, and its statement changed afterwards."""
+        world = risk_world(STRESS)
+        statement = parse_statement(statement_of(honest(world)).to_bytes())
+        proof = prove(relation_of(statement), TEST, world.base.copy(), Randomness(b"published")).to_bytes()
+        verify_stark(relation_of(statement), TEST, proof)
+        for name, change in AFTERWARDS.items():
+            relation = replace(relation_of(change(statement)), binding=statement.digest)
+            self.expect(name, lambda: verify_stark(relation, TEST, proof), "constraints")  # noqa: B023
+        for name, (change, reason) in REFUSED.items():
+            data = change(statement).to_bytes()
+            self.expect(name, lambda: parse_statement(data), reason.value)  # noqa: B023
 
     def run(self) -> None:
         rng = random.Random(1)
@@ -141,6 +216,8 @@ def main() -> int:
         verify_directory(cases.out)
         check_bundle(cases.bundle, cases.statement)
         cases.run()
+        cases.forged()
+        cases.changed()
     for failure in cases.failures:
         print(failure)
     print(f"negative: {cases.tried} forgeries tried, {len(cases.failures)} not refused as expected")

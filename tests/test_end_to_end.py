@@ -29,7 +29,8 @@ BINANCE = DATA / "binance"
 
 def binance() -> Snapshot:
     users = [BINANCE / "sample_users0.csv", BINANCE / "sample_users1.csv"]
-    return import_binance(users, BINANCE / "cex_assets_info_sample4.csv", ImportOptions(exchange="binance"))
+    assets = BINANCE / "cex_assets_info_sample4.csv"
+    return import_binance(users, assets, ImportOptions(exchange="binance"), equity_only=True)
 
 
 def okx() -> Snapshot:
@@ -81,15 +82,15 @@ def test_an_account_with_as_many_entries_as_one_may_have(tmp_path: Path) -> None
 
 def test_negative_equity_needs_the_policy_that_discloses_it(tmp_path: Path) -> None:
     base = synthetic_snapshot(9, 1, 2, 1)
-    legs = base.legs.copy()
-    legs[4] = legs[4] | 1
-    snapshot = replace(base, legs=legs)
+    positions = base.positions.copy()
+    positions[4] = positions[4] | 1
+    snapshot = replace(base, positions=positions)
     with pytest.raises(InputError, match="equity is negative"):
         prove_directory(snapshot, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
     prove_directory(snapshot, tmp_path / "out", policy="disclosed")
     statement = verify_directory(tmp_path / "out").statement
-    owed = int(snapshot.amounts[4]) * statement.instruments[int(legs[4]) // 2].price
+    owed = int(snapshot.amounts[4]) * statement.instruments[int(positions[4]) // 2].price
     assert statement.total_shortfall == owed > 0
 
 

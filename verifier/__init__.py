@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from verifier.params import ProofParams
+    from verifier.quotes import Source
     from verifier.report import Report
 
 
@@ -20,12 +22,15 @@ def verify_directory(
     profile: str | None = None,
     circuit: str | None = None,
     reserves: Path | None = None,
+    price_sources: Mapping[str, Source] | None = None,
     params: ProofParams | None = None,
 ) -> Report:
     """Verify a publication; see `verifier.report.verify_directory`."""
     from verifier import report
 
-    return report.verify_directory(path, profile=profile, circuit=circuit, reserves=reserves, params=params)
+    return report.verify_directory(
+        path, profile=profile, circuit=circuit, reserves=reserves, price_sources=price_sources, params=params
+    )
 
 
 __all__ = ["verify_directory"]

@@ -22,7 +22,8 @@ ACCEPTED, REJECTED = 0, 1
 _EPILOG = """\
 commands:
   python -m verifier DIR
-      Is the exchange solvent? Checks statement.json, proof.bin and reserves.csv of a publication.
+      Is the exchange solvent? Checks statement.json and proof.bin of a publication and, where they are there,
+      reserves.csv, prices.json (signed quotes) and fund.json (the insurance fund's opened account).
   python -m verifier inclusion FILE --against DIR
       Is my account counted in it? Verifies DIR as well, then your bundle against its statement.
   python -m verifier opening FILE --against DIR
@@ -30,7 +31,7 @@ commands:
 
 exit codes: 0 accepted, 1 rejected with a reason, 2 usage error or no such file.
 Without a reserves file the best verdict is "liabilities proved, no reserves given", exit code 0: the
-liabilities are then exact, and whether they are covered is open.
+liabilities are then exact, and whether they are covered is open. Checks marked "note" are shown and decide nothing.
 """
 
 
@@ -50,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _verify(words: Sequence[str]) -> int:
     from verifier.params import PROFILES
-    from verifier.report import verify_directory
+    from verifier.quotes import SOURCES_BYTES_MAX, read_sources
+    from verifier.report import read_file, verify_directory
 
     parser = argparse.ArgumentParser(
         prog="python -m verifier",
@@ -62,13 +64,25 @@ def _verify(words: Sequence[str]) -> int:
     parser.add_argument("--profile", choices=tuple(PROFILES), help="accept only this profile; default: any of them")
     _add_circuit(parser)
     parser.add_argument("--reserves", metavar="CSV", type=Path, help="use these reserves, not DIR/reserves.csv")
+    parser.add_argument(
+        "--price-sources",
+        metavar="FILE",
+        type=Path,
+        help="accept only prices that these sources signed: lines `name public-key [weight]`",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(words)
     _require_directory(parser, options.directory)
-    if options.reserves is not None:
-        _require_file(parser, options.reserves)
+    for path in (options.reserves, options.price_sources):
+        if path is not None:
+            _require_file(parser, path)
+    sources = options.price_sources
     report = verify_directory(
-        options.directory, profile=options.profile, circuit=options.circuit, reserves=options.reserves
+        options.directory,
+        profile=options.profile,
+        circuit=options.circuit,
+        reserves=options.reserves,
+        price_sources=None if sources is None else read_sources(read_file(sources, SOURCES_BYTES_MAX)),
     )
     if options.json:
         _print_json(report.to_json())
@@ -111,6 +125,8 @@ def _inclusion(words: Sequence[str]) -> int:
         print(f"  {balance}")
     if not report.balances:
         print("  holds and owes nothing")
+    if report.worth:
+        print(f"  in all: {report.worth}")
     if against:
         print(f"Verdict: included {against.place} {report.statement_digest}")
     else:
@@ -149,7 +165,7 @@ def _opening(words: Sequence[str]) -> int:
 def _add_circuit(parser: argparse.ArgumentParser) -> None:
     from verifier.solvency import CIRCUITS
 
-    words = "accept this circuit, not solvency_equity_v1: one of %(choices)s"
+    words = "accept only this circuit; default: any over the default tree hash. One of %(choices)s"
     parser.add_argument("--circuit", metavar="NAME", choices=tuple(CIRCUITS), help=words)
 
 
@@ -208,8 +224,10 @@ def _print_report(report: Report) -> None:
     )
     print(f"Circuit: {statement.circuit}, tree hash {statement.tree_hash}")
     print(f"Reserves: {'sha256 ' + report.reserves_sha256 if report.reserves_sha256 else 'none'}")
+    print(f"Prices: {report.evidence.summary if report.evidence else 'no price file'}")
+    print(f"Insurance fund: {report.fund.summary if report.fund else 'not opened'}")
     for check in report.checks:
-        mark = "ok  " if check.ok else "FAIL"
+        mark = "ok  " if check.ok else "FAIL" if check.decides else "note"
         print(f"  {mark} {check.name}: {check.left} {check.relation} {check.right} {check.unit} ({check.note})")
     print(f"Verdict: {report.spoken}")
     for caveat in report.caveats:

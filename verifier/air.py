@@ -27,6 +27,8 @@ Node = tuple[Any, ...]
 
 ALWAYS, FIRST, TRANSITION, LAST = "always", "first", "transition", "last"
 DOMAINS = (ALWAYS, FIRST, TRANSITION, LAST)
+ZERO, KEEP_LAST, REPEAT = "zero", "last", "repeat"
+PADS = (ZERO, KEEP_LAST, REPEAT)
 MAX_DEGREE = 3
 
 
@@ -68,7 +70,7 @@ class ConstraintSystem:
         extension_columns: columns of five words a row, committed after the lookup challenges; first the
             accumulators, then one helper per pair of fractions, last the running sum of all fractions.
         publics: (name, pad) of columns both sides know; `pad` says what stands below the last given row:
-            "zero", or "last" for the last given value.
+            "zero", "last" for the last given value, or "repeat" for the given rows again and again (a power of two).
         scalars: names of the numbers known to both sides when constraints are evaluated.
         nodes, constraints, fractions, accumulators: see the classes above.
         value_tuple_width: widest bus tuple, for the soundness table (LogUp term).
@@ -185,6 +187,8 @@ class ConstraintSystem:
                 fine = all(0 <= child < index for child in children)
             if not fine:
                 raise InvariantBroken(f"circuit {self.name}: node {index} is malformed: {node}")
+        if any(pad not in PADS for _, pad in self.publics):
+            raise InvariantBroken(f"circuit {self.name}: a public column is padded in an unknown way")
         labels = [c.label for c in self.constraints]
         if len(set(labels)) != len(labels):
             raise InvariantBroken(f"circuit {self.name}: a constraint label is used twice")
@@ -257,8 +261,12 @@ def combine(values: Sequence[Ext], nodes: Sequence[int], weights: Sequence[Ext])
 __all__ = [
     "ALWAYS",
     "FIRST",
+    "KEEP_LAST",
     "LAST",
+    "PADS",
+    "REPEAT",
     "TRANSITION",
+    "ZERO",
     "Accumulator",
     "Constraint",
     "ConstraintSystem",

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
 from verifier.errors import (
+    BadPrices,
     BadReserves,
     BadStatement,
     BrokenCommitment,
@@ -45,6 +46,11 @@ _ERRORS: Mapping[Reason, type[VerificationError]] = {
     Reason.PATH: NotIncluded,
     Reason.OPENING: BrokenCommitment,
     Reason.RESERVES: BadReserves,
+    Reason.PRICE_EVIDENCE: BadPrices,
+    Reason.PRICE_RULES: BadPrices,
+    Reason.PRICE_SOURCES: BadPrices,
+    Reason.SIGNATURE: BadPrices,
+    Reason.PRICES: BadPrices,
 }
 """The class that goes with a reason; MalformedProof where none is given."""
 _DECIMAL = re.compile(r"0|[1-9][0-9]*")
@@ -52,7 +58,7 @@ _HEX = re.compile(r"[0-9a-f]*")
 
 
 def dumps(value: object) -> bytes:
-    """The canonical bytes of a value made of dict, list, tuple, str and int."""
+    """The canonical bytes of a value made of dict, list, tuple, str, int and None."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return text.encode("ascii") + b"\n"
 
@@ -153,6 +159,14 @@ def read_document(data: bytes, limit_bytes: int, name: str, format_name: str, ke
     return Record(value, name, {"format", *keys})
 
 
+def _decimal(value: object, path: str, low: int, end: int, reason: Reason) -> int:
+    if not isinstance(value, str) or len(value) > DECIMAL_DIGITS_MAX or not _DECIMAL.fullmatch(value):
+        refuse(path, "a decimal string without sign or leading zeros", value)
+    if not low <= int(value) < end:
+        refuse(path, f"from {low} to {end - 1}", value, reason)
+    return int(value)
+
+
 class Record:
     """One JSON object with exactly the given keys. A getter refuses a value of another shape by its path."""
 
@@ -193,12 +207,19 @@ class Record:
 
         MALFORMED for another spelling, `reason` outside the range.
         """
-        value = self._value[key]
-        if not isinstance(value, str) or len(value) > DECIMAL_DIGITS_MAX or not _DECIMAL.fullmatch(value):
-            refuse(self.where(key), "a decimal string without sign or leading zeros", value)
-        if not low <= int(value) < end:
-            refuse(self.where(key), f"from {low} to {end - 1}", value, reason)
-        return int(value)
+        return _decimal(self._value[key], self.where(key), low, end, reason)
+
+    def decimals(self, key: str, count: int, low: int, end: int, reason: Reason) -> tuple[int, ...]:
+        """A list of exactly `count` such strings."""
+        items = self._value[key]
+        if not isinstance(items, list) or len(items) != count:
+            got = f"{len(items)} items" if isinstance(items, list) else items
+            refuse(self.where(key), f"a list of {count} decimal strings", got, reason)
+        return tuple(_decimal(item, f"{self.where(key)}[{i}]", low, end, reason) for i, item in enumerate(items))
+
+    def is_null(self, key: str) -> bool:
+        """Whether the field is null, for those that may be."""
+        return self._value[key] is None
 
     def text(self, key: str, longest: int) -> str:
         """1 to `longest` printable characters (so no control, format or surrogate characters)."""

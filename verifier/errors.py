@@ -51,6 +51,12 @@ class Reason(Enum):
     # openings and reserves
     OPENING = "opening"
     RESERVES = "reserves"
+    # price evidence
+    PRICE_EVIDENCE = "price-evidence"
+    PRICE_RULES = "price-rules"
+    PRICE_SOURCES = "price-sources"
+    SIGNATURE = "signature"
+    PRICES = "prices"
 
 
 class VerificationError(SolvencyError):
@@ -98,3 +104,7 @@ class NotIncluded(VerificationError):
 
 class BadReserves(VerificationError):
     """The reserves file cannot be read as amounts of the statement's assets."""
+
+
+class BadPrices(VerificationError):
+    """The statement's prices do not follow from signed quotes that the verifier accepts."""

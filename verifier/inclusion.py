@@ -7,30 +7,40 @@ command. Without a statement only the bundle's agreement with itself is checked,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from verifier.account_id import NONCE_BYTES, account_id
 from verifier.canonical import Record, dumps, hex_words, read_document, refuse
 from verifier.errors import Reason
-from verifier.legs import AMOUNT_CAP, SIDES, derive_legs
-from verifier.poseidon import DEFAULT, DIGEST_WORDS, INSTANCES
-from verifier.statement import (
+from verifier.instruments import (
+    COST_BASIS,
     DECIMALS_MAX,
-    EXCHANGE_CHARACTERS_MAX,
-    INSTRUMENTS_MAX,
-    LEVELS_MAX,
+    KINDS,
+    LEGS_MAX,
+    PERPETUAL,
+    SPOT,
     SYMBOL_CHARACTERS_MAX,
-    Statement,
-    units,
 )
+from verifier.legs import AMOUNT_CAP, LONG, SHORT, SIDES, Leg
+from verifier.poseidon import DEFAULT, DIGEST_WORDS, INSTANCES
+from verifier.statement import EXCHANGE_CHARACTERS_MAX, LEVELS_MAX, Statement, units
 from verifier.tree import ARITY, BLINDING_WORDS, ENTRIES_MAX, PathStep, account_leaf, climb
 
 FORMAT = "solvent/bundle/v1"
 BUNDLE_BYTES_MAX = 2**20
-"""4,095 entries with the longest symbols take 0.6 MB."""
+"""4,095 entries with the longest names take 0.9 MB."""
 USER_ID_CHARACTERS_MAX = 256
 _KEYS = frozenset(("exchange", "sequence", "statement", "root", "user_id", "nonce", "blinding", "entries", "path"))
+_ENTRY_KEYS = ("leg", "symbol", "kind", "bucket", "side", "decimals", "amount")
+_WORDS = {
+    (SPOT, LONG): "holds {}",
+    (SPOT, SHORT): "owes {}",
+    (PERPETUAL, LONG): "is long {}",
+    (PERPETUAL, SHORT): "is short {}",
+    (COST_BASIS, LONG): "was credited {} for open positions",
+    (COST_BASIS, SHORT): "was charged {} for open positions",
+}
 
 
 @dataclass(frozen=True)
@@ -44,15 +54,46 @@ class Step:
 
 @dataclass(frozen=True)
 class Balance:
-    """What the account holds ("long") or owes ("short") of one instrument, in atoms."""
+    """One side of an instrument in the account, or one bucket of what it holds, in atoms.
+
+    Args:
+        kind: of the instrument: assets are held ("long") or owed ("short"), positions are long or short, and a cost
+            basis is what was credited ("long") or charged ("short") when positions were opened.
+        bucket: name of the collateral bucket, for assets held under a circuit that proves margins.
+    """
 
     symbol: str
     side: str
     atoms: int
     decimals: int
+    kind: str = SPOT
+    bucket: str | None = None
 
     def __str__(self) -> str:
-        return f"{'owes' if self.side == 'short' else 'holds'} {units(self.atoms, self.decimals)} {self.symbol}"
+        words = _WORDS[self.kind, self.side].format(f"{units(self.atoms, self.decimals)} {self.symbol}")
+        return words + ("" if self.bucket is None else f" in bucket {self.bucket}")
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What the account is worth by the statement's prices, exactly as the proof counts it.
+
+    Args:
+        equity: all that it has minus all that it owes, in value units, signed.
+        health: the same after haircuts and margins; None for circuits that do not prove margins.
+        quote, value_decimals: one value unit is 10^-value_decimals of `quote`.
+    """
+
+    equity: int
+    health: int | None
+    quote: str
+    value_decimals: int
+
+    def __str__(self) -> str:
+        words = f"equity {units(self.equity, self.value_decimals)} {self.quote}"
+        if self.health is not None:
+            words += f", health {units(self.health, self.value_decimals)} {self.quote} (after haircuts and margins)"
+        return words
 
 
 @dataclass(frozen=True)
@@ -63,7 +104,8 @@ class InclusionReport:
         steps: what was checked.
         compared: whether the bundle was checked against a statement; without one it agrees only with itself.
         user_id, nonce: whose account it is; the user has to recognise both as their own.
-        balances: per instrument and side, in the order of the bundle.
+        balances: per instrument, side and bucket, in the order of the bundle.
+        worth: None where there is no statement to take prices from.
         statement_digest, root: hex.
     """
 
@@ -74,6 +116,7 @@ class InclusionReport:
     user_id: str
     nonce: str
     balances: tuple[Balance, ...]
+    worth: Worth | None
     statement_digest: str
     root: str
 
@@ -81,16 +124,30 @@ class InclusionReport:
         """For `--json`; amounts are decimal strings."""
         balances = [asdict(b) | {"atoms": str(b.atoms), "amount": units(b.atoms, b.decimals)} for b in self.balances]
         verdict = "included" if self.compared else "consistent, not compared with a statement"
-        return asdict(self) | {"verdict": verdict, "balances": balances}
+        worth = None
+        if self.worth is not None:
+            parts = {"equity": self.worth.equity, "health": self.worth.health}
+            worth = {k: None if v is None else units(v, self.worth.value_decimals) for k, v in parts.items()}
+            worth["quote"] = self.worth.quote
+        return asdict(self) | {"verdict": verdict, "balances": balances, "worth": worth}
 
 
 @dataclass(frozen=True)
 class _Entry:
     leg: int
     symbol: str
+    kind: str
+    bucket: str | None
     side: str
     decimals: int
     amount: int
+
+    @classmethod
+    def of(cls, statement: Statement, leg: Leg, amount: int) -> _Entry:
+        """As the statement's tables have it."""
+        of = statement.instruments[leg.instrument]
+        bucket = None if leg.bucket is None else of.buckets[leg.bucket].name
+        return cls(leg.index, of.symbol, of.kind, bucket, leg.side, of.decimals, amount)
 
 
 def make_bundle_bytes(
@@ -110,19 +167,7 @@ def make_bundle_bytes(
         entries: (leg, amount in atoms), strictly increasing leg.
         path: from level 1 to the root.
     """
-    legs = derive_legs(statement.instruments)
-    shown_entries = []
-    for leg, amount in entries:
-        instrument = statement.instruments[legs[leg].instrument]
-        shown_entries.append(
-            {
-                "leg": leg,
-                "symbol": instrument.symbol,
-                "side": legs[leg].side,
-                "decimals": instrument.decimals,
-                "amount": str(amount),
-            }
-        )
+    shown = [asdict(_Entry.of(statement, statement.legs[leg], amount)) for leg, amount in entries]
     return dumps(
         {
             "format": FORMAT,
@@ -133,7 +178,7 @@ def make_bundle_bytes(
             "user_id": user_id,
             "nonce": nonce.hex(),
             "blinding": hex_words(blinding),
-            "entries": shown_entries,
+            "entries": [entry | {"amount": str(entry["amount"])} for entry in shown],
             "path": path_data(path),
         }
     )
@@ -180,7 +225,6 @@ def check_bundle(
     """
     top = read_document(data, BUNDLE_BYTES_MAX, "bundle", FORMAT, _KEYS)
     steps = [Step("1 file", True, f"canonical, format {FORMAT}")]
-
     exchange, sequence = top.text("exchange", EXCHANGE_CHARACTERS_MAX), top.integer("sequence", 0, 2**53 - 1)
     digest, root = top.raw("statement", 32).hex(), top.words("root", DIGEST_WORDS)
     steps.append(_compare(top, statement))
@@ -219,6 +263,7 @@ def check_bundle(
         user_id=holder,
         nonce=used_nonce.hex(),
         balances=_balances(entries),
+        worth=_worth(entries, statement) if statement else None,
         statement_digest=digest,
         root=hex_words(root),
     )
@@ -252,22 +297,22 @@ def _compare(top: Record, statement: Statement | None) -> Step:
 
 
 def _read_entries(top: Record) -> tuple[_Entry, ...]:
-    keys = ("leg", "symbol", "side", "decimals", "amount")
     return tuple(
         _Entry(
-            item.integer("leg", 0, 2 * INSTRUMENTS_MAX - 1, Reason.ENTRIES),
+            item.integer("leg", 0, LEGS_MAX - 1, Reason.ENTRIES),
             item.symbol("symbol", SYMBOL_CHARACTERS_MAX),
+            item.choice("kind", KINDS, Reason.ENTRIES),
+            None if item.is_null("bucket") else item.symbol("bucket", SYMBOL_CHARACTERS_MAX),
             item.choice("side", SIDES, Reason.ENTRIES),
             item.integer("decimals", 0, DECIMALS_MAX, Reason.ENTRIES),
             item.decimal("amount", 1, AMOUNT_CAP + 1, Reason.ENTRIES),
         )
-        for item in top.records("entries", keys, ENTRIES_MAX, Reason.ENTRIES)
+        for item in top.records("entries", _ENTRY_KEYS, ENTRIES_MAX, Reason.ENTRIES)
     )
 
 
 def _check_entries(top: Record, entries: Sequence[_Entry], statement: Statement | None) -> None:
-    """Step 4: strictly increasing legs and, with a statement, everything as in its table."""
-    legs = derive_legs(statement.instruments) if statement else ()
+    """Step 4: strictly increasing legs and, with a statement, everything as in its tables."""
     last = -1
     for i, entry in enumerate(entries):
         where = f"{top.where('entries')}[{i}]"
@@ -276,22 +321,31 @@ def _check_entries(top: Record, entries: Sequence[_Entry], statement: Statement 
         last = entry.leg
         if statement is None:
             continue
-        if entry.leg >= len(legs):
-            refuse(f"{where}.leg", f"one of the table's {len(legs)} legs", entry.leg, Reason.ENTRIES)
-        leg = legs[entry.leg]
-        instrument = statement.instruments[leg.instrument]
+        if entry.leg >= len(statement.legs):
+            refuse(f"{where}.leg", f"one of the table's {len(statement.legs)} legs", entry.leg, Reason.ENTRIES)
+        leg = statement.legs[entry.leg]
         if entry.amount > leg.cap:
             refuse(f"{where}.amount", f"at most the cap {leg.cap}", entry.amount, Reason.ENTRIES)
-        got = (entry.symbol, entry.side, entry.decimals)
-        expected = (instrument.symbol, leg.side, instrument.decimals)
-        if got != expected:
-            refuse(where, f"symbol, side and decimals {expected} of leg {entry.leg}", got, Reason.ENTRIES)
+        expected = _Entry.of(statement, leg, entry.amount)
+        for name in ("symbol", "kind", "bucket", "side", "decimals"):
+            right, got = getattr(expected, name), getattr(entry, name)
+            if got != right:
+                refuse(f"{where}.{name}", f"{right!r}, that of leg {entry.leg}", got, Reason.ENTRIES)
 
 
 def _balances(entries: Sequence[_Entry]) -> tuple[Balance, ...]:
-    """The legs of one side of an instrument, summed."""
-    sums: dict[tuple[str, str, int], int] = {}
+    """The legs of one side of an instrument, or of one bucket of it, summed: tiers are not shown."""
+    sums: dict[Balance, int] = {}
     for entry in entries:
-        key = (entry.symbol, entry.side, entry.decimals)
+        key = Balance(entry.symbol, entry.side, 0, entry.decimals, entry.kind, entry.bucket)
         sums[key] = sums.get(key, 0) + entry.amount
-    return tuple(Balance(symbol, side, atoms, decimals) for (symbol, side, decimals), atoms in sums.items())
+    return tuple(replace(balance, atoms=atoms) for balance, atoms in sums.items())
+
+
+def _worth(entries: Sequence[_Entry], statement: Statement) -> Worth:
+    legs = statement.legs
+    equity = sum(legs[e.leg].price_coefficient * e.amount for e in entries)
+    health = None
+    if statement.total_margin_deficit is not None:
+        health = sum(legs[e.leg].lens_coefficients[0] * e.amount for e in entries)
+    return Worth(equity, health, statement.quote, statement.value_decimals)

@@ -1,31 +1,49 @@
-"""The whole check of one publication: from a directory with statement, proof and reserves to a verdict."""
+"""The whole check of one publication: from its directory to a verdict."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from verifier.canonical import refuse
 from verifier.errors import MalformedProof, Reason
+from verifier.fund import Fund, check_fund
+from verifier.inclusion import BUNDLE_BYTES_MAX, Step
+from verifier.legs import LONG
 from verifier.params import ProofParams, accepted_profile
+from verifier.poseidon import DEFAULT
+from verifier.prices import PRICES_BYTES_MAX, PriceEvidence, check_prices
 from verifier.proof import proof_bytes_max
+from verifier.quotes import Source
 from verifier.reserves import RESERVES_BYTES_MAX, parse_reserves
-from verifier.solvency import relation
+from verifier.solvency import CIRCUITS, relation
 from verifier.soundness import Shape, soundness_bits
 from verifier.stark import verify_stark
-from verifier.statement import STATEMENT_BYTES_MAX, Statement, parse_statement
-from verifier.verdict import INSOLVENT, SOLVENT, SPOKEN, Check, caveats, check_solvency, verdict
-
-if TYPE_CHECKING:
-    from verifier.inclusion import Step
+from verifier.statement import STATEMENT_BYTES_MAX, Statement, parse_statement, units
+from verifier.verdict import (
+    INSOLVENT,
+    NO_EVIDENCE,
+    SOLVENT,
+    Check,
+    FundValue,
+    caveats,
+    check_solvency,
+    open_interest,
+    proved,
+    spoken,
+    verdict,
+)
 
 STATEMENT_FILE, PROOF_FILE, RESERVES_FILE = "statement.json", "proof.bin", "reserves.csv"
-DEFAULT_CIRCUIT = "solvency_equity_v1"
-"""What is accepted unless the caller names another registered circuit, with another tree hash."""
+PRICES_FILE, FUND_FILE = "prices.json", "fund.json"
+DEFAULT_CIRCUITS = tuple(name for name, circuit in CIRCUITS.items() if circuit.tree_hash == DEFAULT.name)
+"""What is accepted unless the caller names one: whatever it proves is said. Another tree hash has to be asked for."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +54,8 @@ class Report:
         verdict: "solvent", "insolvent" or "liabilities proved, no reserves given".
         checks: the solvency checks behind the verdict.
         caveats: what the checks leave open, to be read with the verdict.
+        fund: the opened account of the insurance fund; None where there is none.
+        evidence: of the prices; None where the statement names none.
         statement_digest: hex.
         reserves_sha256: of the reserves file that was used, hex; None where there was none.
         soundness_bits: provable bits of the proof, rounded down.
@@ -46,6 +66,8 @@ class Report:
     checks: tuple[Check, ...]
     caveats: tuple[str, ...]
     statement: Statement
+    fund: Fund | None
+    evidence: PriceEvidence | None
     statement_digest: str
     reserves_sha256: str | None
     soundness_bits: int
@@ -66,10 +88,10 @@ class Report:
     @property
     def spoken(self) -> str:
         """The verdict as it is printed."""
-        return SPOKEN.get(self.verdict, self.verdict)
+        return spoken(self.verdict, self.statement, self.evidence)
 
     def to_json(self) -> dict[str, Any]:
-        """For `--json`; `reason` is None where the publication is accepted."""
+        """For `--json`; `reason` is None where the publication is accepted. Amounts are decimal strings."""
         return {
             "verdict": self.verdict,
             "reason": None if self.accepted else INSOLVENT,
@@ -78,6 +100,7 @@ class Report:
             "sequence": self.statement.sequence,
             "time": self.statement.time,
             "policy": self.statement.policy,
+            "proved": proved(self.statement),
             "statement_digest": self.statement_digest,
             "reserves_sha256": self.reserves_sha256,
             "circuit": self.statement.circuit,
@@ -88,6 +111,31 @@ class Report:
             "seconds": self.seconds,
             "checks": [asdict(check) for check in self.checks],
             "caveats": list(self.caveats),
+        } | self._amounts()
+
+    def _amounts(self) -> dict[str, Any]:
+        """Published and opened amounts, in whole units of the quote currency or of the instrument."""
+        statement, evidence = self.statement, self.evidence
+
+        def value(amount: int | None) -> str | None:
+            return None if amount is None else units(amount, statement.value_decimals)
+
+        return {
+            "quote": statement.quote,
+            "total_liability": value(statement.total_liability),
+            "total_shortfall": value(statement.total_shortfall),
+            "total_margin_deficit": value(statement.total_margin_deficit),
+            "losses": [
+                {"scenario": s.name, "shortfall": value(x.shortfall), "margin_deficit": value(x.margin_deficit)}
+                for s, x in zip(statement.scenarios, statement.losses, strict=True)
+            ],
+            "open_interest": [
+                {"symbol": i.symbol, "amount": units(atoms, i.decimals), "value": value(worth)}
+                for i, atoms, worth in open_interest(statement)
+            ],
+            "fund_value": value(self.fund.value) if self.fund else None,
+            "price_evidence": evidence
+            and {"sources": evidence.sources, "trusted": evidence.trusted, "summary": evidence.summary},
         }
 
 
@@ -122,37 +170,52 @@ def verify_directory(
     profile: str | None = None,
     circuit: str | None = None,
     reserves: Path | None = None,
+    price_sources: Mapping[str, Source] | None = None,
     params: ProofParams | None = None,
 ) -> Report:
-    """Verify a publication: `statement.json`, `proof.bin` and, if there, `reserves.csv`.
+    """Verify a publication.
+
+    `statement.json` and `proof.bin` have to be there, and `prices.json` exactly where the statement names it. Optional
+    are `reserves.csv` and `fund.json`, the opened account of the insurance fund.
 
     Args:
         profile: the one accepted profile; None accepts every production profile.
-        circuit: the one accepted circuit; None accepts `DEFAULT_CIRCUIT`.
+        circuit: the one accepted circuit; None accepts `DEFAULT_CIRCUITS`.
         reserves: a reserves file to use instead of the one in the directory.
+        price_sources: the only sources of prices that the caller trusts, by name; a statement whose prices are not
+            theirs is refused. None takes any, or none, and the report says so.
         params: the parameters themselves, in place of a production profile; for tests.
 
     Returns:
         A report, whose verdict may still be "insolvent".
 
     Raises:
-        VerificationError: a file, the statement, the proof or the reserves are refused.
+        VerificationError: a file, the statement, the proof, prices, the fund or the reserves are refused.
     """
     started = time.perf_counter()
     statement = read_statement(path)
     _accept_circuit(statement, circuit)
     accepted = _accepted_params(statement, profile, params)
-    used = _read_reserves(path, reserves)
+    if reserves is None:
+        used = _read_if_there(path / RESERVES_FILE, RESERVES_BYTES_MAX)
+    else:
+        used = read_file(reserves, RESERVES_BYTES_MAX)
     held = None if used is None else parse_reserves(used, statement.instruments)
+    evidence = _check_evidence(path, statement, price_sources)
+    opened = _read_if_there(path / FUND_FILE, BUNDLE_BYTES_MAX)
+    fund = None if opened is None else check_fund(opened, statement)
     what = relation(statement)
     proof = read_file(path / PROOF_FILE, proof_bytes_max(what.system, accepted, statement.log2_rows))
     verify_stark(what, accepted, proof)
-    checks = check_solvency(statement, held)
+    worth = None if fund is None else _fund_value(fund, statement)
+    checks = check_solvency(statement, held, worth)
     return Report(
         verdict=verdict(checks, held is not None),
         checks=checks,
-        caveats=caveats(statement, held),
+        caveats=caveats(statement, held, worth, evidence),
         statement=statement,
+        fund=fund,
+        evidence=evidence,
         statement_digest=statement.digest.hex(),
         reserves_sha256=None if used is None else hashlib.sha256(used).hexdigest(),
         soundness_bits=soundness_bits(Shape.of(what.system), accepted, statement.log2_rows),
@@ -192,8 +255,6 @@ class Against:
     @property
     def step(self) -> Step:
         """Step 0 of a check against this publication."""
-        from verifier.inclusion import Step
-
         if self.report is None:
             return Step("0 publication", False, "statement read only: its proof was not looked at")
         strength = f"profile {self.report.profile}, {self.report.soundness_bits} provable bits"
@@ -214,9 +275,9 @@ class Against:
 
 
 def _accept_circuit(statement: Statement, circuit: str | None) -> None:
-    accepted = DEFAULT_CIRCUIT if circuit is None else circuit
-    if statement.circuit != accepted:
-        expected = f"{accepted!r} (--circuit NAME accepts another registered one)"
+    accepted = DEFAULT_CIRCUITS if circuit is None else (circuit,)
+    if statement.circuit not in accepted:
+        expected = f"{' or '.join(accepted)} (--circuit NAME accepts another registered one)"
         refuse("statement.circuit", expected, statement.circuit, Reason.UNKNOWN_CIRCUIT)
 
 
@@ -231,14 +292,32 @@ def _accepted_params(statement: Statement, profile: str | None, params: ProofPar
     return accepted
 
 
-def _read_reserves(path: Path, reserves: Path | None) -> bytes | None:
-    """The reserves file, if any. Only what is not there at all is none: a broken link is a file that fails."""
-    if reserves is None:
-        reserves = path / RESERVES_FILE
-        try:
-            reserves.lstat()
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError):
-            pass  # reading it says what is wrong
-    return read_file(reserves, RESERVES_BYTES_MAX)
+def _check_evidence(
+    path: Path, statement: Statement, price_sources: Mapping[str, Source] | None
+) -> PriceEvidence | None:
+    """The price file, which has to be there exactly where the statement names one."""
+    if statement.oracle_evidence != NO_EVIDENCE:
+        data: bytes | None = read_file(path / PRICES_FILE, PRICES_BYTES_MAX)
+    else:
+        data = _read_if_there(path / PRICES_FILE, PRICES_BYTES_MAX)
+    if data is not None:
+        return check_prices(data, statement, price_sources)
+    if price_sources is not None:
+        expected = "a price file, as the caller names the sources to trust"
+        refuse("statement.oracle_evidence", expected, "none", Reason.PRICE_EVIDENCE)
+    return None
+
+
+def _fund_value(fund: Fund, statement: Statement) -> FundValue:
+    """The fund falls with what it holds: its value in each scenario beside that of today."""
+    number = {instrument.symbol: j for j, instrument in enumerate(statement.instruments)}
+    stressed = []
+    for scenario in statement.scenarios:
+        parts = (scenario.values[number[b.symbol]] * (b.atoms if b.side == LONG else -b.atoms) for b in fund.balances)
+        stressed.append(max(0, sum(parts)))
+    return FundValue(fund.value, tuple(stressed))
+
+
+def _read_if_there(path: Path, limit_bytes: int) -> bytes | None:
+    """An optional file. Only what is not there at all is none: a broken link is a file that fails."""
+    return read_file(path, limit_bytes) if os.path.lexists(path) else None

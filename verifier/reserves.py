@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from verifier.canonical import refuse, shown
 from verifier.errors import BadReserves, MalformedProof, Reason
-from verifier.statement import SPOT, Instrument
+from verifier.instruments import SPOT, Instrument
 
 HEADER = "asset,amount"
 RESERVES_BYTES_MAX = 2**20

@@ -22,8 +22,8 @@ OUTSIDE_BASE_FIELD = FIELD_SIZE - P
 """r and zeta are drawn from these elements."""
 POINTS_PER_COLUMN = 2
 """A column is opened at zeta and at most at w zeta."""
-PUBLIC_TERMS_MAX = 1 << 14
-"""Fractions that the verifier adds itself: two per instrument and the root, for up to 4,096 instruments."""
+PUBLIC_TERMS_MAX = 1 << 15
+"""Fractions that the verifier adds itself: the root, and up to nine totals per instrument for 2,048 instruments."""
 HEIGHTS_LOG2 = (17, 20, 21)
 ACCOUNT_TREE_BITS = math.floor(10 * DIGEST_WORDS * math.log2(P) / 2) / 10
 """Of the account tree's binding: a collision of digests of eight words, 30.99 bits each. No profile changes it."""
@@ -38,7 +38,7 @@ class Shape:
         degree: of the highest constraint.
         fractions: LogUp terms per row.
         value_tuple_width: values in the widest bus tuple, the tag not counted.
-        row_polynomial_degree: highest power of r in an accumulator or numerator.
+        row_polynomial_degree: highest power of r that one row adds to an accumulator or numerator.
     """
 
     constraints: int
@@ -68,7 +68,7 @@ class Shape:
         )
 
 
-CEILING = Shape(constraints=1024, degree=3, fractions=32, value_tuple_width=32, row_polynomial_degree=64)
+CEILING = Shape(constraints=1024, degree=3, fractions=128, value_tuple_width=192, row_polynomial_degree=512)
 """Every registered circuit stays below this, so the published table holds for all of them."""
 
 
@@ -169,7 +169,7 @@ proof of work is included. The figure of a proof is its weakest round (round-by-
 | queries | (1 - gamma)^q |
 
 L fractions a row, t more of the verifier's own, tuples of W values, row polynomials of degree d_r, C constraints of
-degree d.
+degree d. Value records pack all accounts into one polynomial in r; each row adds less than d_r to its degree.
 
 Hashes count as random oracles: BLAKE2s-256 has 128 bits against collisions, an upper limit of every profile.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import mul
 
-from verifier.air import ALWAYS, FIRST, LAST, TRANSITION, ConstraintSystem, combine, evaluate
+from verifier.air import ALWAYS, FIRST, KEEP_LAST, LAST, REPEAT, TRANSITION, ConstraintSystem, combine, evaluate
 from verifier.encoding import pack_exts
 from verifier.errors import (
     BadStatement,
@@ -55,9 +55,11 @@ class Relation:
     """What a proof is about, as the verifier sees it: all of it is computed from the accepted statement.
 
     Args:
-        publics: words of each public column of the circuit for the rows 0 .. k-1; the circuit's pad follows.
+        publics: words of public columns of the circuit for the rows 0 .. k-1; the circuit's pad follows.
         terminal: (r, alpha, beta) -> the sum of all fractions; may raise ArithmeticError where none exists.
         binding: digest (32 bytes) of the statement.
+        derived: scalars by name -> the public columns that depend on challenges, as in `publics`.
+        losses: r -> the scalar of that name, for circuits that have it.
     """
 
     system: ConstraintSystem
@@ -65,6 +67,23 @@ class Relation:
     publics: Mapping[str, Sequence[int]]
     terminal: Terminal
     binding: bytes
+    derived: Callable[[Mapping[str, Ext]], Mapping[str, Sequence[int]]] = lambda scalars: {}
+    losses: Callable[[Ext], Ext] = lambda r: ext_zero
+
+    def public_values(self, scalars: Sequence[Ext]) -> dict[str, Sequence[int]]:
+        """First rows of every public column, the scalars being those of the circuit in its order.
+
+        Raises:
+            InvariantBroken: these are not the circuit's public columns.
+        """
+        named = dict(zip(self.system.scalars, scalars, strict=True))
+        out = {**self.publics, **self.derived(named)}
+        if out.keys() != {name for name, _ in self.system.publics}:
+            raise InvariantBroken(f"circuit {self.system.name}: the public columns are {sorted(out)}")
+        for name, pad in self.system.publics:
+            if pad == REPEAT and (len(out[name]) & -len(out[name]) != len(out[name]) or HIDDEN_ROWS % len(out[name])):
+                raise InvariantBroken(f"public column {name} repeats {len(out[name])} rows")
+        return out
 
 
 def verify_stark(relation: Relation, params: ProofParams, data: bytes) -> None:
@@ -131,7 +150,7 @@ def _refuse_base_field(name: str, element: Ext) -> None:
 
 def evaluate_scalars(relation: Relation, r: Ext, alpha: Ext, beta: Ext) -> tuple[Ext, ...]:
     """Step 3: the scalars of the circuit, in its order."""
-    known = {"r": r, "alpha": alpha, "beta": beta}
+    known = {"r": r, "alpha": alpha, "beta": beta, "x": _BASIS[1], "losses": relation.losses(r)}
     if "terminal" in relation.system.scalars:
         try:
             known["terminal"] = relation.terminal(r, alpha, beta)
@@ -145,35 +164,49 @@ def evaluate_scalars(relation: Relation, r: Ext, alpha: Ext, beta: Ext) -> tuple
     return tuple(known[name] for name in relation.system.scalars)
 
 
-def evaluate_publics(relation: Relation, point: Ext) -> list[Ext]:
+def evaluate_publics(relation: Relation, scalars: Sequence[Ext], point: Ext) -> list[Ext]:
     """Public columns at `point`: pad + sum (value - pad) L_i(point), L_i(x) = w^i (x^N - 1) / (N (x - w^i)).
+
+    A column of m rows that repeats is the one that interpolates them on the m-th roots of unity, taken at x^(N / m).
 
     Raises:
         BadStatement: CAPACITY when a column is longer than the active rows.
     """
     system, rows = relation.system, 1 << relation.log2_rows
-    if relation.publics.keys() != {name for name, _ in system.publics}:
-        raise InvariantBroken(f"circuit {system.name}: the public columns are {sorted(relation.publics)}")
-    longest = max(map(len, relation.publics.values()), default=0)
+    columns = relation.public_values(scalars)
+    longest = max((len(columns[name]) for name, pad in system.publics if pad != REPEAT), default=0)
     if longest > rows - HIDDEN_ROWS:
         raise BadStatement(
             Reason.CAPACITY,
             f"a public column has {longest} rows, {rows - HIDDEN_ROWS} are active",
             rows=longest,
         )
-    root, powers = root_of_unity(relation.log2_rows), [1] * longest
-    for i in range(1, longest):
+    basis = _lagrange_basis(relation.log2_rows, longest, point)
+    repeated: dict[int, list[list[int]]] = {}
+    out = []
+    for name, pad in system.publics:
+        values = columns[name]
+        if pad == REPEAT:
+            log2_period = len(values).bit_length() - 1
+            if log2_period not in repeated:
+                folded = ext_pow(point, rows >> log2_period)
+                repeated[log2_period] = _lagrange_basis(log2_period, 1 << log2_period, folded)
+            out.append(_dot(values, repeated[log2_period]))
+            continue
+        below = values[-1] if pad == KEEP_LAST and values else 0
+        out.append(ext_add(lift(below), _dot([value - below for value in values], basis)))
+    return out
+
+
+def _lagrange_basis(log2_rows: int, count: int, point: Ext) -> list[list[int]]:
+    """L_0 .. L_(count - 1) of the subgroup of that order at a point outside the base field, by coordinate."""
+    rows, root, powers = 1 << log2_rows, root_of_unity(log2_rows), [1] * count
+    for i in range(1, count):
         powers[i] = powers[i - 1] * root % P
     inverses = ext_batch_inverse([ext_sub(point, lift(power)) for power in powers])
     common = ext_scale(ext_sub(ext_pow(point, rows), ext_one), pow(rows, -1, P))
-    basis = [[power * inverse[k] % P for power, inverse in zip(powers, inverses, strict=True)] for k in range(5)]
-    out = []
-    for name, pad in system.publics:
-        values = relation.publics[name]
-        below = values[-1] if pad == "last" and values else 0
-        above = [value - below for value in values]
-        out.append(ext_add(lift(below), ext_mul(common, _dot(above, basis))))
-    return out
+    basis = [ext_mul(common, ext_scale(inverse, power)) for power, inverse in zip(powers, inverses, strict=True)]
+    return [[element[k] for element in basis] for k in range(EXTENSION_DEGREE)]
 
 
 def _dot(words: Sequence[int], columns: Sequence[Sequence[int]]) -> Ext:
@@ -226,7 +259,7 @@ def check_identity(
         system,
         here,
         dict(zip(system.next_row_columns, following, strict=True)),
-        evaluate_publics(relation, zeta),
+        evaluate_publics(relation, scalars, zeta),
         scalars,
     )
     claimed = ext_zero

@@ -1,13 +1,14 @@
 """The published statement: what a proof is about, in one canonical file that the transcript absorbs first.
 
 Parsing is the only way from bytes to a `Statement`; it enforces every rule that needs nothing but the statement:
-ranges, the instrument table, the capacity policy, and the public arithmetic between the outputs.
+ranges, the tables, the capacity policy, and the public arithmetic between the outputs.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -15,60 +16,67 @@ from functools import cached_property
 from verifier import solvency
 from verifier.canonical import Record, dumps, hex_words, read_document, refuse
 from verifier.errors import Reason
+from verifier.instruments import (
+    BUCKETS_MAX,
+    DECIMALS_MAX,
+    INSTRUMENTS_MAX,
+    SYMBOL_CHARACTERS_MAX,
+    Instrument,
+    Scenario,
+    instruments_data,
+    read_instruments,
+    read_scenarios,
+    scenarios_data,
+)
+from verifier.legs import Leg, derive_legs
 from verifier.tree import VALUE_BITS
 
 FORMAT = "solvent/statement/v1"
 PROTOCOL = "solvent/1"
 CAPACITY_POLICY = "capacity/v1"
-STATEMENT_BYTES_MAX = 2 * 2**20
-INSTRUMENTS_MAX = 2048
-SYMBOL_CHARACTERS_MAX = 32
+STATEMENT_BYTES_MAX = 8 * 2**20
 EXCHANGE_CHARACTERS_MAX = 128
-DECIMALS_MAX = 30
-PRICE_END = 2**54
-"""Prices in value units per atom are below this, so that a signed one has seven balanced base-256 digits."""
 LOG2_ROWS_MIN, LOG2_ROWS_MAX = 17, 21
 """The tables of 2^16 rows need 2^17; coefficients of the totals stay below p up to 2^21 (02b section D)."""
 SHORTFALL_END = 1 << 160
-"""No sum of price * total reaches it: 2^54 * 2^85 * 2048 instruments < 2^150. Only a bound for reading."""
+"""No sum of price * total reaches it: 2^54 * 2^85 * 8 buckets * 2048 instruments = 2^153. Only a bound for reading."""
 STRICT, DISCLOSED = "strict", "disclosed"
 POLICIES = (STRICT, DISCLOSED)
-SPOT, PERPETUAL, COST_BASIS = "spot", "perpetual", "cost-basis"
-_SIDES = ("long", "short")
-KINDS = (SPOT, PERPETUAL, COST_BASIS)
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ", re.ASCII)
 _DIGESTS = ("circuit_digest", "parameters_digest", "ledger_state", "previous", "oracle_evidence")
 _KEYS = (
     *_DIGESTS,
     *("protocol", "circuit", "tree_hash", "profile", "exchange", "sequence", "time", "value", "policy"),
-    *("instruments", "capacity", "outputs"),
+    *("instruments", "scenarios", "capacity", "outputs"),
 )
-
-
-@dataclass(frozen=True)
-class Instrument:
-    """One row of the instrument table.
-
-    Args:
-        symbol: 1 to 32 visible ASCII characters, unique even where case is ignored.
-        kind: "spot", "perpetual" or "cost-basis".
-        decimals: an amount of 1 is 10^decimals atoms.
-        price: value units per atom.
-    """
-
-    symbol: str
-    kind: str
-    decimals: int
-    price: int
+_OUTPUTS = ("root", "totals", "total_liability", "total_shortfall", "total_margin_deficit", "losses")
 
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over all accounts of what they hold (`long`) and owe (`short`) of one instrument, in atoms."""
+    """Sums over all accounts of what they hold (`long`) and owe (`short`) of one instrument, in atoms.
+
+    Args:
+        buckets: the parts of `long`, for an instrument with buckets.
+    """
 
     long: int
     short: int
+    buckets: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What a scenario would cost, summed over all accounts, in value units.
+
+    Args:
+        shortfall: of accounts that would owe more than they hold.
+        margin_deficit: of accounts that would hold less collateral than they need.
+    """
+
+    shortfall: int
+    margin_deficit: int
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,8 @@ class Statement:
         root: eight words.
         totals: per instrument, in the order of the table, in atoms.
         total_liability, total_shortfall: in value units.
+        total_margin_deficit: in value units; None for circuits that do not prove margins.
+        losses: one per scenario.
     """
 
     circuit: str
@@ -103,20 +113,27 @@ class Statement:
     totals: tuple[Totals, ...]
     total_liability: int
     total_shortfall: int
+    total_margin_deficit: int | None = None
+    scenarios: tuple[Scenario, ...] = ()
+    losses: tuple[Losses, ...] = ()
 
     def to_bytes(self) -> bytes:
         """The file. `parse_statement` of it is this statement again, if it obeys the rules."""
         data = {name: getattr(self, name).hex() for name in _DIGESTS}
+        deficit = self.total_margin_deficit
         outputs = {
             "root": hex_words(self.root),
-            "totals": [{"long": str(t.long), "short": str(t.short)} for t in self.totals],
+            "totals": [
+                {"long": str(t.long), "short": str(t.short), "buckets": [str(part) for part in t.buckets]}
+                for t in self.totals
+            ],
             "total_liability": str(self.total_liability),
             "total_shortfall": str(self.total_shortfall),
+            "total_margin_deficit": None if deficit is None else str(deficit),
+            "losses": [
+                {"shortfall": str(loss.shortfall), "margin_deficit": str(loss.margin_deficit)} for loss in self.losses
+            ],
         }
-        table = [
-            {"symbol": i.symbol, "kind": i.kind, "decimals": i.decimals, "price": str(i.price)}
-            for i in self.instruments
-        ]
         return dumps(
             data
             | {
@@ -130,7 +147,8 @@ class Statement:
                 "time": self.time,
                 "value": {"quote": self.quote, "decimals": self.value_decimals},
                 "policy": self.policy,
-                "instruments": table,
+                "instruments": instruments_data(self.instruments),
+                "scenarios": scenarios_data(self.scenarios),
                 "capacity": {"policy": CAPACITY_POLICY, "log2_rows": self.log2_rows, "levels": self.levels},
                 "outputs": outputs,
             }
@@ -140,6 +158,16 @@ class Statement:
     def digest(self) -> bytes:
         """SHA-256 of the canonical bytes: names this statement everywhere."""
         return hashlib.sha256(self.to_bytes()).digest()
+
+    @cached_property
+    def legs(self) -> tuple[Leg, ...]:
+        """The leg table that follows from the tables."""
+        return derive_legs(self.circuit, self.value_decimals, self.instruments, self.scenarios)
+
+    @property
+    def total_amounts(self) -> tuple[int, ...]:
+        """The totals in the order of their ids: per instrument the buckets, or the long side, then the short side."""
+        return tuple(amount for t in self.totals for amount in (*(t.buckets or (t.long,)), t.short))
 
     @property
     def net_value(self) -> int:
@@ -175,10 +203,13 @@ def parse_statement(data: bytes) -> Statement:
     tree_hash = top.choice("tree_hash", (solvency.CIRCUITS[circuit].tree_hash,), Reason.UNKNOWN_CIRCUIT)
     pinned = solvency.pinned_digest(circuit)
     top.choice("circuit_digest", (pinned.hex(),), Reason.UNKNOWN_CIRCUIT)
+    proves = solvency.CIRCUITS[circuit]
     value = top.record("value", ("quote", "decimals"))
-    instruments = _read_instruments(top, circuit)
+    value_decimals = value.integer("decimals", 0, DECIMALS_MAX)
+    instruments = read_instruments(top, circuit, proves.kinds, proves.lenses > 0, value_decimals)
+    scenarios = read_scenarios(top, circuit, proves.scenarios, instruments)
     log2_rows, levels = _read_capacity(top)
-    outputs = top.record("outputs", ("root", "totals", "total_liability", "total_shortfall"))
+    outputs = top.record("outputs", _OUTPUTS)
     statement = Statement(
         circuit=circuit,
         circuit_digest=pinned,
@@ -192,15 +223,18 @@ def parse_statement(data: bytes) -> Statement:
         previous=top.raw("previous", 32),
         oracle_evidence=top.raw("oracle_evidence", 32),
         quote=value.symbol("quote", SYMBOL_CHARACTERS_MAX),
-        value_decimals=value.integer("decimals", 0, DECIMALS_MAX),
+        value_decimals=value_decimals,
         policy=top.choice("policy", POLICIES),
         instruments=instruments,
+        scenarios=scenarios,
         log2_rows=log2_rows,
         levels=levels,
         root=outputs.words("root", 8),
-        totals=_read_totals(outputs, len(instruments), log2_rows),
+        totals=_read_totals(outputs, instruments, log2_rows),
         total_liability=outputs.decimal("total_liability", 0, 1 << VALUE_BITS, Reason.OUTPUT_RANGE),
         total_shortfall=outputs.decimal("total_shortfall", 0, SHORTFALL_END, Reason.OUTPUT_RANGE),
+        total_margin_deficit=_read_margin_deficit(outputs, proves.lenses > 0),
+        losses=_read_losses(outputs, len(scenarios)),
     )
     shortfall = statement.total_liability - statement.net_value
     if statement.total_shortfall != shortfall:
@@ -221,29 +255,6 @@ def read_time(top: Record) -> str:
     return text
 
 
-def _read_instruments(top: Record, circuit: str) -> tuple[Instrument, ...]:
-    accepted = solvency.CIRCUITS[circuit].kinds
-    instruments: list[Instrument] = []
-    seen: set[str] = set()
-    keys = ("symbol", "kind", "decimals", "price")
-    for item in top.records("instruments", keys, INSTRUMENTS_MAX, Reason.INSTRUMENT_TABLE):
-        symbol = item.symbol("symbol", SYMBOL_CHARACTERS_MAX)
-        # Symbols are ASCII. Two that differ only in case look alike to people, who read the verdict.
-        if symbol.lower() in seen:
-            refuse(item.where("symbol"), "each symbol once, in one spelling", symbol, Reason.INSTRUMENT_TABLE)
-        seen.add(symbol.lower())
-        kind = item.choice("kind", KINDS, Reason.INSTRUMENT_TABLE)
-        if kind not in accepted:
-            expected = f"{' or '.join(accepted)}, all that {circuit} proves"
-            refuse(item.where("kind"), expected, kind, Reason.INSTRUMENT_TABLE)
-        price = item.decimal("price", 0, PRICE_END, Reason.INSTRUMENT_TABLE)
-        decimals = item.integer("decimals", 0, DECIMALS_MAX, Reason.INSTRUMENT_TABLE)
-        instruments.append(Instrument(symbol, kind, decimals, price))
-    if not instruments:
-        refuse(top.where("instruments"), "at least one", "none", Reason.INSTRUMENT_TABLE)
-    return tuple(instruments)
-
-
 def _read_capacity(top: Record) -> tuple[int, int]:
     """log2 of the trace rows, and levels. Total rows and leg table fit in the active rows of any capacity."""
     capacity = top.record("capacity", ("policy", "log2_rows", "levels"))
@@ -253,13 +264,38 @@ def _read_capacity(top: Record) -> tuple[int, int]:
     return log2_rows, capacity.integer("levels", expected, expected, Reason.CAPACITY)
 
 
-def _read_totals(outputs: Record, count: int, log2_rows: int) -> tuple[Totals, ...]:
-    items = outputs.records("totals", _SIDES, INSTRUMENTS_MAX)
-    if len(items) != count:
-        refuse(outputs.where("totals"), f"{count} pairs, one per instrument", len(items))
+def _read_totals(outputs: Record, instruments: Sequence[Instrument], log2_rows: int) -> tuple[Totals, ...]:
+    items = outputs.records("totals", ("long", "short", "buckets"), INSTRUMENTS_MAX)
+    if len(items) != len(instruments):
+        refuse(outputs.where("totals"), f"{len(instruments)} items, one per instrument", len(items))
     # 02b R1: under a looser bound the top digit can wrap the field, and T and T + m p 2^56 are both proved.
     end = 1 << (64 + log2_rows)
-    return tuple(Totals(*(item.decimal(side, 0, end, Reason.OUTPUT_RANGE) for side in _SIDES)) for item in items)
+    totals = []
+    for item, instrument in zip(items, instruments, strict=True):
+        parts = item.decimals("buckets", len(instrument.buckets), 0, end, Reason.OUTPUT_RANGE)
+        # Proved are the parts, each in its range, or else the long side.
+        long = item.decimal("long", 0, BUCKETS_MAX * end if parts else end, Reason.OUTPUT_RANGE)
+        if parts and long != sum(parts):
+            refuse(item.where("long"), f"{sum(parts)}, the sum of the buckets", long, Reason.ARITHMETIC)
+        totals.append(Totals(long, item.decimal("short", 0, end, Reason.OUTPUT_RANGE), parts))
+    return tuple(totals)
+
+
+def _read_margin_deficit(outputs: Record, margins: bool) -> int | None:
+    if outputs.is_null("total_margin_deficit") == margins:
+        expected = "an amount" if margins else "null, as this circuit proves no margins"
+        refuse(outputs.where("total_margin_deficit"), expected, "null" if margins else "an amount")
+    return outputs.decimal("total_margin_deficit", 0, 1 << VALUE_BITS, Reason.OUTPUT_RANGE) if margins else None
+
+
+def _read_losses(outputs: Record, count: int) -> tuple[Losses, ...]:
+    keys = ("shortfall", "margin_deficit")
+    items = outputs.records("losses", keys, count + 1)
+    if len(items) != count:
+        refuse(outputs.where("losses"), f"{count} items, one per scenario", "another number of items")
+    return tuple(
+        Losses(*(item.decimal(key, 0, 1 << VALUE_BITS, Reason.OUTPUT_RANGE) for key in keys)) for item in items
+    )
 
 
 def units(amount: int, decimals: int) -> str:

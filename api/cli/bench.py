@@ -20,9 +20,11 @@ from prover.errors import InputError
 from prover.publication import ProveReport, prove_directory
 from prover.snapshot import Snapshot, seal
 from prover.snapshot_meta import ZERO_DIGEST, SnapshotMeta
+from prover.terms import choose_circuit
 from verifier import verify_directory
+from verifier.instruments import SPOT, Bucket, Instrument, Scenario, Tier
 from verifier.report import Report
-from verifier.statement import SPOT, Instrument
+from verifier.solvency import CIRCUITS
 
 COMPILE_PHASE: Final = "compile"
 INSTRUMENTS_MIN: Final = 100
@@ -30,49 +32,72 @@ LONG_ATOMS: Final = (10**6, 10**12)
 SHORT_ATOMS: Final = (1, 1_000)
 PRICES: Final = (10**3, 10**4)
 """Any long position outweighs the one short position of its account, so that policy strict holds."""
+BUCKETS: Final = (
+    Bucket("free", ()),
+    Bucket("margin", (Tier(10**9, 9_500), Tier(10**10, 8_000), Tier(10**11, 5_000))),
+)
+MARGIN: Final = (Tier(None, 500),)
+"""Collateral rules of the synthetic instruments. Nobody holds more than the first tier: entries are as asked."""
+MOVES: Final = (-10, -20, -30, -50, 20, 50, -5, -15, -40, -60)
+"""Percent, scenario by scenario."""
 
 
-def run_bench(accounts: int, entries: int, profile: Profile, runs: int, seed: int, output: Output) -> int:
+def run_bench(
+    accounts: int,
+    entries: int,
+    profile: Profile,
+    runs: int,
+    seed: int,
+    output: Output,
+    circuit: str | None = None,
+    scenarios: int = 0,
+) -> int:
     """`solvent bench`; see there."""
     instruments = max(INSTRUMENTS_MIN, entries)
-    try:
-        choose_log2_rows(accounts, accounts * entries, instruments)
-    except InputError:
-        most = _most_accounts(entries, instruments)
-        expected = f"at most {most} accounts with {entries} entries: one proof holds 2^21 rows"
-        raise InputError(field="--accounts", got=str(accounts), expected=expected) from None
-    snapshot = synthetic_snapshot(accounts, entries, instruments, seed)
+    margins = scenarios > 0 or (circuit is not None and CIRCUITS[circuit].lenses > 0)
+    snapshot = synthetic_snapshot(1, entries, instruments, seed, margins=margins)
+    circuit = choose_circuit(snapshot.meta.instruments, scenarios, circuit)
+    size = entries, (len(BUCKETS) + 1 if margins else 2) * instruments, CIRCUITS[circuit].record_rows
+    if not _fits(accounts, *size):
+        expected = f"at most {_most_accounts(*size)} accounts with {entries} entries: one proof holds 2^21 rows"
+        raise InputError(field="--accounts", got=str(accounts), expected=expected)
+    snapshot = synthetic_snapshot(accounts, entries, instruments, seed, margins=margins)
+    stress = stress_scenarios(snapshot.meta.instruments, scenarios)
     proved: list[tuple[float, ProveReport]] = []
     reports: list[Report] = []
     with tempfile.TemporaryDirectory(prefix="solvent-bench-") as folder, output.progress() as progress:
         for run in range(runs):
             out = Path(folder) / f"run{run}"
             started = time.perf_counter()
-            report = prove_directory(snapshot, out, profile=profile.value, progress=progress)
+            report = prove_directory(
+                snapshot, out, profile=profile.value, circuit=circuit, scenarios=stress, progress=progress
+            )
             proved.append((time.perf_counter() - started - report.phase_seconds.get(COMPILE_PHASE, 0.0), report))
             progress("verify", 0.0)
-            reports.append(verify_directory(out, profile=profile.value))
+            reports.append(verify_directory(out, profile=profile.value, circuit=circuit))
             progress("verify", 1.0)
-    figures = _figures(accounts, entries, profile, proved, reports)
+    figures = _figures(accounts, entries, profile, proved, reports) | {"circuit": circuit, "scenarios": scenarios}
     output.json(figures)
     _print(figures, output)
     return ACCEPTED if all(report.accepted for report in reports) else REJECTED
 
 
-def synthetic_snapshot(accounts: int, entries: int, instruments: int, seed: int) -> Snapshot:
+def synthetic_snapshot(accounts: int, entries: int, instruments: int, seed: int, *, margins: bool = False) -> Snapshot:
     """Accounts with exactly `entries` entries on distinct legs: one small debt (from two entries on), else holdings.
 
-    The same arguments give the same accounts.
+    With `margins` instruments have haircuts and margins, and all that is held is collateral. The same arguments give
+    the same accounts.
     """
     random = np.random.default_rng(seed)
     # A walk with steps of at least one: sorted, distinct, and never beyond the table.
     steps = random.integers(1, instruments // entries + 1, (accounts, entries))
-    legs = 2 * (np.cumsum(steps, axis=1) - 1)
+    sides = len(BUCKETS) + 1 if margins else 2
+    positions = sides * np.cumsum(steps, axis=1) - 2  # the last side on which something is held
     amounts = random.integers(*LONG_ATOMS, (accounts, entries))
     if entries > 1:
         owed = random.integers(0, entries, accounts)
         rows = np.arange(accounts)
-        legs[rows, owed] += 1
+        positions[rows, owed] += 1
         amounts[rows, owed] = random.integers(*SHORT_ATOMS, accounts)
     prices = random.integers(*PRICES, instruments).tolist()
     meta = SnapshotMeta(
@@ -85,7 +110,10 @@ def synthetic_snapshot(accounts: int, entries: int, instruments: int, seed: int)
         oracle_evidence=ZERO_DIGEST,
         quote="USDT",
         value_decimals=8,
-        instruments=tuple(Instrument(f"asset{i:04d}", SPOT, 8, price) for i, price in enumerate(prices)),
+        instruments=tuple(
+            Instrument(f"asset{i:04d}", SPOT, 8, price, BUCKETS if margins else (), MARGIN if margins else ())
+            for i, price in enumerate(prices)
+        ),
         accounts=0,
         entries=0,
         source=(),
@@ -97,21 +125,33 @@ def synthetic_snapshot(accounts: int, entries: int, instruments: int, seed: int)
         has_nonce=np.zeros(accounts, bool),
         lines=np.arange(1, accounts + 1, dtype=np.uint32),
         offsets=np.arange(accounts + 1, dtype=np.int64) * entries,
-        legs=legs.reshape(-1).astype(np.uint16),
+        positions=positions.reshape(-1).astype(np.uint16),
         amounts=amounts.reshape(-1).astype(np.uint64),
     )
     return seal(snapshot, f"{seed + 1:064x}")
 
 
-def _most_accounts(entries: int, instruments: int) -> int:
+def stress_scenarios(instruments: Sequence[Instrument], count: int) -> tuple[Scenario, ...]:
+    """The first `count` scenarios, in each of which all prices move alike."""
+    return tuple(
+        Scenario(f"All assets {move:+} %", tuple(i.price * (100 + move) // 100 for i in instruments))
+        for move in MOVES[:count]
+    )
+
+
+def _fits(accounts: int, entries: int, totals: int, record_rows: int) -> bool:
+    try:
+        choose_log2_rows(accounts, accounts * entries, totals, record_rows=record_rows)
+    except InputError:
+        return False
+    return True
+
+
+def _most_accounts(entries: int, totals: int, record_rows: int) -> int:
     low, high = 0, 1 << 21
     while low < high:
         middle = (low + high + 1) // 2
-        try:
-            choose_log2_rows(middle, middle * entries, instruments)
-            low = middle
-        except InputError:
-            high = middle - 1
+        low, high = (middle, high) if _fits(middle, entries, totals, record_rows) else (low, middle - 1)
     return low
 
 
@@ -148,7 +188,8 @@ def _figures(
 
 def _print(figures: dict[str, Any], output: Output) -> None:
     output.line(
-        f"{figures['accounts']} accounts with {figures['entries_per_account']} entries, profile {figures['profile']}, "
+        f"{figures['circuit']}, {figures['scenarios']} scenarios, profile {figures['profile']}: "
+        f"{figures['accounts']} accounts with {figures['entries_per_account']} entries, "
         f"{figures['rows']} rows ({figures['used_rows']} in use), {figures['cores']} cores, {figures['runs']} run(s)"
     )
     rows = [(name, f"{seconds:.2f}") for name, seconds in figures["phase_seconds"].items()]

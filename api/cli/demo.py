@@ -1,4 +1,4 @@
-"""`solvent demo`: the whole way on Binance's published sample, honest once and forged twice."""
+"""`solvent demo`: the whole way on Binance's published sample, then a venue with margin; forged now and then."""
 
 from __future__ import annotations
 
@@ -11,20 +11,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from api.cli.demo_margin import default_scenarios, margin_venue, smaller_loss
 from api.cli.options import Profile, private_directory
 from api.cli.output import ACCEPTED, REJECTED, Output
-from api.cli.publication import check_free, print_report
+from api.cli.publication import check_free
+from api.cli.report import print_report
 from api.cli.users import print_inclusion, write_new
 from api.importers.accounts import ImportOptions
 from api.importers.binance import import_binance
 from prover.bundles import make_bundle
 from prover.errors import InputError
+from prover.prices import simulate_evidence
 from prover.publication import prove_directory
 from prover.snapshot import Snapshot
 from verifier import verify_directory
 from verifier.canonical import dumps
 from verifier.errors import VerificationError
 from verifier.inclusion import check_bundle
+from verifier.instruments import SPOT
 from verifier.report import Against, read_statement
 from verifier.statement import Statement, units
 
@@ -75,6 +79,7 @@ class _Demo:
         self._include(account)
         self._forge_total()
         self._forge_bundle()
+        self._margin_venue()
         good = all(step["ok"] for step in self.steps)
         kept = str(self.publication) if keep else None
         verdict = "demonstrated" if good else "failed"
@@ -82,7 +87,7 @@ class _Demo:
         self.output.line()
         if keep:
             self.output.line(f"Kept: {self.publication}, {self.private} (secret), {self.bundle}")
-        words = "honest publication and bundle accepted, both forgeries refused" if good else "a step went wrong"
+        words = "honest publications and bundle accepted, all forgeries refused" if good else "a step went wrong"
         self.output.line(f"Verdict: {words}", mood="good" if good else "bad")
         return ACCEPTED if good else REJECTED
 
@@ -101,7 +106,9 @@ class _Demo:
     def _import(self) -> Snapshot:
         with self._step("Import Binance's sample: two account files and one token file") as step:
             options = ImportOptions(exchange="binance-sample", sequence=1)
-            snapshot = import_binance([self.samples / name for name in USERS], self.samples / ASSETS, options)
+            snapshot = import_binance(
+                [self.samples / name for name in USERS], self.samples / ASSETS, options, equity_only=True
+            )
             snapshot.write(self.work / "snapshot")
             meta = snapshot.meta
             step["detail"] = f"{meta.accounts} accounts, {meta.entries} entries, {len(meta.instruments)} assets"
@@ -151,6 +158,32 @@ class _Demo:
             (forged / "statement.json").write_bytes(statement.to_bytes())
             self._expect_refusal(step, lambda: verify_directory(forged, profile=self.profile.value))
 
+    def _margin_venue(self) -> None:
+        venue, prices, reserves = self.work / "venue", self.work / "prices.json", self.work / "venue-reserves.csv"
+        with self._step("A venue with margin: Binance's 483 tokens with their haircuts, perpetuals, a fund") as step:
+            snapshot = margin_venue(self.samples)
+            scenarios = default_scenarios(snapshot)
+            prices.write_bytes(simulate_evidence(snapshot.meta)[0])
+            reserves.write_text(_reserves(snapshot), encoding="ascii")
+            meta = snapshot.meta
+            step["detail"] = f"{meta.accounts} made-up users, {meta.entries} positions, {len(scenarios)} scenarios"
+        with self._step("Prove it: equity, collateral against debts and margins, losses in each scenario") as step:
+            with self.output.progress() as progress:
+                report = prove_directory(
+                    snapshot, venue, profile=self.profile.value, scenarios=scenarios, prices=prices, reserves=reserves,
+                    progress=progress,
+                )  # fmt: skip
+            step["detail"] = f"{report.proof_bytes} bytes over {report.rows} rows"
+        with self._step("Verify it: prices follow from signed quotes, the fund is open, losses are proved") as step:
+            verified = verify_directory(venue, profile=self.profile.value)
+            print_report(verified, self.output)
+            step["ok"], step["detail"] = verified.solvent, verified.spoken
+        with self._step("Forge: publish a smaller loss for the worst scenario") as step:
+            statement = smaller_loss(verified.statement)
+            (venue / "statement.json").write_bytes(statement.to_bytes())
+            (venue / "fund.json").unlink()  # its opening names the true statement
+            self._expect_refusal(step, lambda: verify_directory(venue, profile=self.profile.value))
+
     def _forge_bundle(self) -> None:
         with self._step("Forge: show the user one atom more than is counted") as step:
             body = json.loads(self.bundle.read_bytes())
@@ -185,6 +218,8 @@ def _reserves(snapshot: Snapshot) -> str:
     """What the exchange would have to hold, and a little more."""
     lines = ["asset,amount"]
     for instrument, (held, owed) in zip(snapshot.meta.instruments, snapshot.totals(), strict=True):
+        if instrument.kind != SPOT:
+            continue
         needed = -(-max(0, held - owed) * RESERVES_PERCENT // 100)
         lines.append(f"{instrument.symbol},{units(needed, instrument.decimals)}")
     return "\n".join(lines) + "\n"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import time
 from collections.abc import Callable
+from collections.abc import Sequence as Items
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -11,14 +15,26 @@ import typer
 
 from api.cli.options import Force, Json
 from api.cli.output import ACCEPTED, Output
+from api.cli.users import write_new
 from prover.errors import InputError
 from verifier.statement import units
 
 if TYPE_CHECKING:
+    from api.importers.accounts import ImportLog, InvalidUser
     from prover.snapshot import Snapshot
 
 INSTRUMENTS_SHOWN: Final = 20
+DROPPED_SUFFIX: Final = ".invalid.csv"
 _NUMBERS: Final = ("held by users", "owed by users", "net")
+
+
+class InvalidUsers(StrEnum):
+    """The same as `api.importers.binance.Invalid`, which takes long to import."""
+
+    REFUSE = "refuse"
+    DROP = "drop"
+    KEEP = "keep"
+
 
 app = typer.Typer(
     help="Turn account files into a snapshot, exactly or not at all. Amounts stay decimal strings until they are "
@@ -39,10 +55,10 @@ Previous = Annotated[
 Quote = Annotated[str, typer.Option(metavar="NAME", help="Currency of the prices.")]
 ValueDecimals = Annotated[
     int | None,
-    typer.Option(metavar="V", help="Count value in 10^-V of the quote currency; default: the least exact V."),
+    typer.Option(metavar="V", help="Count value in 10^-V of the quote currency; default: exact if it can be."),
 ]
-RoundPrices = Annotated[
-    bool, typer.Option("--round-prices", help="Round prices that have too many digits; the statement shows the result.")
+ExactPrices = Annotated[
+    bool, typer.Option("--exact-prices", help="Refuse prices with too many digits instead of rounding them.")
 ]
 Nonces = Annotated[
     Path | None, typer.Option(metavar="CSV", help="user_id,nonce: what users' own clients drew (`solvent nonce`).")
@@ -60,13 +76,24 @@ def binance(
     users: Users,
     assets: Annotated[Path, typer.Option(metavar="FILE", help="Token file with prices.")],
     out: Out,
+    invalid: Annotated[
+        InvalidUsers,
+        typer.Option(
+            help="Users whose collateral exceeds their equity, or whose debts exceed their haircut collateral: refuse "
+            "the files; drop them, as Binance's tool does, and list them in SNAP.invalid.csv: they are not counted; or "
+            "keep those with too much debt, for --policy disclosed."
+        ),
+    ] = InvalidUsers.REFUSE,
+    equity_only: Annotated[
+        bool, typer.Option("--equity-only", help="Leave collateral out: smaller and faster proofs, of equity only.")
+    ] = False,
     exchange: Exchange = "binance",
     sequence: Sequence = 0,
     moment: Time = None,
     previous: Previous = None,
     quote: Quote = "USDT",
     value_decimals: ValueDecimals = None,
-    round_prices: RoundPrices = False,
+    exact_prices: ExactPrices = False,
     nonces: Nonces = None,
     ledger_state: LedgerState = None,
     ledger_salt: LedgerSalt = None,
@@ -75,11 +102,14 @@ def binance(
 ) -> int:
     """Binance's CSV: rn,id,e_btc,d_btc,btc,vl_btc,m_btc,pm_btc, ...
 
-    Equity (e_) becomes what a user holds, debt (d_) what they owe. The collateral columns are checked and not
-    used: this version proves equity, not margin health.
+    Equity (e_) becomes what a user holds, debt (d_) what they owe. Of the equity, vl_, m_ and pm_ are collateral
+    for loans, margin and portfolio margin, with the haircuts of the token file; what is left is free and backs no debt.
     """
     from api.importers.accounts import ImportOptions
-    from api.importers.binance import import_binance
+    from api.importers.binance import Invalid, import_binance
+
+    if equity_only and invalid is not InvalidUsers.REFUSE:
+        raise InputError(field="--invalid", got=invalid.value, expected="no --equity-only with it: no collateral then")
 
     options = ImportOptions(
         exchange=exchange,
@@ -88,12 +118,16 @@ def binance(
         previous=previous,
         quote=quote,
         value_decimals=value_decimals,
-        round_prices=round_prices,
+        exact_prices=exact_prices,
         nonces=nonces,
         ledger_state=ledger_state,
         ledger_salt=ledger_salt,
     )
-    return _save(lambda: import_binance(users, assets, options), out, force, Output(json))
+    how = Invalid(invalid.value)
+    return _save(
+        lambda: import_binance(users, assets, options, equity_only=equity_only, invalid=how),
+        options.log, out, force, Output(json),
+    )  # fmt: skip
 
 
 @app.command()
@@ -111,7 +145,7 @@ def okx(
         str | None, typer.Option(metavar="NAME", help="Currency of the prices; default: USDT, or ATOMS without prices.")
     ] = None,
     value_decimals: ValueDecimals = None,
-    round_prices: RoundPrices = False,
+    exact_prices: ExactPrices = False,
     nonces: Nonces = None,
     ledger_state: LedgerState = None,
     ledger_salt: LedgerSalt = None,
@@ -133,20 +167,23 @@ def okx(
         previous=previous,
         quote=quote if quote is not None else "ATOMS" if prices is None else "USDT",
         value_decimals=value_decimals,
-        round_prices=round_prices,
+        exact_prices=exact_prices,
         nonces=nonces,
         ledger_state=ledger_state,
         ledger_salt=ledger_salt,
     )
-    return _save(lambda: import_okx(users, prices, options), out, force, Output(json))
+    return _save(lambda: import_okx(users, prices, options), options.log, out, force, Output(json))
 
 
 @app.command()
 def table(
     accounts: Annotated[
-        Path, typer.Option(metavar="FILE", help="user_id,nonce,asset,side,amount as .csv, .parquet or .arrow.")
+        Path, typer.Option(metavar="FILE", help="user_id,nonce,asset,side,bucket,amount: .csv, .parquet or .arrow.")
     ],
-    instruments: Annotated[Path, typer.Option(metavar="CSV", help="symbol,kind,decimals,price.")],
+    instruments: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="symbol,kind,decimals,price as .csv, or .json with buckets and margins."),
+    ],
     exchange: Exchange,
     out: Out,
     sequence: Sequence = 0,
@@ -154,15 +191,17 @@ def table(
     previous: Previous = None,
     quote: Quote = "USDT",
     value_decimals: ValueDecimals = None,
-    round_prices: RoundPrices = False,
+    exact_prices: ExactPrices = False,
     ledger_state: LedgerState = None,
     ledger_salt: LedgerSalt = None,
     force: Force = False,
     json: Json = False,
 ) -> int:
-    """Solvent's own format: one row per user, asset and side.
+    """Solvent's own format: one row per user, asset, side and bucket.
 
-    Side is long (holds) or short (owes). The nonce column may be missing or empty. See docs/formats.md.
+    Side is long (holds, or has bought) or short (owes, or has sold). The columns nonce and bucket may be missing or
+    empty. A perpetual is two rows: its size, and the money paid for it on the other side of a cost-basis instrument.
+    See docs/formats.md.
     """
     from api.importers.accounts import ImportOptions
     from api.importers.table import import_table
@@ -174,26 +213,41 @@ def table(
         previous=previous,
         quote=quote,
         value_decimals=value_decimals,
-        round_prices=round_prices,
+        exact_prices=exact_prices,
         ledger_state=ledger_state,
         ledger_salt=ledger_salt,
     )
-    return _save(lambda: import_table(accounts, instruments, options), out, force, Output(json))
+    return _save(lambda: import_table(accounts, instruments, options), options.log, out, force, Output(json))
 
 
-def _save(read: Callable[[], Snapshot], out: Path, force: bool, output: Output) -> int:
+def _save(read: Callable[[], Snapshot], log: ImportLog, out: Path, force: bool, output: Output) -> int:
     """Reads, writes, and says what was read."""
+    dropped = out.with_name(out.name + DROPPED_SUFFIX)
     if out.exists() and not force:  # before minutes of reading; `write` decides
         raise InputError(file=out, got="something that exists", expected="a path that does not exist, or --force")
+    if (dropped.exists() or dropped.is_symlink()) and not (force and dropped.is_file()):
+        raise InputError(file=dropped, got="something that exists", expected="a path that does not exist, or --force")
     started = time.perf_counter()
     snapshot = read()
     snapshot.write(out, overwrite=force)
+    if log.dropped:
+        write_new(dropped, _dropped_csv(log.dropped))
+    else:
+        dropped.unlink(missing_ok=True)  # of an earlier import
     seconds = time.perf_counter() - started
-    _say(snapshot, out, seconds, output)
+    _say(snapshot, log, dropped, out, seconds, output)
     return ACCEPTED
 
 
-def _say(snapshot: Snapshot, out: Path, seconds: float, output: Output) -> None:
+def _dropped_csv(dropped: Items[InvalidUser]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("file", "row", "user_id", "reason"))
+    writer.writerows((user.file, user.row, user.user_id, user.reason) for user in dropped)
+    return text.getvalue().encode()
+
+
+def _say(snapshot: Snapshot, log: ImportLog, dropped: Path, out: Path, seconds: float, output: Output) -> None:
     meta, totals = snapshot.meta, snapshot.totals()
     rows = [
         (i.symbol, units(long, i.decimals), units(short, i.decimals), units(long - short, i.decimals))
@@ -214,11 +268,23 @@ def _say(snapshot: Snapshot, out: Path, seconds: float, output: Output) -> None:
             "ledger_state": meta.ledger_state,
             "oracle_evidence": meta.oracle_evidence,
             "totals": [dict(zip(("symbol", "long", "short", "net"), row, strict=True)) for row in rows],
+            "rounded_prices": 0 if log.prices is None else log.prices.rounded,
+            "largest_rounding": 0.0 if log.prices is None else float(log.prices.largest_error),
+            "dropped": len(log.dropped),
+            "dropped_list": str(dropped) if log.dropped else None,
             "seconds": seconds,
         }
     )
     output.line(f"{meta.exchange}, sequence {meta.sequence}, {meta.time}")
     output.line(f"{meta.accounts} accounts with {meta.entries} entries, {int(snapshot.has_nonce.sum())} client nonces")
+    if log.dropped:
+        line = f"{len(log.dropped)} invalid users are NOT in this snapshot and will NOT be counted: see {dropped}"
+        output.line(line, mood="bad")
+    if log.prices is not None and log.prices.rounded:
+        largest = f"{float(log.prices.largest_error):.1e} of the price, {log.prices.worst}"
+        output.line(
+            f"{log.prices.rounded} of {len(rows)} prices rounded, by at most {largest} (--exact-prices refuses)"
+        )
     used = [row for row in rows if row[1:3] != ("0", "0")]
     if len(used) < len(rows):
         output.line(f"{len(rows)} instruments, {len(rows) - len(used)} of them without balances")

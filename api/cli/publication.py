@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -22,14 +23,18 @@ from api.cli.options import (
     require_file,
 )
 from api.cli.output import ACCEPTED, REJECTED, Output
+from api.cli.report import print_report
 from prover.errors import InputError
 
 if TYPE_CHECKING:
     from prover.publication import ProveReport
-    from verifier.report import Against, Report
+    from prover.snapshot import Snapshot
+    from verifier.instruments import Scenario
+    from verifier.quotes import Source
+    from verifier.report import Against
     from verifier.statement import Statement
 
-PUBLIC_FILES: Final = frozenset({"statement.json", "proof.bin", "reserves.csv"})
+PUBLIC_FILES: Final = frozenset({"statement.json", "proof.bin", "reserves.csv", "prices.json", "fund.json"})
 PRIVATE_FILE: Final = "private.json"
 
 
@@ -38,10 +43,41 @@ class Circuit(StrEnum):
 
     EQUITY = "solvency_equity_v1"
     EQUITY_POSEIDON2 = "solvency_equity_v1_poseidon2"
+    RISK = "solvency_risk_v1"
+    STRESS_1 = "solvency_stress_v1_1"
+    STRESS_3 = "solvency_stress_v1_3"
+    STRESS_10 = "solvency_stress_v1_10"
 
 
 AcceptedCircuit = Annotated[
-    Circuit | None, typer.Option(help=f"Accept this circuit and its tree hash, not {Circuit.EQUITY.value}.")
+    Circuit | None, typer.Option(help="Accept only this circuit; default: any over the default tree hash.")
+]
+ProvedCircuit = Annotated[
+    Circuit | None,
+    typer.Option(
+        help="Default: the smallest that proves all of the snapshot. equity: what each holds less what they owe; risk: "
+        "also collateral after haircuts less debts with margins; stress_1, _3, _10: both, in that many scenarios too. "
+        "A verifier has to ask for Poseidon2 by name."
+    ),
+]
+Scenarios = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Stress test: prove what all accounts together would lack if prices moved, nobody's position revealed. "
+        "A scenarios.json (docs/formats.md), or default: -10 to -50 %, +20, +50 %, stablecoins, two real crashes.",
+    ),
+]
+Prices = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Signed quotes (`solvent prices assemble`) that the snapshot's prices follow from; published.",
+    ),
+]
+PriceSources = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Accept only prices signed by these: lines of name, public key, weight."),
 ]
 StatementOnly = Annotated[
     bool, typer.Option("--statement-only", help="Do not verify the publication's proof here; the verdict says so.")
@@ -55,11 +91,15 @@ def prove(
     profile: ProofProfile = Profile.FAST,
     reserves: Reserves = None,
     policy: Annotated[
-        Policy, typer.Option(help="strict: no account is under water; disclosed: what they lack is published.")
+        Policy,
+        typer.Option(
+            help="strict: no account is below zero, after haircuts and margins where the snapshot has them; disclosed: "
+            "what they lack in all is published, and the insurance fund has to cover it."
+        ),
     ] = Policy.STRICT,
-    circuit: Annotated[
-        Circuit, typer.Option(help="The second one uses Poseidon2; a verifier has to ask for it by name.")
-    ] = Circuit.EQUITY,
+    scenarios: Scenarios = None,
+    prices: Prices = None,
+    circuit: ProvedCircuit = None,
     previous: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The publication before: its trace size is kept if it can be.")
     ] = None,
@@ -67,35 +107,33 @@ def prove(
     force: Force = False,
     json: Json = False,
 ) -> int:
-    """Prove a snapshot: statement, proof and reserves into DIR, secrets into DIR.private.
+    """Prove a snapshot: statement, proof, reserves and signed prices into DIR, secrets into DIR.private.
 
-    Publish DIR and nothing else. The first run compiles for about a minute; later ones load the result.
+    Publish DIR and nothing else. The account of a user called insurance-fund is opened there, for all to see. The first
+    run compiles for about a minute; later ones load the result.
     """
     from prover.publication import prove_directory
     from prover.snapshot import Snapshot
 
     output = Output(json)
     require_directory(snapshot, "a snapshot directory")
-    if reserves is not None:
-        require_file(reserves, "a reserves file")
+    for path, what in ((reserves, "a reserves file"), (prices, "a price file")):
+        if path is not None:
+            require_file(path, what)
     secrets = private_directory(out, private)
     check_free(out, secrets, force)
     started = time.perf_counter()
+    loaded = Snapshot.load(snapshot)
+    stress = () if scenarios is None else _scenarios(scenarios, loaded)
     with output.progress() as progress:
         report = prove_directory(
-            Snapshot.load(snapshot),
-            out,
-            profile=profile.value,
-            policy=policy.value,
-            circuit=circuit.value,
-            reserves=reserves,
-            private=secrets,
-            previous=previous,
-            force=force,
-            progress=progress,
-        )
+            loaded, out, profile=profile.value, policy=policy.value,
+            circuit=None if circuit is None else circuit.value, scenarios=stress, prices=prices, reserves=reserves,
+            private=secrets, previous=previous, force=force, progress=progress,
+        )  # fmt: skip
     seconds = time.perf_counter() - started
     figures = prove_figures(report) | {"profile": profile.value, "policy": policy.value, "seconds": seconds}
+    figures["scenarios"] = [scenario.name for scenario in stress]
     output.json({"verdict": "proved", "publication": str(out), "private": str(secrets), **figures})
     output.line(f"Statement {report.statement_digest}")
     output.line(
@@ -111,9 +149,10 @@ def verify(
     profile: Annotated[Profile | None, typer.Option(help="Accept only this profile; default: any of them.")] = None,
     circuit: AcceptedCircuit = None,
     reserves: Reserves = None,
+    price_sources: PriceSources = None,
     json: Json = False,
 ) -> int:
-    """Is the exchange solvent? Checks statement, proof and reserves; trusts none of them.
+    """Is the exchange solvent? Checks statement, proof, reserves, prices and insurance fund; trusts none of them.
 
     Profile and circuit are the verifier's choice, never the proof's. Reserves are taken from DIR/reserves.csv unless
     given here; without any, the proof shows what is owed, and whether it is covered stays open.
@@ -124,11 +163,13 @@ def verify(
     require_directory(publication, "a publication directory")
     if reserves is not None:
         require_file(reserves, "a reserves file")
+    sources = None if price_sources is None else _sources(price_sources)
     report = verify_directory(
         publication,
         profile=None if profile is None else profile.value,
         circuit=None if circuit is None else circuit.value,
         reserves=reserves,
+        price_sources=sources,
     )
     output.json(report.to_json())
     print_report(report, output)
@@ -185,24 +226,22 @@ def prove_figures(report: ProveReport) -> dict[str, Any]:
     }
 
 
-def print_report(report: Report, output: Output) -> None:
-    """Each check with both sides, the verdict, and what it leaves open."""
-    statement = report.statement
-    output.line(f"{statement.exchange}, sequence {statement.sequence}, {statement.time}, policy {statement.policy}")
-    output.line(f"Statement {report.statement_digest}")
-    output.line(
-        f"Proof accepted: profile {report.profile}, {report.soundness_bits} provable bits, "
-        f"{report.proof_bytes} bytes, checked in {report.seconds:.1f} s"
-    )
-    output.line(f"Circuit {statement.circuit}, tree hash {statement.tree_hash}")
-    output.line(f"Reserves {'sha256 ' + report.reserves_sha256 if report.reserves_sha256 else 'none'}")
-    rows = [
-        ("ok" if c.ok else "FAIL", c.name, f"{c.left} {c.relation} {c.right} {c.unit}", c.note) for c in report.checks
-    ]
-    output.table(("", "check", "left and right side", "note"), rows)
-    output.line(f"Verdict: {report.spoken}", mood="good" if report.accepted else "bad")
-    for caveat in report.caveats:
-        output.line(f"  caveat: {caveat}")
+def _scenarios(name: str, snapshot: Snapshot) -> tuple[Scenario, ...]:
+    from api.importers.scenarios import DEFAULT, default_file, read_scenarios
+
+    path = default_file() if name == DEFAULT else Path(name)
+    if name != DEFAULT:
+        require_file(path, f'a scenarios file, or the word "{DEFAULT}"')
+    meta = snapshot.meta
+    return read_scenarios(path, meta.instruments, meta.value_decimals, meta.quote)
+
+
+def _sources(path: Path) -> Mapping[str, Source]:
+    from verifier.quotes import SOURCES_BYTES_MAX, read_sources
+    from verifier.report import read_file
+
+    require_file(path, "a list of sources")
+    return read_sources(read_file(path, SOURCES_BYTES_MAX))
 
 
 def _is_publication(path: Path) -> bool:
@@ -223,7 +262,6 @@ def _described(publication: Path, statement: Statement) -> dict[str, Any]:
     params = accepted_profile(statement.profile)
     shape = Shape.of(constraint_system(statement.circuit))
     files = sorted(part for part in publication.iterdir() if part.name in PUBLIC_FILES and part.is_file())
-    table = zip(statement.instruments, statement.totals, strict=True)
     return {
         "verdict": "not verified",
         "exchange": statement.exchange,
@@ -245,16 +283,16 @@ def _described(publication: Path, statement: Statement) -> dict[str, Any]:
         "value": {"quote": statement.quote, "decimals": statement.value_decimals},
         "total_liability": units(statement.total_liability, statement.value_decimals),
         "total_shortfall": units(statement.total_shortfall, statement.value_decimals),
-        "totals": [
+        "total_margin_deficit": _units(statement.total_margin_deficit, statement.value_decimals),
+        "scenarios": [
             {
-                "symbol": instrument.symbol,
-                "kind": instrument.kind,
-                "price": units(instrument.price * 10**instrument.decimals, statement.value_decimals),
-                "long": units(totals.long, instrument.decimals),
-                "short": units(totals.short, instrument.decimals),
+                "name": scenario.name,
+                "shortfall": units(losses.shortfall, statement.value_decimals),
+                "margin_deficit": units(losses.margin_deficit, statement.value_decimals),
             }
-            for instrument, totals in table
+            for scenario, losses in zip(statement.scenarios, statement.losses, strict=True)
         ],
+        "totals": _described_totals(statement),
         "file_bytes": {part.name: part.stat().st_size for part in files},
         "queries": params.queries,
         "blowup": params.blowup,
@@ -265,6 +303,31 @@ def _described(publication: Path, statement: Statement) -> dict[str, Any]:
             for each in rounds(shape, params, statement.log2_rows)
         ],
     }
+
+
+def _units(amount: int | None, decimals: int) -> str | None:
+    from verifier.statement import units
+
+    return None if amount is None else units(amount, decimals)
+
+
+def _described_totals(statement: Statement) -> list[dict[str, Any]]:
+    from verifier.statement import units
+
+    return [
+        {
+            "symbol": instrument.symbol,
+            "kind": instrument.kind,
+            "price": units(instrument.price * 10**instrument.decimals, statement.value_decimals),
+            "long": units(totals.long, instrument.decimals),
+            "short": units(totals.short, instrument.decimals),
+            "buckets": {
+                bucket.name: units(part, instrument.decimals)
+                for bucket, part in zip(instrument.buckets, totals.buckets, strict=True)
+            },
+        }
+        for instrument, totals in zip(statement.instruments, statement.totals, strict=True)
+    ]
 
 
 def _print_description(data: dict[str, Any], output: Output) -> None:
@@ -281,6 +344,12 @@ def _print_description(data: dict[str, Any], output: Output) -> None:
     output.table(columns, rows, right=columns[1:])
     quote = data["value"]["quote"]
     output.line(f"Total liability {data['total_liability']} {quote}, total shortfall {data['total_shortfall']} {quote}")
+    if data["total_margin_deficit"] is not None:
+        output.line(f"Total margin deficit {data['total_margin_deficit']} {quote}")
+    if data["scenarios"]:
+        losses = [(s["name"], s["shortfall"], s["margin_deficit"]) for s in data["scenarios"]]
+        heads = ("scenario", f"shortfall, {quote}", f"margin deficit, {quote}")
+        output.table(heads, losses, right=heads[1:])
     output.line()
     output.line(
         f"Profile {data['profile']}: rate 1/{data['blowup']}, {data['queries']} queries, "

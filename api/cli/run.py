@@ -17,7 +17,7 @@ from verifier.errors import VerificationError
 EXTRAS: Final = {"numpy": "prover", "numba": "prover", "pyarrow": "prover", "cryptography": "prover"}
 """Which extra of the distribution brings an importable package."""
 SPREAD_OPTIONS: Final = ("--users",)
-GROUPS: Final = ("import",)
+GROUPS: Final = ("import", "prices")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -1,7 +1,8 @@
-"""`solvent demo`, `bench` and `version`: commands that need no files of yours."""
+"""`solvent demo`, `bench`, `generate` and `version`: commands that need no files of yours."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from api.cli.options import Json, Profile, ProofProfile
 from api.cli.output import ACCEPTED, Output
+from api.cli.publication import Circuit
 
 
 def demo(
@@ -31,6 +33,12 @@ def bench(
     profile: ProofProfile = Profile.FAST,
     runs: Annotated[int, typer.Option(metavar="R", min=1, max=100, help="Proofs; figures are medians.")] = 1,
     seed: Annotated[int, typer.Option(metavar="S", min=0, help="Seed of the synthetic accounts, not of proofs.")] = 1,
+    circuit: Annotated[
+        Circuit | None, typer.Option(help="Default: equity without scenarios, the smallest stress circuit with some.")
+    ] = None,
+    scenarios: Annotated[
+        int, typer.Option(metavar="S", min=0, max=10, help="Stress scenarios to prove; accounts then have collateral.")
+    ] = 0,
     json: Json = False,
 ) -> int:
     """Measure this machine: prove synthetic accounts, verify each proof, print the figures.
@@ -39,7 +47,43 @@ def bench(
     """
     from api.cli.bench import run_bench
 
-    return run_bench(accounts, entries, profile, runs, seed, Output(json))
+    name = None if circuit is None else circuit.value
+    return run_bench(accounts, entries, profile, runs, seed, Output(json), name, scenarios)
+
+
+class FileFormat(StrEnum):
+    """The same as `api.cli.generate.Format`, which takes long to import."""
+
+    BINANCE = "binance"
+    TABLE = "table"
+
+
+class InvalidUser(StrEnum):
+    """The same as `api.cli.generate.Invalid`."""
+
+    MARGIN_DEFICIT = "margin-deficit"
+    NEGATIVE_EQUITY = "negative-equity"
+    BUCKETS_ABOVE_EQUITY = "buckets-above-equity"
+
+
+def generate(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to make.")],
+    accounts: Annotated[int, typer.Option(metavar="N", min=1, help="Users.")] = 10_000,
+    format_: Annotated[
+        FileFormat, typer.Option("--format", help="binance: equity, debts and collateral; table: perpetuals as well.")
+    ] = FileFormat.BINANCE,
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Same seed, same users.")] = 1,
+    invalid: Annotated[InvalidUser | None, typer.Option(help="Make one user invalid: they should be refused.")] = None,
+    json: Json = False,
+) -> int:
+    """Make account files of made-up users: over Binance's 483 tokens, 1 to 50 each and a few up to all, with debts.
+
+    All are healthy, unless you ask for one who is not. Then import, prove and verify them as you would real ones.
+    """
+    from api.cli.generate import Format, Invalid, run_generate
+
+    kind = None if invalid is None else Invalid(invalid.value)
+    return run_generate(out, accounts, Format(format_.value), seed, kind, Output(json))
 
 
 def version(json: Json = False) -> int:

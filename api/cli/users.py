@@ -136,6 +136,8 @@ def print_inclusion(report: InclusionReport, against: Against | None, output: Ou
     output.line(f"Account {report.user_id} at {report.exchange}, sequence {report.sequence}:")
     for balance in report.balances or ("holds and owes nothing",):
         output.line(f"  {balance}")
+    if report.worth:
+        output.line(f"  in all: {report.worth}")
     if against:
         mood = "good" if against.report else "plain"
         output.line(f"Verdict: included {against.place} {report.statement_digest}", mood=mood)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from api.importers.csv_files import open_csv
+from api.importers.prices import PriceFile, WholePrices, whole_prices
 from prover.errors import InputError
+from prover.positions import find_overflow
 from prover.snapshot import (
     OVERFLOW_EXPECTED,
     USER_ID_EXPECTED,
@@ -24,22 +26,39 @@ from prover.snapshot import (
     Flags,
     Int64,
     Snapshot,
-    find_overflow,
     first_bad_user_id,
     seal,
 )
 from prover.snapshot_meta import FILE_NAME_CHARACTERS_MAX, ZERO_DIGEST, SnapshotMeta, SourceFile
-from verifier.statement import SPOT, Instrument
+from verifier.instruments import SPOT, Instrument
 from verifier.tree import ENTRIES_MAX
 
 NONCE_EXPECTED: Final = "a nonce of 64 lowercase hex digits"
 NONCE_PATTERN: Final = r"^[0-9a-f]{64}$"
 
 
+@dataclass(frozen=True, slots=True)
+class InvalidUser:
+    """A user whose account cannot be counted, and where they stand."""
+
+    file: str
+    row: int
+    user_id: str
+    reason: str
+
+
+@dataclass(slots=True)
+class ImportLog:
+    """What an import did beyond reading. `prices`: None where there are none; `dropped`: users left out on demand."""
+
+    prices: WholePrices | None = None
+    dropped: list[InvalidUser] = field(default_factory=list)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportOptions:
     """What the files do not say. `time` None: now. `ledger_state` None: computed with `ledger_salt`, None:
-    drawn.
+    drawn. `log` is filled in by the import.
 
     Raises:
         InputError: naming the option that is out of range.
@@ -51,10 +70,11 @@ class ImportOptions:
     previous: str | None = None
     quote: str = "USDT"
     value_decimals: int | None = None
-    round_prices: bool = False
+    exact_prices: bool = False
     ledger_state: str | None = None
     ledger_salt: str | None = None
     nonces: Path | None = None
+    log: ImportLog = field(default_factory=ImportLog, compare=False)
 
     def __post_init__(self) -> None:
         # Before any file is read: an option out of range should not cost a minute first.
@@ -62,6 +82,11 @@ class ImportOptions:
         self.meta(placeholder, ()).check_options()
         if self.ledger_state is not None and self.ledger_salt is not None:
             raise InputError(field="--ledger-salt", got=self.ledger_salt, expected="no salt with --ledger-state")
+
+    def market(self, prices: PriceFile) -> Market:
+        """The prices of a file as whole coefficients, the way these options ask for."""
+        self.log.prices = whole = whole_prices(prices, self.value_decimals, exact=self.exact_prices)
+        return Market(whole.value_decimals, whole.instruments, prices.sha256)
 
     def meta(self, market: Market, source: Sequence[SourceFile]) -> SnapshotMeta:
         """The snapshot's own words; `seal` fills in counts, salt and (unless given) the ledger state."""
@@ -111,7 +136,7 @@ class Accounts:
         self._ids: list[pa.Array] = []
         self._lines: list[npt.NDArray[np.uint32]] = []
         self._counts: list[Int64] = []
-        self._legs: list[npt.NDArray[np.uint16]] = []
+        self._positions: list[npt.NDArray[np.uint16]] = []
         self._amounts: list[npt.NDArray[np.uint64]] = []
         self._files: list[Path] = []
         self._starts: list[int] = []
@@ -123,17 +148,17 @@ class Accounts:
         ids: pa.Array,
         lines: npt.NDArray[np.uint32],
         counts: Int64,
-        legs: npt.NDArray[np.uint16],
+        positions: npt.NDArray[np.uint16],
         amounts: npt.NDArray[np.uint64],
     ) -> None:
-        """Appends accounts of `counts` entries each, taken in turn from `legs` and `amounts` (no zeros)."""
+        """Appends accounts of `counts` entries each, taken in turn from `positions` and `amounts` (no zeros)."""
         self._files.append(file)
         self._starts.append(self._size)
         self._size += len(ids)
         self._ids.append(ids)
         self._lines.append(lines)
         self._counts.append(counts)
-        self._legs.append(legs)
+        self._positions.append(positions)
         self._amounts.append(amounts)
         if len(ids) and (bad := first_bad_user_id(ids)) is not None:
             raise self._error(self._starts[-1] + bad, str(ids[bad].as_py()), USER_ID_EXPECTED)
@@ -163,8 +188,8 @@ class Accounts:
         if nonces is None:
             nonces = _no_nonces(self._size) if options.nonces is None else read_nonces(options.nonces, user_ids)
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate(self._counts))])
-        legs, amounts = np.concatenate(self._legs), np.concatenate(self._amounts)
-        overflow = find_overflow(offsets, legs, amounts, market.instruments)
+        positions, amounts = np.concatenate(self._positions), np.concatenate(self._amounts)
+        overflow = find_overflow(offsets, positions, amounts, market.instruments, market.value_decimals)
         if overflow is not None:
             index, got = overflow
             file, line = (None, None) if index is None else self._place(index)
@@ -177,7 +202,7 @@ class Accounts:
                 has_nonce=nonces[1],
                 lines=np.concatenate(self._lines),
                 offsets=offsets,
-                legs=legs,
+                positions=positions,
                 amounts=amounts,
             ),
             options.salt(),

@@ -18,12 +18,13 @@ import pyarrow as pa
 
 from api.importers.accounts import Accounts, ImportOptions, Market, source_file
 from api.importers.csv_files import BOM, sha256_of_file
-from api.importers.prices import SYMBOL_EXPECTED, read_okx_prices, whole_prices
+from api.importers.instruments import unique_keys
+from api.importers.prices import SYMBOL_EXPECTED, read_okx_prices
 from prover.errors import InputError
 from prover.snapshot import USER_ID_EXPECTED, Snapshot, is_user_id
 from prover.snapshot_meta import ZERO_DIGEST, is_symbol
+from verifier.instruments import INSTRUMENTS_MAX, SPOT, Instrument
 from verifier.legs import AMOUNT_CAP
-from verifier.statement import INSTRUMENTS_MAX, SPOT, Instrument
 
 KEYS: Final = {"id", "assets"}
 BATCH_ACCOUNTS: Final = 8192
@@ -44,7 +45,7 @@ def import_okx(users: Sequence[Path], prices: Path | None, options: ImportOption
     source = [source_file(path, digest) for path, digest in zip(users, digests, strict=True)]
     if prices is not None:
         table = read_okx_prices(prices)
-        market = Market(*whole_prices(table, options.value_decimals, round_prices=options.round_prices), table.sha256)
+        market = options.market(table)
         source.append(source_file(prices, table.sha256))
     else:
         if options.value_decimals:
@@ -118,7 +119,7 @@ def _read(path: Path) -> Iterator[Row]:
         line = data.count(b"\n", 0, error.start) + 1
         got = f"the byte 0x{data[error.start]:02x}"
         raise InputError(file=path, row=line, got=got, expected="text in UTF-8") from None
-    decoder = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_float=_no_float, parse_constant=_no_float)
+    decoder = json.JSONDecoder(object_pairs_hook=unique_keys, parse_float=_no_float, parse_constant=_no_float)
     line, position = 1, 0
 
     def skip(to: int) -> None:
@@ -162,14 +163,6 @@ def _read(path: Path) -> Iterator[Row]:
     skip(position + 1)
     if blanks():
         raise fail("more text", "nothing after the list")
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    body = dict(pairs)
-    if len(body) != len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in body if keys.count(key) > 1)!r} twice")
-    return body
 
 
 def _no_float(text: str) -> None:

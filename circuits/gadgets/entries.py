@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from circuits.builder import AirBuilder, Expr
 from circuits.buses import TAG_LEG
 from circuits.gadgets.chains import DIGIT_COLUMNS
-from verifier.air import ALWAYS, TRANSITION
+from verifier.air import ALWAYS, KEEP_LAST, TRANSITION
 
 CAP_COLUMNS = tuple(f"cap{i}" for i in range(4))
-LEG_PUBLICS = ("leg_id", "leg_total", *(f"leg_{name}" for name in CAP_COLUMNS), *(f"leg_digit{i}" for i in range(7)))
+LEG_PUBLICS = tuple((f"leg_row{k}", KEEP_LAST) for k in range(5))
+"""Fingerprints of the rows of the leg table."""
 
 
 def require_entries(air: AirBuilder) -> None:
@@ -34,9 +37,13 @@ def require_entries(air: AirBuilder) -> None:
     air.require(TRANSITION, "legs strictly increase", entry * air.next("is_entry") * gap)
 
 
-def look_up_legs(air: AirBuilder) -> None:
-    """(leg, total, cap, digits) of an entry is a row of the public table; multiplicities are private."""
-    names = ("b0", "total_id", *CAP_COLUMNS, *DIGIT_COLUMNS)
+def look_up_legs(air: AirBuilder, lens_digits: Sequence[str] = ()) -> None:
+    """(leg, total, cap, digits, digits per lens) of an entry is a row of the public table.
+
+    The table enters as the fingerprint of each row, one public extension element that both sides compute once beta is
+    known. Multiplicities are private.
+    """
+    names = ("b0", "total_id", *CAP_COLUMNS, *DIGIT_COLUMNS, *lens_digits)
     air.fraction("entry leg", air.row("is_entry"), air.fingerprint(TAG_LEG, [air.row(name) for name in names]))
-    table = [air.public(name) for name in LEG_PUBLICS]
-    air.fraction("leg table", -1 * air.row("mu_leg"), air.fingerprint(TAG_LEG, table))
+    table = air.scalar("alpha") - air.extension_public("leg_row")
+    air.fraction("leg table", -1 * air.row("mu_leg"), table)

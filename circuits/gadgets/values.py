@@ -24,7 +24,8 @@ def _read(air: AirBuilder, rotation: int, prefix: str, indices: range) -> list[E
     return [read(f"{prefix}{i}") for i in indices]
 
 
-def _amount(air: AirBuilder, rotation: int) -> Expr:
+def amount_polynomial(air: AirBuilder, rotation: int) -> Expr:
+    """x(r), x the bytes of an entry's amount."""
     return air.polynomial(_read(air, rotation, "y", range(8)))
 
 
@@ -62,7 +63,7 @@ def accumulate_values(air: AirBuilder) -> None:
     """One accumulator serves accounts (equity) and nodes (sum of the children); it is zero where the chain closes."""
     keep = air.next("is_entry") + air.next("is_close") + air.next("is_next_child") + air.next("is_merge")
     children = air.next("is_first_child") + air.next("is_next_child")
-    add = air.next("is_entry") * _amount(air, 1) * _digits(air, 1) + children * _digits(air, 1)
+    add = air.next("is_entry") * amount_polynomial(air, 1) * _digits(air, 1) + children * _digits(air, 1)
     add = add + air.next("is_open") * _open_terms(air, 1) + air.next("is_close") * _close_terms(air, 1)
     add = add + air.next("is_merge") * _merge_terms(air, 1)
     first = air.row("is_first_child") * _digits(air, 0) + air.row("is_open") * _open_terms(air, 0)
@@ -90,7 +91,7 @@ def sum_totals(air: AirBuilder) -> None:
     air.require(ALWAYS, "total rows have their public id", total_row * id_ - air.public("total_row_id"))
     low, high = _read(air, 0, "u", range(7)), _read(air, 0, "y", range(7))
     carries = air.polynomial([a + CARRY_HIGH * b - CARRY_OFFSET for a, b in zip(low, high, strict=True)])
-    amounts = air.row("is_entry") * _amount(air, 0) + total_row * ((air.scalar("r") - 256) * carries)
+    amounts = air.row("is_entry") * amount_polynomial(air, 0) + total_row * ((air.scalar("r") - 256) * carries)
     air.fraction("totals", amounts, air.fingerprint(TAG_TOTAL, [id_]))
 
 
@@ -101,6 +102,7 @@ __all__ = [
     "DIGIT_COLUMNS",
     "ROW_POLYNOMIAL_DEGREE",
     "accumulate_values",
+    "amount_polynomial",
     "require_liability",
     "sum_totals",
 ]

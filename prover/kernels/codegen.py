@@ -388,11 +388,11 @@ def accumulator_first_program(system: ConstraintSystem, scalars: Mapping[str, Ex
 
 
 def accumulator_step_program(system: ConstraintSystem, scalars: Mapping[str, Ext]) -> RowProgram:
-    """`add` of every accumulator, five output rows each, then `keep` of every accumulator, one row each."""
+    """`add` of every accumulator, then `keep` of every accumulator, five output rows each."""
     lowering = Lowering(system, scalars)
-    keep_row = EXTENSION_DEGREE * len(system.accumulators)
+    count = len(system.accumulators)
     for number, accumulator in enumerate(system.accumulators):
         keep, add = lowering.forms((accumulator.keep, accumulator.add))
         lowering.store_ext(add, EXTENSION_DEGREE * number)
-        lowering.store_base(keep, keep_row + number)
+        lowering.store_ext(keep, EXTENSION_DEGREE * (count + number))
     return lowering.program()

@@ -8,6 +8,7 @@ operation is a loop over it. All arrays are uint32 Montgomery words in [0, p), c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -22,7 +23,6 @@ from prover.kernels.field import (
     ext_add,
     ext_invert,
     ext_mul,
-    ext_mul_base,
     load_ext,
     mul,
     store_ext,
@@ -30,6 +30,7 @@ from prover.kernels.field import (
 )
 from prover.kernels.lanes import WIDTH, broadcast, load, store, wide_add, wide_mul, wide_reduce, wide_trim
 from prover.kernels.registry import compiled, inlined
+from prover.kernels.threads import run_ranges
 from verifier.air import ConstraintSystem
 from verifier.field import EXTENSION_DEGREE, Ext
 
@@ -37,7 +38,7 @@ I64Array = npt.NDArray[np.int64]
 
 LANES_PER_BLOCK = 128
 """Long enough to hide the cost of choosing an operation, short enough for about a thousand slots in 1 MB of cache."""
-_SCAN_ROWS = 1 << 15
+_SCAN_ROWS = 1 << 14
 _ONE = np.uint32(1)
 
 # -- the kernel -----------------------------------------------------------------------------------------------------
@@ -190,13 +191,13 @@ def _run(tables: Any, slots: int, sources: Any, strides: I64Array, out: U32Array
 
 @compiled
 def _scan(terms: U32Array, keep: U32Array, out: U32Array, stride: int, first: int, start: int) -> None:
-    """Rows start + 1 .. start + len(keep) of five columns from row `first`: next = keep[i] * this + terms[:, i]."""
+    """Rows start + 1 .. start + n of five columns from row `first`: next = keep[:, i] * this + terms[:, i], i < n."""
     at = first * stride + start
     v0, v1, v2, v3, v4 = out[at], out[at + stride], out[at + 2 * stride], out[at + 3 * stride], out[at + 4 * stride]
-    for i in range(keep.size):
+    for i in range(keep.shape[1]):
         at += 1
         v0, v1, v2, v3, v4 = ext_add(
-            ext_mul_base((v0, v1, v2, v3, v4), keep[i]),
+            ext_mul((v0, v1, v2, v3, v4), (keep[0, i], keep[1, i], keep[2, i], keep[3, i], keep[4, i])),
             (terms[0, i], terms[1, i], terms[2, i], terms[3, i], terms[4, i]),
         )
         out[at] = v0
@@ -280,13 +281,13 @@ class RowKernels:
         """Compile now what the first call would compile; the result is cached on disk for every circuit."""
         report = progress or (lambda fraction: None)
         report(0.0)
-        row = np.zeros((EXTENSION_DEGREE + 1, 2), dtype=np.uint32)
+        row = np.zeros((EXTENSION_DEGREE, 2), dtype=np.uint32)
         lowering = codegen.Lowering(self.system, {})
         lowering.store_base(codegen.slot_form(lowering.load(codegen.BASE, 0)), 0)
         run_program(lowering.program(), [row], np.zeros_like(row), 0, 1)
         report(0.9)
         flat = np.zeros(2 * EXTENSION_DEGREE, dtype=np.uint32)
-        _scan(row[:EXTENSION_DEGREE, :1], row[EXTENSION_DEGREE, :1], flat, 2, 0, 0)
+        _scan(row[:, :1], row[:, :1], flat, 2, 0, 0)
         report(1.0)
 
     def _program(self, kind: str, key: object, make: Callable[[], RowProgram]) -> RowProgram:
@@ -367,11 +368,16 @@ class RowKernels:
         run_program(codegen.accumulator_first_program(self.system, scalars), sources, out, 0, 1)
         step = codegen.accumulator_step_program(self.system, scalars)
         flat, stride = _flat(out, EXTENSION_DEGREE * count, active_rows, "out")
-        terms = np.empty(((EXTENSION_DEGREE + 1) * count, _SCAN_ROWS), dtype=np.uint32)
+        terms = np.empty((2 * EXTENSION_DEGREE * count, _SCAN_ROWS), dtype=np.uint32)
         for start in range(0, active_rows - 1, _SCAN_ROWS):
             rows = min(_SCAN_ROWS, active_rows - 1 - start)
-            run_program(step, [array[:, start:] for array in sources], terms, 0, rows)
-            for number in range(count):
-                first = EXTENSION_DEGREE * number
-                keep = terms[EXTENSION_DEGREE * count + number, :rows]
-                _scan(terms[first : first + EXTENSION_DEGREE, :rows], keep, flat, stride, first, start)
+            here = [array[:, start:] for array in sources]
+            run_ranges(partial(run_program, step, here, terms), rows, _SCAN_ROWS // 8)
+
+            def scan(first: int, stop: int, start: int = start, rows: int = rows) -> None:
+                for number in range(first, stop):
+                    add = terms[EXTENSION_DEGREE * number :][:EXTENSION_DEGREE, :rows]
+                    keep = terms[EXTENSION_DEGREE * (count + number) :][:EXTENSION_DEGREE, :rows]
+                    _scan(add, keep, flat, stride, EXTENSION_DEGREE * number, start)
+
+            run_ranges(scan, count)

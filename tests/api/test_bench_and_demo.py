@@ -15,6 +15,7 @@ import api.cli.bench
 from api.cli import main
 from api.cli.bench import synthetic_snapshot
 from api.cli.demo import data_directory
+from prover.positions import equity_of, health_of, position_sides, risk_legs, split_positions
 from prover.publication import ProveReport
 from prover.snapshot import Snapshot
 from tests.api.files import ROOT
@@ -27,22 +28,25 @@ def call(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, Any]:
     return code, json.loads(captured.out)
 
 
+@pytest.mark.parametrize("margins", [False, True])
 @pytest.mark.parametrize(("accounts", "entries", "instruments"), [(1, 1, 100), (500, 3, 100), (7, 250, 250)])
-def test_synthetic_accounts(accounts: int, entries: int, instruments: int, tmp_path: Path) -> None:
-    snapshot = synthetic_snapshot(accounts, entries, instruments, seed=5)
+def test_synthetic_accounts(accounts: int, entries: int, instruments: int, margins: bool, tmp_path: Path) -> None:
+    snapshot = synthetic_snapshot(accounts, entries, instruments, seed=5, margins=margins)
     assert (snapshot.meta.accounts, snapshot.meta.entries) == (accounts, accounts * entries)
     snapshot.check("synthetic")
     snapshot.write(tmp_path / "snap")
     assert Snapshot.load(tmp_path / "snap").meta == snapshot.meta
-    again = synthetic_snapshot(accounts, entries, instruments, seed=5)
+    again = synthetic_snapshot(accounts, entries, instruments, seed=5, margins=margins)
     assert np.array_equal(again.amounts, snapshot.amounts)
     assert again.meta == snapshot.meta
-    assert synthetic_snapshot(accounts, entries, instruments, seed=6).meta != snapshot.meta
-    prices = np.array([instrument.price for instrument in snapshot.meta.instruments])
-    signs = 1 - 2 * (snapshot.legs & 1).astype(np.int64)
-    values = signs * snapshot.amounts.astype(np.int64) * prices[snapshot.legs >> 1]
-    assert (values.reshape(accounts, entries).sum(axis=1) >= 0).all()  # policy strict holds
-    assert int((signs < 0).sum()) == (accounts if entries > 1 else 0)
+    assert synthetic_snapshot(accounts, entries, instruments, seed=6, margins=margins).meta != snapshot.meta
+    table, held = snapshot.meta.instruments, (snapshot.offsets, snapshot.positions, snapshot.amounts)
+    legs = risk_legs(table, snapshot.meta.value_decimals)
+    assert not equity_of(*held, table).negative.any()  # policy strict holds
+    assert not margins or not health_of(*held, legs).negative.any()
+    assert len(split_positions(*held, legs)[1]) == accounts * entries
+    owed = [side.side == "short" for side in position_sides(table)]
+    assert sum(owed[position] for position in snapshot.positions) == (accounts if entries > 1 else 0)
 
 
 def test_bench_takes_medians_and_leaves_compilation_out(
@@ -50,16 +54,18 @@ def test_bench_takes_medians_and_leaves_compilation_out(
 ) -> None:
     seconds = iter((3.0, 1.0, 2.0))
 
-    def prove_directory(snapshot: Snapshot, out: Path, *, profile: str, progress: Any) -> ProveReport:
+    def prove_directory(snapshot: Snapshot, out: Path, *, progress: Any, **arguments: Any) -> ProveReport:
+        called.append((snapshot, arguments))
         clock.now += 50.0
         phases = {"compile": 50.0, "witness": next(seconds)}
         clock.now += phases["witness"]
         return ProveReport(phases, 1 << 17, 999, 600_000, 5, "ab" * 32)
 
-    def verify_directory(path: Path, *, profile: str) -> Any:
+    def verify_directory(path: Path, *, profile: str, circuit: str) -> Any:
         return SimpleNamespace(accepted=True, seconds=0.5, soundness_bits=100)
 
     clock = SimpleNamespace(now=0.0)
+    called: list[tuple[Snapshot, dict[str, Any]]] = []
     monkeypatch.setattr(api.cli.bench, "time", SimpleNamespace(perf_counter=lambda: clock.now))
     monkeypatch.setattr(api.cli.bench, "prove_directory", prove_directory)
     monkeypatch.setattr(api.cli.bench, "verify_directory", verify_directory)
@@ -73,6 +79,17 @@ def test_bench_takes_medians_and_leaves_compilation_out(
     assert data["phase_seconds"] == {"compile": 50.0, "witness": 2.0}
     assert (data["proof_bytes"], data["verify_seconds"], data["peak_memory_bytes"]) == (600_000, 0.5, 5)
     assert (data["rows"], data["used_rows"], data["soundness_bits"], data["cores"]) == (1 << 17, 999, 100, 2)
+    assert (data["circuit"], data["scenarios"]) == ("solvency_equity_v1", 0)
+    seconds = iter((1.0, 1.0))
+    _, data = call(capsys, "bench", "--accounts", 10, "--scenarios", 3)
+    assert (data["circuit"], data["scenarios"]) == ("solvency_stress_v1_3", 3)
+    snapshot, arguments = called[-1]
+    assert [scenario.name for scenario in arguments["scenarios"]] == [f"All assets -{n} %" for n in (10, 20, 30)]
+    assert len(snapshot.meta.instruments[0].buckets) == 2
+    _, data = call(capsys, "bench", "--accounts", 10, "--circuit", "solvency_risk_v1")
+    assert (data["circuit"], data["scenarios"]) == ("solvency_risk_v1", 0)
+    code, data = call(capsys, "bench", "--accounts", 10, "--circuit", "solvency_risk_v1", "--scenarios", 1)
+    assert (code, data["field"]) == (2, "--circuit")
 
 
 @pytest.mark.negative
@@ -90,12 +107,12 @@ def test_the_samples_are_found() -> None:
 
 
 def test_the_whole_way(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Import, prove, verify, bundle, inclusion, two forgeries; then the commands on what the demo left."""
+    """Both halves, three forgeries refused, one of them a stress loss; then the commands on what the demo left."""
     out = tmp_path / "demo"
     code, data = call(capsys, "demo", "--out", out)
     assert (code, data["verdict"], data["publication"]) == (0, "demonstrated", str(out))
-    assert [step["ok"] for step in data["steps"]] == [True] * 6
-    assert [step.get("reason") for step in data["steps"]][-2:] == ["constraints", "path"]
+    assert [step["ok"] for step in data["steps"]] == [True] * 10
+    assert [step["reason"] for step in data["steps"] if "reason" in step] == ["constraints", "path", "constraints"]
     code, verified = call(capsys, "verify", out)
     assert (code, verified["verdict"]) == (0, "solvent")
     assert call(capsys, "inspect", out)[1]["statement_digest"] == verified["statement_digest"]
@@ -114,5 +131,5 @@ def test_the_whole_way(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
     shown = main(["demo", "--out", str(out)])  # again, over the first, in words
     captured = capsys.readouterr()
     assert shown == 0
-    assert captured.out.endswith("Verdict: honest publication and bundle accepted, both forgeries refused\n")
+    assert captured.out.endswith("Verdict: honest publications and bundle accepted, all forgeries refused\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.json", "demo", "demo.bundle.json", "demo.private"]

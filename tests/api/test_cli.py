@@ -40,9 +40,11 @@ COMMANDS = (
         ("prove",),
         ("bundle",),
         ("bench",),
+        ("generate",),
     ),
     *(("import", "binance"), ("import", "okx"), ("import", "table")),
 )
+SCENARIO = '{"format": "solvent/scenarios/v1", "scenarios": [{"name": "Half", "shock": {"btc": "-0.5"}}]}'
 PROVED = ProveReport(
     phase_seconds={"compile": 1.0, "witness": 2.0},
     rows=1 << 17,
@@ -82,7 +84,7 @@ def run_json(run: Run) -> Callable[..., tuple[int, Any]]:
 @pytest.fixture
 def users(tmp_path: Path) -> tuple[object, ...]:
     """An import command without its --out."""
-    first = write(tmp_path / "users0.csv", binance_users(binance_row(0, "a", e_btc="1.5", d_eth="2")))
+    first = write(tmp_path / "users0.csv", binance_users(binance_row(0, "a", e_btc="1.5", vl_btc="1", d_eth="0.5")))
     second = write(tmp_path / "users1.csv", binance_users(binance_row(0, "b", e_eth="3")))
     assets = write(tmp_path / "assets.csv", ASSETS)
     return ("import", "binance", "--users", first, second, "--assets", assets)
@@ -205,17 +207,47 @@ def test_import(run: Run, run_json: Callable[..., tuple[int, Any]], users: tuple
     code, data = run_json(*users, "--out", tmp_path / "snap", "--sequence", 3, "--exchange", "acme")
     assert code == 0
     assert data["verdict"] == "imported"
-    assert (data["accounts"], data["entries"], data["sequence"], data["exchange"]) == (2, 3, 3, "acme")
+    assert (data["accounts"], data["entries"], data["sequence"], data["exchange"]) == (2, 4, 3, "acme")
     assert data["totals"] == [
         {"symbol": "btc", "long": "1.5", "short": "0", "net": "1.5"},
-        {"symbol": "eth", "long": "3", "short": "2", "net": "1"},
+        {"symbol": "eth", "long": "3", "short": "0.5", "net": "2.5"},
     ]
     snapshot = Snapshot.load(tmp_path / "snap")
     assert snapshot.meta.ledger_state == data["ledger_state"]
     code, out, err = run(*users, "--out", tmp_path / "other")
     assert (code, err) == (0, "")
-    assert "2 accounts with 3 entries" in out
+    assert "2 accounts with 4 entries" in out
     assert "1.5" in out
+
+
+def test_import_without_the_invalid_users(
+    run: Run, run_json: Callable[..., tuple[int, Any]], users: tuple[object, ...], tmp_path: Path
+) -> None:
+    rows = binance_row(0, "b", e_eth="3"), binance_row(1, 'c"', e_eth="1", m_eth="1", pm_eth="1")
+    write(tmp_path / "users1.csv", binance_users(*rows).replace('c"', '"c"""'))
+    out, dropped = tmp_path / "snap", tmp_path / "snap.invalid.csv"
+    code, _, err = run(*users, "--out", out)
+    assert (code, "\n" in err[:-1], "--invalid drop" in err) == (2, False, True)
+    code, data = run_json(*users, "--out", out, "--invalid", "drop")
+    assert (code, data["accounts"], data["dropped"], data["dropped_list"]) == (0, 2, 1, str(dropped))
+    assert dropped.stat().st_mode & 0o777 == 0o600
+    assert dropped.read_text().splitlines() == [
+        "file,row,user_id,reason",
+        f'{tmp_path}/users1.csv,3,"c""",eth: collateral 2 above equity 1',
+    ]
+    code, text, _ = run(*users, "--out", out, "--invalid", "drop", "--force")
+    assert (code, f"1 invalid users are NOT in this snapshot and will NOT be counted: see {dropped}\n" in text) == (
+        0,
+        True,
+    )
+    assert run(*users, "--out", tmp_path / "other", "--equity-only", "--invalid", "drop")[0] == 2
+    assert run_json(*users, "--out", out, "--equity-only", "--force")[1]["dropped_list"] is None
+    assert not dropped.exists()  # the list belonged to the snapshot before
+    write(dropped, "mine")
+    assert run(*users, "--out", tmp_path / "snap", "--invalid", "drop", "--force")[0] == 0
+    (tmp_path / "new.invalid.csv").write_text("mine")
+    assert run(*users, "--out", tmp_path / "new", "--invalid", "drop")[0] == 2
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.negative
@@ -302,7 +334,9 @@ def test_prove(
         "out": out,
         "profile": "fast",
         "policy": "strict",
-        "circuit": "solvency_equity_v1",
+        "circuit": None,
+        "scenarios": (),
+        "prices": None,
         "reserves": None,
         "previous": None,
         "private": tmp_path / "out.private",
@@ -328,6 +362,32 @@ def test_prove(
     assert proving.arguments["private"] == tmp_path / "p"
     assert "ab" * 32 in text
     assert [line.split()[0] for line in err.splitlines()] == ["compile", "witness"]
+    prices = write(tmp_path / "p.json", "{}")
+    code, data = run_json(
+        "prove",
+        snapshot,
+        "--out",
+        out,
+        "--scenarios",
+        "default",
+        "--prices",
+        prices,
+        "--circuit",
+        "solvency_stress_v1_10",
+    )
+    assert (code, len(data["scenarios"])) == (0, 9)
+    assert [scenario.name for scenario in proving.arguments["scenarios"]] == data["scenarios"]
+    assert len(proving.arguments["scenarios"][0].values) == 2
+    assert (proving.arguments["prices"], proving.arguments["circuit"]) == (prices, "solvency_stress_v1_10")
+    own = write(tmp_path / "s.json", SCENARIO)
+    assert run_json("prove", snapshot, "--out", out, "--scenarios", own)[1]["scenarios"] == ["Half"]
+    for words, field in (
+        (("--scenarios", tmp_path / "no.json"), "no such file, expected a scenarios file"),
+        (("--prices", tmp_path / "no.json"), "no such file, expected a price file"),
+        (("--scenarios", write(tmp_path / "bad.json", SCENARIO.replace("btc", "doge"))), 'got "doge"'),
+    ):
+        code, _, err = run("prove", snapshot, "--out", out, *words)
+        assert (code, err.count("\n"), field in err) == (2, 1, True)
 
 
 @pytest.mark.negative
@@ -387,7 +447,7 @@ def test_verify_accepted(run: Run, run_json: Callable[..., tuple[int, Any]], pub
         assert check["name"] in out
         assert f"{check['left']} {check['relation']} {check['right']}" in out
     spoken, *caveats = out.partition("\nVerdict: ")[2].splitlines()
-    assert spoken == "solvent at the exchange's own prices"
+    assert spoken == "solvent at the exchange's own prices (proved: equity only)"
     assert caveats == [f"  caveat: {caveat}" for caveat in data["caveats"]]
     assert f"\nReserves sha256 {data['reserves_sha256']}\n" in out
     assert "\nCircuit solvency_equity_v1, tree hash poseidon1-koalabear-16\n" in out
@@ -398,7 +458,7 @@ def test_verify_without_reserves_leaves_solvency_open(run: Run, published: Path)
     code, out, _ = run("verify", published)
     assert code == 0
     assert "\nReserves none\n" in out
-    assert "\nVerdict: liabilities proved, no reserves given\n" in out
+    assert "\nVerdict: liabilities proved, no reserves given (proved: equity only)\n" in out
 
 
 @pytest.mark.negative
@@ -506,7 +566,7 @@ def test_inspect(run: Run, run_json: Callable[..., tuple[int, Any]], published: 
     assert data["soundness_bits"] >= 100
     assert data["account_tree_bits"] == 123.9
     assert {"name", "bits", "grinding_bits"} == data["rounds"][0].keys()
-    assert data["totals"][0] == {"symbol": "btc", "kind": "spot", "price": "6510.022"} | {
+    assert data["totals"][0] == {"symbol": "btc", "kind": "spot", "price": "6510.022", "buckets": {}} | {
         side: data["totals"][0][side] for side in ("long", "short")
     }
     code, out, _ = run("inspect", published)
@@ -682,6 +742,7 @@ def test_the_base_install_checks_and_says_what_the_rest_needs(small: Publication
         ("bundle", tmp_path, "--account", "a", "--out", "x"),
         ("import", "okx", "--users", bundle, "--out", "x"),
         ("bench",),
+        ("generate", "--out", "x"),
         ("demo",),
     ):
         out, state = base_install(*words, "--json")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from api.importers.binance import import_binance
+from api.importers.accounts import ImportLog
+from api.importers.binance import Invalid, import_binance
 from prover.errors import InputError
+from prover.positions import position_sides
 from prover.snapshot import Snapshot
 from tests.api.files import (
     ASSETS,
@@ -30,7 +33,8 @@ SAMPLE_ASSETS = BINANCE / "cex_assets_info_sample4.csv"
 
 def load(folder: Path, *users: str | bytes, assets: str | bytes = ASSETS, **changes: object) -> Snapshot:
     paths = [write(folder / f"users{i}.csv", text) for i, text in enumerate(users)]
-    return import_binance(paths, write(folder / "assets.csv", assets), options(**changes))
+    how = {name: changes.pop(name) for name in ("invalid", "equity_only") if name in changes}
+    return import_binance(paths, write(folder / "assets.csv", assets), options(**changes), **how)  # type: ignore[arg-type]
 
 
 def refused(folder: Path, *users: str | bytes, assets: str | bytes = ASSETS, **changes: object) -> str:
@@ -39,49 +43,141 @@ def refused(folder: Path, *users: str | bytes, assets: str | bytes = ASSETS, **c
     return refusal(caught.value, folder)
 
 
-def test_the_published_sample() -> None:
-    snapshot = import_binance(SAMPLES, SAMPLE_ASSETS, options())
-    meta = snapshot.meta
-    assert (meta.accounts, meta.entries, meta.value_decimals) == (200, 1600, 16)
-    assert [(i.symbol, i.decimals, i.price) for i in meta.instruments] == [
-        ("bnb", 8, 61023000000),
-        ("btc", 8, 6510022000000),
-        ("eth", 8, 362056000000),
-        ("shib", 8, 1797),
-    ]
-    assert meta.oracle_evidence == hashlib.sha256(SAMPLE_ASSETS.read_bytes()).hexdigest()
-    assert [source.file for source in meta.source] == [path.name for path in (*SAMPLES, SAMPLE_ASSETS)]
-    # Independently: the csv module and decimal.Decimal.
-    account = 0
+def tables() -> dict[str, tuple[Decimal, list[list[tuple[int, int, int]]]]]:
+    """Price and the three tier tables of each sample token, read the slow way."""
+    found = {}
+    with SAMPLE_ASSETS.open(encoding="utf-8", newline="") as stream:
+        for row in csv.DictReader(stream):
+            curves = [
+                [tuple(map(int, each)) for each in re.findall(r"(\d+)-(\d+):(\d+)", row[column])]
+                for column in ("loan_tiers_ratio", "margin_tiers_ratio", "portfolio_tiers_ratio")
+            ]
+            found[row["symbol"]] = (Decimal(row["usdt_price"]), curves)
+    return found  # type: ignore[return-value]
+
+
+def collateral(value: Decimal, tiers: list[tuple[int, int, int]]) -> Decimal:
+    return sum((min(value, Decimal(b)) - a) * k / 100 for a, b, k in tiers if value > a) + Decimal(0)
+
+
+def sample_rows() -> list[tuple[Path, int, dict[str, str]]]:
+    rows = []
     for path in SAMPLES:
         with path.open(encoding="utf-8", newline="") as stream:
-            for line, row in enumerate(csv.DictReader(stream), 2):
-                expected = {}
-                for leg, column in enumerate(p + t for t in ("bnb", "btc", "eth", "shib") for p in ("e_", "d_")):
-                    atoms = Decimal(row[column]).scaleb(8)
-                    assert atoms == int(atoms)
-                    if atoms:
-                        expected[leg] = int(atoms)
-                part = slice(snapshot.offsets[account], snapshot.offsets[account + 1])
-                found = zip(snapshot.legs[part].tolist(), snapshot.amounts[part].tolist(), strict=True)
-                assert dict(found) == expected
-                assert (snapshot.user_id(account), snapshot.lines[account]) == (row["id"], line)
-                account += 1
-    assert account == 200
+            rows += [(path, line, row) for line, row in enumerate(csv.DictReader(stream), 2)]
+    return rows
 
 
-def test_totals_are_exact() -> None:
-    snapshot = import_binance(SAMPLES, SAMPLE_ASSETS, options())
-    sums = [0] * 8
-    for leg, amount in zip(snapshot.legs.tolist(), snapshot.amounts.tolist(), strict=True):
-        sums[leg] += amount
-    assert snapshot.totals() == list(zip(sums[::2], sums[1::2], strict=True))
+def test_the_published_sample() -> None:
+    """Independently: the csv module and decimal.Decimal, for what is counted and for what is not."""
+    log = ImportLog()
+    snapshot = import_binance(SAMPLES, SAMPLE_ASSETS, options(log=log), invalid=Invalid.DROP)
+    meta, table = snapshot.meta, tables()
+    assert (meta.accounts, meta.value_decimals, len(log.dropped)) == (170, 14, 30)
+    assert meta.oracle_evidence == hashlib.sha256(SAMPLE_ASSETS.read_bytes()).hexdigest()
+    assert [source.file for source in meta.source] == [path.name for path in (*SAMPLES, SAMPLE_ASSETS)]
+    account, dropped = 0, iter(log.dropped)
+    over_equity = below_debt = 0
+    for path, line, row in sample_rows():
+        expected: dict[int, int] = {}
+        is_over = False
+        health = Decimal(0)
+        for index, token in enumerate(("bnb", "btc", "eth", "shib")):
+            price, curves = table[token]
+            equity, debt, *parts = (Decimal(row[p + token]) for p in ("e_", "d_", "vl_", "m_", "pm_"))
+            is_over |= sum(parts) > equity
+            health += sum(collateral(x * price, c) for x, c in zip(parts, curves, strict=True)) - debt * price
+            atoms = [x.scaleb(meta.instruments[index].decimals) for x in (equity - sum(parts), *parts, debt)]
+            assert all(each == int(each) for each in atoms)
+            expected |= {5 * index + side: int(each) for side, each in enumerate(atoms) if each}
+        if is_over or health < 0:
+            over_equity, below_debt = over_equity + is_over, below_debt + (not is_over)
+            user = next(dropped)
+            assert (user.file, user.row, user.user_id) == (str(path), line, row["id"])
+            assert ("above equity" if is_over else "debts exceed haircut collateral by ") in user.reason
+            continue
+        part = slice(snapshot.offsets[account], snapshot.offsets[account + 1])
+        found = zip(snapshot.positions[part].tolist(), snapshot.amounts[part].tolist(), strict=True)
+        assert dict(found) == expected
+        assert (snapshot.user_id(account), snapshot.lines[account]) == (row["id"], line)
+        account += 1
+    assert (account, over_equity, below_debt, list(dropped)) == (170, 15, 15, [])
+
+
+def test_equity_only() -> None:
+    snapshot = import_binance(SAMPLES, SAMPLE_ASSETS, options(), equity_only=True)
+    meta = snapshot.meta
+    assert (meta.accounts, meta.entries, meta.value_decimals) == (200, 1600, 10)
+    assert [(i.symbol, i.decimals, i.price, i.buckets) for i in meta.instruments] == [
+        ("bnb", 8, 61023, ()),
+        ("btc", 8, 6510022, ()),
+        ("eth", 8, 362056, ()),
+        ("shib", 2, 1797, ()),
+    ]
+    for account, (_, _, row) in enumerate(sample_rows()):
+        expected: dict[int, int] = {}
+        for index, column in enumerate(p + t for t in ("bnb", "btc", "eth", "shib") for p in ("e_", "d_")):
+            atoms = int(Decimal(row[column]).scaleb(meta.instruments[index >> 1].decimals))
+            expected |= {index: atoms} if atoms else {}
+        part = slice(snapshot.offsets[account], snapshot.offsets[account + 1])
+        assert dict(zip(snapshot.positions[part].tolist(), snapshot.amounts[part].tolist(), strict=True)) == expected
+
+
+INVALID = {
+    "over": (
+        {"e_btc": "2", "vl_btc": "1", "m_btc": "0.5", "pm_btc": "0.50000001"},
+        "btc: collateral 2.00000001 above equity 2",
+    ),
+    # 10000 of collateral count for 9000 (1000 in full, 1000 at 90 %, nothing above 2000): 1900.
+    "debt": (
+        {"e_btc": "1", "vl_btc": "1", "d_eth": "1"},
+        "debts exceed haircut collateral by 1720.50000000132",
+    ),
+    "free-backs-nothing": ({"e_btc": "1", "d_eth": "0.00000001"}, "debts exceed haircut collateral by 0.000036205"),
+}
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize(("changes", "reason"), INVALID.values(), ids=INVALID.keys())
+def test_invalid_users(tmp_path: Path, changes: dict[str, str], reason: str) -> None:
+    rows = binance_users(binance_row(0, "a", e_btc="1"), binance_row(1, "b", **changes), binance_row(2, "c"))
+    line = refused(tmp_path, rows)
+    hint = "--invalid drop leaves such users out and lists them"
+    if reason.startswith("debts"):
+        hint += "; --invalid keep counts them, for --policy disclosed"
+    assert line.startswith(f'users0.csv:3: got user "b": {reason[:40]}')
+    assert line.endswith(f"expected an account that can be counted ({hint})")
+    log = ImportLog()
+    snapshot = import_binance(
+        [tmp_path / "users0.csv"], tmp_path / "assets.csv", options(log=log), invalid=Invalid.DROP
+    )
+    assert snapshot.user_ids.to_pylist() == ["a", "c"]
+    assert snapshot.lines.tolist() == [2, 4]
+    assert [(user.row, user.user_id, user.reason[:40]) for user in log.dropped] == [(3, "b", reason[:40])]
+    paths = [tmp_path / "users0.csv"], tmp_path / "assets.csv"
+    if reason.startswith("debts"):
+        kept = import_binance(*paths, options(), invalid=Invalid.KEEP)
+        assert kept.meta.accounts == 3
+    else:
+        with pytest.raises(InputError, match="above equity"):
+            import_binance(*paths, options(), invalid=Invalid.KEEP)
+
+
+def test_collateral_just_enough(tmp_path: Path) -> None:
+    rows = binance_users(binance_row(0, "a", e_btc="1", vl_btc="1", d_eth="0.52478"))
+    assert load(tmp_path, rows).meta.accounts == 1  # 1899.97 of 1900, of which whole atoms per tier cost less than 0.01
+    line = refused(tmp_path, rows.replace("0.52478", "0.52479"))
+    assert "debts exceed haircut collateral by" in line
 
 
 def test_zeros_are_dropped_but_their_account_stays(tmp_path: Path) -> None:
-    snapshot = load(tmp_path, binance_users(binance_row(0, "a"), binance_row(1, "b", e_eth="0.00000001", d_btc="2.5")))
+    snapshot = load(
+        tmp_path,
+        binance_users(binance_row(0, "a"), binance_row(1, "b", e_eth="0.00000001", d_btc="2.5")),
+        invalid=Invalid.KEEP,
+    )
     assert snapshot.offsets.tolist() == [0, 0, 2]
-    assert snapshot.legs.tolist() == [1, 2]
+    assert snapshot.positions.tolist() == [4, 5]
     assert snapshot.amounts.tolist() == [250000000, 1]
 
 
@@ -105,7 +201,7 @@ def test_net_columns_may_be_what_a_float_printed(tmp_path: Path) -> None:
 )
 def test_other_spellings_of_the_same_file(tmp_path: Path, text: str | bytes) -> None:
     snapshot = load(tmp_path, text)
-    assert (snapshot.user_id(0), snapshot.legs.tolist(), snapshot.amounts.tolist()) == ("a", [0], [150000000])
+    assert (snapshot.user_id(0), snapshot.positions.tolist(), snapshot.amounts.tolist()) == ("a", [0], [150000000])
 
 
 def test_the_real_token_list_with_a_token_called_id(tmp_path: Path) -> None:
@@ -116,13 +212,16 @@ def test_the_real_token_list_with_a_token_called_id(tmp_path: Path) -> None:
     cells = ["0", "alice", *(row[column] if column != "id" else "3.0" for column in header[2:])]
     users = write(tmp_path / "users.csv", ",".join(header) + "\n" + ",".join(cells) + "\n")
     prices = BINANCE / "cex_assets_info_real483.csv"
-    with pytest.raises(InputError, match="--round-prices"):
-        import_binance([users], prices, options())
-    snapshot = import_binance([users], prices, options(round_prices=True))
+    log = ImportLog()
+    snapshot = import_binance([users], prices, options(log=log), invalid=Invalid.KEEP)
     meta = snapshot.meta
-    assert (len(meta.instruments), meta.value_decimals) == (483, 19)
-    assert [meta.instruments[leg >> 1].symbol for leg in snapshot.legs.tolist()] == ["btc", "id"]
-    assert max(instrument.price for instrument in meta.instruments) < 2**54
+    assert (len(meta.instruments), meta.value_decimals) == (483, 18)
+    assert log.prices is not None and log.prices.rounded == 57
+    sides = position_sides(meta.instruments)
+    held = [(meta.instruments[sides[p].instrument].symbol, sides[p].side) for p in snapshot.positions.tolist()]
+    assert held == [("btc", "short"), ("id", "long")]
+    with pytest.raises(InputError, match="try without --exact-prices"):
+        import_binance([users], prices, options(exact_prices=True))
 
 
 def test_nonces_are_joined(tmp_path: Path) -> None:
@@ -327,17 +426,17 @@ def test_bad_nonces_are_refused(tmp_path: Path, rows: str, line: str) -> None:
 def test_an_account_of_2_to_the_112_value_units_is_refused(tmp_path: Path) -> None:
     # 2^54 - 1 value units per atom, 2^63 - 1 atoms: 2^117.
     tiers = "symbol,usdt_price,loan_tiers_ratio,margin_tiers_ratio,portfolio_tiers_ratio\n"
-    assets = f"{tiers}btc,1801439850.9481983,,,\neth,0.0000001,,,\n"
+    assets = f"{tiers}btc,1801439850.9481983,,,\neth,1,,,\n"
     rows = binance_row(0, "a"), binance_row(1, "b", e_btc="92233720368.54775807")
     worth = (2**63 - 1) * 18014398509481983
-    line = refused(tmp_path, binance_users(*rows), assets=assets)
+    line = refused(tmp_path, binance_users(*rows), assets=assets, value_decimals=15, equity_only=True)
     assert line == f"users0.csv:3: got an account worth {worth} value units, expected less than 2^112 value units"
     # Debt counts against holdings: gross is beyond the bound, equity is not.
     rows = binance_row(0, "a"), binance_row(1, "b", e_btc="92233720368.54775807", d_btc="92233720368.54775806")
-    assert load(tmp_path, binance_users(*rows), assets=assets).meta.accounts == 2
+    assert load(tmp_path, binance_users(*rows), assets=assets, value_decimals=15, equity_only=True).meta.accounts == 2
     # No account reaches the bound, the sum does: 40 accounts of 2^107.
     many = [binance_row(i, f"u{i}", e_btc="90071992.54740992") for i in range(40)]
-    line = refused(tmp_path, binance_users(*many), assets=assets)
+    line = refused(tmp_path, binance_users(*many), assets=assets, value_decimals=15, equity_only=True)
     assert line.startswith("got a total liability of ")
 
 

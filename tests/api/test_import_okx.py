@@ -40,14 +40,14 @@ def test_the_published_batch() -> None:
         part = slice(snapshot.offsets[index], snapshot.offsets[index + 1])
         found = {
             symbols[leg >> 1]: -amount if leg & 1 else amount
-            for leg, amount in zip(snapshot.legs[part].tolist(), snapshot.amounts[part].tolist(), strict=True)
+            for leg, amount in zip(snapshot.positions[part].tolist(), snapshot.amounts[part].tolist(), strict=True)
         }
         assert found == {symbol: int(text) for symbol, text in account["assets"].items() if int(text)}
 
 
 def test_prices_order_and_lines(tmp_path: Path) -> None:
     snapshot = load(tmp_path, b"\xef\xbb\xbf" + GOOD.encode(), prices=PRICES)
-    assert snapshot.legs.tolist() == [0, 3]
+    assert snapshot.positions.tolist() == [0, 3]
     assert snapshot.amounts.tolist() == [5, 7]
     assert snapshot.lines.tolist() == [2, 3]
     assert snapshot.offsets.tolist() == [0, 2, 2]
@@ -61,7 +61,7 @@ def test_both_ends_of_an_amount(tmp_path: Path) -> None:
     top = 2**63 - 1
     snapshot = load(tmp_path, json.dumps([{"id": "a", "assets": {"X": str(top), "Y": str(-top)}}]))
     assert snapshot.amounts.tolist() == [top, top]
-    assert snapshot.legs.tolist() == [0, 3]
+    assert snapshot.positions.tolist() == [0, 3]
 
 
 ATOMS = "expected a string with a whole number of atoms from -(2^63 - 1) to 2^63 - 1"

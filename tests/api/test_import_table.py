@@ -40,7 +40,7 @@ def refused(folder: Path, accounts: Path | str | bytes, instruments: str = INSTR
 def check_good(snapshot: Snapshot, first_line: int) -> None:
     assert [snapshot.user_id(i) for i in range(3)] == ["zoe", "bob", "eve"]
     assert snapshot.offsets.tolist() == [0, 3, 4, 4]
-    assert snapshot.legs.tolist() == [0, 2, 3, 0]
+    assert snapshot.positions.tolist() == [0, 2, 3, 0]
     assert snapshot.amounts.tolist() == [10**8, 1000, 250, 1]
     assert snapshot.lines.tolist() == [first_line, first_line + 1, first_line + 3]
     assert snapshot.has_nonce.tolist() == [True, False, False]
@@ -78,7 +78,7 @@ def test_parquet_and_arrow(tmp_path: Path, kind: str) -> None:
 
 def test_no_nonce_column_and_other_order(tmp_path: Path) -> None:
     snapshot = load(tmp_path, "amount,side,asset,user_id\n1,long,usd,a\n")
-    assert (snapshot.amounts.tolist(), snapshot.legs.tolist()) == ([100], [2])
+    assert (snapshot.amounts.tolist(), snapshot.positions.tolist()) == ([100], [2])
     assert not snapshot.has_nonce.any()
 
 
@@ -96,7 +96,7 @@ def test_any_order_of_rows_gives_the_same_accounts(tmp_path: Path) -> None:
         snapshot = load(tmp_path, "\n".join(["user_id,asset,side,amount", *shuffled]) + "\n")
         found = {
             snapshot.user_id(i): (
-                snapshot.legs[snapshot.offsets[i] : snapshot.offsets[i + 1]].tolist(),
+                snapshot.positions[snapshot.offsets[i] : snapshot.offsets[i + 1]].tolist(),
                 snapshot.amounts[snapshot.offsets[i] : snapshot.offsets[i + 1]].tolist(),
             )
             for i in range(50)
@@ -128,7 +128,7 @@ ROWS = {
     "twice": (
         "a,,btc,long,1\na,,btc,short,1\na,,btc,long,0",
         'accounts.csv:4 column "asset": got "btc", '
-        "expected each asset and side once per user (already at row or line 2)",
+        "expected each asset, side and bucket once per user (already at row or line 2)",
     ),
     "nonce": (
         "a,abc,btc,long,1",
@@ -165,7 +165,7 @@ def test_columns(tmp_path: Path) -> None:
     line = refused(tmp_path, "user_id,asset,side\na,btc,long\n")
     assert line == 'accounts.csv:1 column "amount": expected this column to be there'
     line = refused(tmp_path, "user_id,asset,side,amount,x\na,btc,long,1,2\n")
-    expected = "only the columns user_id, asset, side, amount, nonce (optional)"
+    expected = "only the columns user_id, asset, side, amount, nonce (optional), bucket (optional)"
     assert line == f'accounts.csv:1 column "x": expected {expected}'
     assert refused(tmp_path, "user_id,asset,side,amount\n") == "accounts.csv: got no accounts, expected at least one"
 
@@ -188,18 +188,18 @@ INSTRUMENT_FILES = {
     ),
     "twice": (
         "a,spot,8,1\na,spot,8,1",
-        'instruments.csv:3 column "symbol": got "a", expected each symbol once (first on line 2)',
+        'instruments.csv:3 column "symbol": got "a", expected each symbol once, in one spelling (first on line 2)',
     ),
     "too-large": (
         "a,spot,0,18014398509481984",
         'instruments.csv:2 column "price": got "18014398509481984", '
         "expected a price of a below 2^54 value units per atom, "
-        "but at 0 value decimals it is 18014398509481984: try --round-prices, or fewer --value-decimals",
+        "but at 0 value decimals it is 18014398509481984",
     ),
     "too-fine": (
         f"a,spot,18,0.{'0' * 12}1",
         f'instruments.csv:2 column "price": got "0.{"0" * 12}1", '
-        "expected at most 30 decimals in price and amount of a together",
+        "expected a price of a that does not round to 0 at 30 value decimals",
     ),
 }
 
@@ -225,7 +225,7 @@ def test_arrow_columns_have_to_be_strings(tmp_path: Path) -> None:
     line = refused(tmp_path, arrow(**texts, amount=pa.array([None], pa.string())))
     assert line == 'accounts.arrow:1 column "amount": got "null", expected a value'
     line = refused(tmp_path, arrow(**texts))
-    expected = "exactly the columns user_id, asset, side, amount, and perhaps nonce"
+    expected = "exactly the columns user_id, asset, side, amount, and perhaps nonce and bucket"
     assert line == f'accounts.arrow column "amount": expected {expected}'
 
 

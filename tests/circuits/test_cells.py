@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from circuits.check import Witness, check_rows, public_matrix
-from circuits.equity import COLUMNS
+from circuits.solvency import COLUMNS
 from tests.malicious.cheating_prover import CheatingProver
 from tests.malicious.forge import Forge
 from tests.malicious.sheet import AT, PAIRS, SYSTEM, U16, Published, neighbourhood
@@ -79,7 +79,7 @@ def honest() -> Honest:
         "padding": world.used + 7,
     }
     values = {at: attempt.lookup.value("value", at) for row in rows.values() for at in (row - 1, row, row + 1)}
-    publics = public_matrix(SYSTEM, published.publics(), ROWS)
+    publics = public_matrix(SYSTEM, published.relation().public_values(attempt.scalars), ROWS)
     return Honest(world, published, publics, attempt.scalars, values, rows)
 
 

@@ -10,6 +10,7 @@ import pytest
 from circuits.builder import AirBuilder
 from circuits.check import Violation, Witness, check_buses, check_rows, public_matrix, terminal_of
 from verifier.air import ALWAYS, FIRST, LAST, TRANSITION, ConstraintSystem
+from verifier.errors import InvariantBroken
 from verifier.field import Ext, ext_add, ext_inverse, ext_mul, ext_scale, ext_sub, lift
 
 ROWS, ACTIVE = 16, 12
@@ -125,7 +126,28 @@ def test_the_terminal_is_the_sum_of_the_fractions() -> None:
 
 
 def test_public_columns_are_padded_as_they_say() -> None:
-    air = AirBuilder(("a",), (("zeros", "zero"), ("stays", "last")))
+    air = AirBuilder(("a",), (("zeros", "zero"), ("stays", "last"), ("again", "repeat"), ("one", "repeat")))
     air.require(ALWAYS, "a", air.row("a"))
     system = air.finish("padded", 0)
-    assert public_matrix(system, {"zeros": [5, 6], "stays": [7, 8]}, 4).tolist() == [[5, 6, 0, 0], [7, 8, 8, 8]]
+    given = {"zeros": [5, 6], "stays": [7, 8], "again": [9, 1], "one": [4]}
+    expected = [[5, 6, 0, 0], [7, 8, 8, 8], [9, 1, 9, 1], [4, 4, 4, 4]]
+    assert public_matrix(system, given, 4).tolist() == expected
+    wrong = AirBuilder(("a",), (("zeros", "sometimes"),))
+    wrong.require(ALWAYS, "a", wrong.row("a"))
+    with pytest.raises(InvariantBroken, match="padded in an unknown way"):
+        wrong.finish("padded", 0)
+
+
+def test_a_public_column_of_extension_elements() -> None:
+    """Its five coordinates are columns; x, the field's generator, puts them together."""
+    air = AirBuilder(("a",), tuple((f"e{k}", "repeat") for k in range(5)))
+    air.require(ALWAYS, "a is e", air.row("a") - air.extension_public("e"))
+    system = air.finish("extension", 0)
+    publics = public_matrix(system, {f"e{k}": [7, (0, 3)[k == 2]] for k in range(5)}, 4)
+    publics[1:, 0] = 0
+    scalars = tuple((0, 1, 0, 0, 0) if name == "x" else (0, 0, 0, 0, 0) for name in system.scalars)
+    base = np.array([[7, 0, 7, 0]], np.uint32)
+    found = check_rows(system, Witness(base, publics, 4, scalars, np.zeros((0, 4), np.uint32)))
+    assert [v.row for v in found] == [1, 2, 3]  # (0, 0, 3, 0, 0), and twice an element with more than its first word
+    publics[1:, 2], publics[:, (1, 3)] = 0, 0
+    assert check_rows(system, Witness(base, publics, 4, scalars, np.zeros((0, 4), np.uint32))) == []

@@ -142,7 +142,7 @@ def value_jumps(plan: Plan) -> Case:
     return Case(forged, cheat=cheat)
 
 
-@breaks(r"helper(\d) .*")
+@breaks(r"helper(\d+) .*")
 def helper_lies(plan: Plan, number: int) -> Case:
     def cheat(lookup: Lookup) -> None:
         lookup.add(f"helper{number}", 70, 71, lookup.missing)

@@ -44,13 +44,14 @@ class Lookup:
     """The extension columns of one proof, for a cheat to change in place.
 
     Args:
-        words: (5 E, N) Montgomery. names: of the extension columns.
+        words: (5 E, N) Montgomery. names: of the extension columns. scalars: of the circuit, by name.
         missing: by how much the sum of all fractions falls short of the terminal value; zero for an honest witness.
     """
 
     words: Array
     names: tuple[str, ...]
     missing: Ext
+    scalars: Mapping[str, Ext]
 
     def column(self, name: str) -> Array:
         """(5, N), a view."""
@@ -62,8 +63,12 @@ class Lookup:
 
     def add(self, name: str, start: int, stop: int, delta: Ext) -> None:
         """Add `delta` on rows start .. stop - 1."""
+        self.add_each(name, start, stop, [delta])
+
+    def add_each(self, name: str, start: int, stop: int, deltas: Sequence[Ext]) -> None:
+        """Add one element on each of the rows start .. stop - 1."""
         part = self.column(name)[:, start:stop]
-        part[...] = (part.astype(np.uint64) + ext_array([delta])) % np.uint64(P)
+        part[...] = (part.astype(np.uint64) + ext_array(list(deltas))) % np.uint64(P)
 
 
 Cheat = Callable[[Lookup], object]
@@ -90,7 +95,6 @@ class CheatingProver:
         self.base = world.base.copy()
         self.extended = Extended(self.base, params.blowup)
         self._kernels: dict[bytes, RowKernels] = {}
-        self._known_publics: tuple[object, Array, Extended] | None = None
 
     def prove(
         self,
@@ -109,6 +113,27 @@ class CheatingProver:
         with _one_thread_per_worker(), self._forged(columns):
             random = proof_randomness(Randomness(seed), relation, self.params)
             return self._walk(relation, skipped, cheat, random)
+
+    def lookups(
+        self, relation: Relation, columns: Columns, challenges: Sequence[Ext], cheat: Cheat | None = None
+    ) -> Lookup:
+        """The extension columns of the forged trace at these challenges, and no proof."""
+        system, values = relation.system, evaluate_scalars(relation, *challenges)
+        kernels = self._kernels.setdefault(system.digest, RowKernels(system))
+        with _one_thread_per_worker():
+            before = {column: self.base[column].copy() for column in columns}
+            for column, words in columns.items():
+                self.base[column] = words
+                to_mont(self.base[column])
+            publics = public_matrix(system, relation.public_values(values), ROWS)
+            to_mont(publics)
+            scalars = dict(zip(system.scalars, values, strict=True))
+            lookup = self._lookup_columns(kernels, publics, scalars, Randomness(b"lookups"))
+            for column, words in before.items():
+                self.base[column] = words
+        if cheat is not None:
+            cheat(lookup)
+        return lookup
 
     @contextmanager
     def _forged(self, columns: Columns) -> Iterator[None]:
@@ -131,7 +156,6 @@ class CheatingProver:
     def _walk(self, relation: Relation, skipped: Collection[str], cheat: Cheat | None, random: Randomness) -> Attempt:
         system, params = relation.system, self.params
         kernels = self._kernels.setdefault(system.digest, RowKernels(system))
-        publics, publics_extended = self._publics(relation)
         transcript = Transcript.start(system, params, LOG2_ROWS, relation.binding)  # step 1
         base_tree = Commitment(_leaves(self.extended.values), random, "base")  # step 2
         transcript.absorb("base root", base_tree.root)
@@ -140,6 +164,8 @@ class CheatingProver:
 
         all_scalars = evaluate_scalars(relation, r, alpha, beta)  # steps 3 and 4
         scalars = dict(zip(system.scalars, all_scalars, strict=True))
+        publics = public_matrix(system, relation.public_values(all_scalars), ROWS)
+        to_mont(publics)
         lookup = self._lookup_columns(kernels, publics, scalars, random)
         if cheat is not None:
             cheat(lookup)
@@ -150,7 +176,13 @@ class CheatingProver:
         weights = self.chosen_weights(relation, skipped, transcript.draw("constraint weights"))
 
         values = quotient_values(  # step 5
-            kernels, self.extended, lookup_extended, publics_extended, scalars, weights, lambda fraction: None
+            kernels,
+            self.extended,
+            lookup_extended,
+            Extended(publics, params.blowup),
+            scalars,
+            weights,
+            lambda part: None,
         )
         chunks = masked_chunks(quotient_coefficients(*values), params, LOG2_ROWS, random)
         quotient = lde_from_coefficients(chunks, LOG2_ROWS, params.blowup)
@@ -186,15 +218,6 @@ class CheatingProver:
         )
         return Attempt(proof, all_scalars, lookup)
 
-    def _publics(self, relation: Relation) -> tuple[Array, Extended]:
-        """The public columns and their extension, kept while they stay the same: nearly all forgeries share them."""
-        key = tuple((name, tuple(words)) for name, words in relation.publics.items())
-        if self._known_publics is None or self._known_publics[0] != key:
-            publics = public_matrix(relation.system, relation.publics, ROWS)
-            to_mont(publics)
-            self._known_publics = key, publics, Extended(publics, self.params.blowup)
-        return self._known_publics[1:]
-
     def chosen_weights(self, relation: Relation, skipped: Collection[str], drawn: Sequence[Ext]) -> Sequence[Ext]:
         """The weights of the constraints in the quotient; zero for those that the witness breaks."""
         return without(relation, skipped, drawn)
@@ -224,7 +247,7 @@ class CheatingProver:
         hidden = random.words("lookup hidden rows", len(out) * (ROWS - ACTIVE)).reshape(len(out), ROWS - ACTIVE)
         to_mont(hidden)
         out[:, ACTIVE:] = hidden
-        return Lookup(out, system.extension_columns, ext_sub(scalars["terminal"], end))
+        return Lookup(out, system.extension_columns, ext_sub(scalars["terminal"], end), scalars)
 
     def _low_degree(self, codeword: Array, transcript: Transcript, random: Randomness) -> FriProof:
         """As `prover.fri.prove_low_degree`, but a last polynomial of too high a degree is cut off."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 from functools import cache
 from unittest.mock import patch
 
-from circuits import equity
+from circuits import registry, solvency
 from circuits.builder import AirBuilder, Expr
+from tests.malicious.forge import EQUITY
 from verifier.air import ConstraintSystem
 
 
 @cache
-def system_without(*rules: str) -> ConstraintSystem:
-    """`solvency_equity_v1` in which the named fractions count nothing and the named constraints are not there."""
+def system_without(*rules: str, circuit: str = EQUITY) -> ConstraintSystem:
+    """A registered circuit in which the named fractions count nothing and the named constraints are not there."""
     left = set(rules)
 
     class Weakened(AirBuilder):
@@ -25,7 +26,8 @@ def system_without(*rules: str) -> ConstraintSystem:
             if label not in rules:
                 super().require(domain, label, expr)
 
-    with patch.object(equity, "AirBuilder", Weakened):
-        system = equity.solvency_equity("without " + ", ".join(rules))
+    with patch.object(solvency, "AirBuilder", Weakened):
+        name = f"{circuit} without {', '.join(rules)}"
+        system = solvency.solvency_circuit(name, registry.records_of(circuit))
     assert not left, f"no such rules: {left}"
     return system

@@ -1,10 +1,11 @@
-"""The honest exchange and the cheating prover, made once per worker."""
+"""The honest exchanges and their cheating provers, made once per worker."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.malicious.cheating_prover import CheatingProver
+from tests.malicious.risk_world import RISK, STRESS, risk_world
 from tests.malicious.world import World, make_world
 
 
@@ -16,3 +17,23 @@ def world() -> World:
 @pytest.fixture(scope="session")
 def cheater(world: World) -> CheatingProver:
     return CheatingProver(world)
+
+
+@pytest.fixture(scope="session")
+def risk() -> World:
+    return risk_world(RISK)
+
+
+@pytest.fixture(scope="session")
+def risk_cheater(risk: World) -> CheatingProver:
+    return CheatingProver(risk)
+
+
+@pytest.fixture(scope="session")
+def stress() -> World:
+    return risk_world(STRESS)
+
+
+@pytest.fixture(scope="session")
+def stress_cheater(stress: World) -> CheatingProver:
+    return CheatingProver(stress)

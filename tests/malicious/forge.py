@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from circuits.registry import records_of
+from tests.malicious.records import Records, honest_records
 from tests.malicious.rows import (
     CONSUMING,
     POSEIDON1,
@@ -22,19 +24,22 @@ from tests.malicious.rows import (
     limbs,
     number,
 )
+from verifier.solvency import CIRCUITS
 from verifier.tree import ARITY, TAG_ACCOUNT, TAG_DUMMY, TAG_END, TAG_NODE, TAG_VALUE
 
+EQUITY = "solvency_equity_v1"
 Edit = Callable[[list[Row]], object]
 NO_WRAPS: Mapping[int, int] = {}
 
 
 @dataclass(frozen=True)
 class Leg:
-    """A row of the leg table; `digits` in [-128, 127]."""
+    """A row of the leg table; `digits` in [-128, 127], of the price and of the coefficient under each lens."""
 
     total: int
     cap: int
     digits: Words
+    lens_digits: tuple[Words, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ class Plan:
     legs: tuple[Leg, ...]
     total_count: int
     chains: Mapping[str, Spec]
+    circuit: str = EQUITY
 
     @property
     def root(self) -> str:
@@ -135,6 +141,8 @@ def entry_row(leg_id: int, amount: int, leg: Leg, count: int, gap: int) -> Row:
     row = Row({"is_entry": 1, "count": count, "b0": leg_id, "total_id": leg.total, "u5": 16 * count})
     row["u4"] = gap
     row.put("cap", limbs(leg.cap, 4)).put("d", leg.digits).put("y", limbs(amount, 8, 8))
+    for s, digits in enumerate(leg.lens_digits):
+        row.put(f"lens{s}_digit", digits)
     for i, limb in enumerate(limbs(amount, 4)):
         row[f"b{i + 1}"] = limb
     return row.put("u", limbs((leg.cap - amount) % 2**64, 4))
@@ -228,8 +236,9 @@ class Forged:
     Args:
         rows: from row 0 on. at: first row of each chain. placed: further rows, anywhere.
         padding: what every other row holds.
-        totals: published, one per total id. root: published.
+        totals: published, one per total id. root: published. losses: published, one per lens.
         counters: table_n and table_high where they are not the honest ones.
+        records: of the circuits that have them.
     """
 
     plan: Plan
@@ -238,6 +247,8 @@ class Forged:
     totals: list[int]
     root: Item
     instance: str = POSEIDON1
+    losses: list[int] = field(default_factory=list)
+    records: Records | None = None
     placed: dict[int, Row] = field(default_factory=dict)
     padding: Row = field(default_factory=Row)
     counters: tuple[Sequence[int], Sequence[int]] | None = None
@@ -257,8 +268,8 @@ class Forge:
         foreign: name -> what nodes may consume although no chain emits it.
     """
 
-    def __init__(self, plan: Plan, instance: str = POSEIDON1) -> None:
-        self.plan, self.instance = plan, instance
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.instance = plan, CIRCUITS[plan.circuit].tree_hash
         self.chains: dict[str, Callable[[], list[Row]]] = {}
         for name, spec in plan.chains.items():
             self.chains[name] = lambda spec=spec: self._honest(spec)  # type: ignore[misc]
@@ -295,6 +306,9 @@ class Forge:
             rows[total_id] = total_row(total_id, bytes_)
         totals = [number(bytes_, 8) for bytes_ in sums]
         out = Forged(self.plan, rows, at, totals, self.item(self.plan.root), self.instance)
+        layout = records_of(self.plan.circuit)
+        if layout is not None:
+            out.records, out.losses = honest_records(layout, rows)
         for change in self.after:
             change(out)
         for row in (*out.rows, *out.placed.values(), out.padding):

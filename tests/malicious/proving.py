@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import pytest
 
+from prover.kernels.field import from_mont
 from tests.malicious.cases import Case
 from tests.malicious.cheating_prover import CheatingProver, verifier_without
 from tests.malicious.circuits_without import system_without
 from tests.malicious.forge import Forged
 from tests.malicious.sheet import (
-    SYSTEM,
+    SCALARS,
     Columns,
     Published,
     broken_labels,
     columns_of,
     neighbourhood,
+    system_of,
     touched,
     unbalanced,
 )
@@ -42,7 +45,7 @@ def refuse(
     relation = published.relation()
     attempt = cheater.prove(relation, columns, expected, case.cheat)
     rows = neighbourhood({*touched(columns, world).tolist(), *range(len(case.forged.rows) + 1), 70, 71})
-    found = broken_labels(world, columns, published, SYSTEM, rows, attempt.scalars, attempt.extension(rows))
+    found = broken_labels(world, columns, published, None, rows, attempt.scalars, attempt.extension(rows))
     assert found == expected
     data = attempt.proof.to_bytes()
     with pytest.raises(ConstraintFailure) as refusal:
@@ -52,9 +55,20 @@ def refuse(
         verify_stark(relation, TEST, data)
 
 
+def name_only(case: Case, expected: Iterable[str], world: World, cheater: CheatingProver) -> None:
+    """As `refuse`, as far as the row checker goes."""
+    published, columns = Published.by(case.forged), columns_of(case.forged, world)
+    lookup = cheater.lookups(published.relation(), columns, SCALARS, case.cheat)
+    rows = neighbourhood({*touched(columns, world).tolist(), *range(len(case.forged.rows) + 1), 70, 71})
+    extension = from_mont(np.ascontiguousarray(lookup.words[:, rows]))
+    scalars = tuple(lookup.scalars[name] for name in published.relation().system.scalars)
+    assert broken_labels(world, columns, published, None, rows, scalars, extension) == set(expected)
+
+
 def accept(forged: Forged, world: World, cheater: CheatingProver, *off: str, columns: Columns | None = None) -> None:
     """The witness satisfies the circuit without the rules in `off`, and its proof is accepted."""
-    system = system_without(*off) if off else SYSTEM
+    circuit = world.plan.circuit
+    system = system_without(*off, circuit=circuit) if off else system_of(circuit)
     columns = columns_of(forged, world, off) if columns is None else columns
     published = Published.by(forged, off)
     assert broken_labels(world, columns, published, system) == set()

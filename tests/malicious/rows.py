@@ -164,7 +164,8 @@ def carries_of(coefficients: Sequence[int], base: int, wraps: Mapping[int, int])
         carry, rest = divmod(coefficient + wraps.get(k, 0) * P + carry, base)
         assert rest == 0, f"no carries: coefficient {k} leaves {rest}"
         out.append(carry)
-    assert out.pop() == 0, "no carries: something is left at the end"
+    left = out.pop()  # not inside the assert: `run_negative` has none
+    assert left == 0, "no carries: something is left at the end"
     return out
 
 

@@ -9,22 +9,26 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property, lru_cache
 
 import numpy as np
 
 from circuits.check import Violation, Witness, check_buses, check_rows, public_matrix, terminal_of
-from circuits.equity import COLUMNS
 from circuits.gadgets.permutation import CELL_COLUMNS
-from circuits.registry import CIRCUITS
-from tests.malicious.forge import Forged, Leg
+from circuits.gadgets.records import RecordLayout
+from circuits.registry import CIRCUITS, records_of
+from circuits.solvency import COLUMNS
+from tests.malicious.forge import EQUITY, Forged, Leg
+from tests.malicious.records import NO_CARRY, record_cells
 from tests.malicious.rows import Item, Row, centered, limbs
 from tests.malicious.world import ACTIVE, LOG2_ROWS, ROWS, Array, World
 from verifier.air import TRANSITION, ConstraintSystem
-from verifier.field import Ext, P, ext_horner, ext_mul, ext_one, ext_scale, ext_sub, lift
+from verifier.field import Ext, P, ext_horner, ext_mul, ext_one, ext_pow, ext_scale, ext_sub, ext_zero, lift
 from verifier.stark import Relation
 
-SYSTEM = CIRCUITS["solvency_equity_v1"]()
+SYSTEM = CIRCUITS[EQUITY]()
 AT = {name: index for index, name in enumerate(COLUMNS)}
+"""The columns that all circuits have; those of records follow them."""
 U16 = tuple(f"u{i}" for i in range(10))
 PAIRS = tuple((f"y{i}", f"y{i + 1}") for i in (0, 2, 4, 6))
 TABLES = ("mu_u16", "mu_pair", "mu_leg", "table_n", "table_high")
@@ -36,36 +40,111 @@ SCALARS: tuple[Ext, Ext, Ext] = (
 """r, alpha, beta for the checkers; a proof draws its own."""
 Columns = dict[int, Array]
 Fraction = tuple[Ext, Ext]
+Cells = dict[int, dict[str, int]]
+
+
+@cache
+def system_of(circuit: str) -> ConstraintSystem:
+    return CIRCUITS[circuit]()
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Where a circuit has what.
+
+    Args:
+        written: how many columns the rows of chains write: all but signs, bytes and carries of records.
+        u16, pairs: cells that are looked up.
+    """
+
+    columns: tuple[str, ...]
+    written: int
+    u16: tuple[str, ...]
+    pairs: tuple[tuple[str, str], ...]
+
+    @cached_property
+    def at(self) -> dict[str, int]:
+        return {name: index for index, name in enumerate(self.columns)}
+
+    @cached_property
+    def blank(self) -> dict[str, int]:
+        """The record columns on a row without a record."""
+        return {name: NO_CARRY[1] if "_high" in name else 0 for name in self.columns[self.written :]}
+
+    def pairs_without(self, rules: Collection[str]) -> list[tuple[str, str]]:
+        return [pair for pair in self.pairs if f"{pair[0]}, {pair[1]} are bytes" not in rules]
+
+    def u16_without(self, rules: Collection[str]) -> list[str]:
+        return [name for name in self.u16 if f"{name} is below 2^16" not in rules]
+
+
+@cache
+def sheet_of(circuit: str) -> Sheet:
+    layout = records_of(circuit)
+    if layout is None:
+        return Sheet(COLUMNS, len(COLUMNS), U16, PAIRS)
+    pairs = zip(layout.cells("byte"), layout.cells("high"), strict=True)
+    columns = (*COLUMNS, *layout.columns)
+    return Sheet(columns, len(COLUMNS) + len(layout.digits), (*U16, *layout.cells("low")), (*PAIRS, *pairs))
 
 
 @dataclass(frozen=True)
 class Published:
-    """What a statement would say: the leg table, the totals and the root with the liability.
+    """What a statement would say: the leg table, the totals, the losses and the root with the liability.
 
     Args:
         silent: buses, "totals" or "tree", to which the verifier adds nothing (where the circuit has them switched off).
     """
 
+    circuit: str
     legs: tuple[Leg, ...]
     total_count: int
     totals: tuple[int, ...]
     root: Item
+    losses: tuple[int, ...] = ()
     silent: frozenset[str] = frozenset()
 
     @classmethod
     def by(cls, forged: Forged, unchecked: Collection[str] = ()) -> Published:
         silent = {name for name, label in (("totals", "totals"), ("tree", "tree consume")) if label in unchecked}
-        return cls(forged.plan.legs, forged.plan.total_count, tuple(forged.totals), forged.root, frozenset(silent))
+        plan = forged.plan
+        totals, losses = tuple(forged.totals), tuple(forged.losses)
+        return cls(plan.circuit, plan.legs, plan.total_count, totals, forged.root, losses, frozenset(silent))
+
+    @property
+    def records(self) -> RecordLayout | None:
+        return records_of(self.circuit)
 
     def publics(self) -> dict[str, list[int]]:
-        table: dict[str, list[int]] = {
-            "is_total_row": [1] * self.total_count,
-            "total_row_id": list(range(self.total_count)),
-            "leg_id": list(range(len(self.legs))),
-            "leg_total": [leg.total for leg in self.legs],
-        }
-        table |= {f"leg_cap{i}": [limbs(leg.cap, 4)[i] for leg in self.legs] for i in range(4)}
-        return table | {f"leg_digit{i}": [leg.digits[i] % P for leg in self.legs] for i in range(7)}
+        """The public columns that are known before any challenge."""
+        out = {"is_total_row": [1] * self.total_count, "total_row_id": list(range(self.total_count))}
+        if self.records is not None:
+            rows = self.records.rows
+            out["starts_record"] = [1] + [0] * (rows - 1)
+            out["ends_record"] = [0] * (rows - 1) + [1]
+            out["in_totals_record"] = [1] * rows
+            out["next_in_totals_record"] = [1] * (rows - 1)
+        return out
+
+    def derived(self, scalars: Mapping[str, Ext]) -> dict[str, list[int]]:
+        """The others: a fingerprint per leg, and r^(lowest position of the next row)."""
+        rows = leg_rows(self.legs, scalars["beta"])
+        out = {f"leg_row{k}": [row[k] for row in rows] for k in range(5)}
+        if self.records is not None:
+            count, window = self.records.rows, self.records.window
+            weights = [ext_pow(scalars["r"], window * (count - 1 - (row + 1) % count)) for row in range(count)]
+            out |= {f"next_weight{k}": [weight[k] for weight in weights] for k in range(5)}
+        return out
+
+    def losses_at(self, r: Ext) -> Ext:
+        digits = [byte for loss in self.losses for byte in limbs(loss, 16, 8)]
+        return ext_horner(map(lift, digits), r)
+
+    def scalars(self) -> tuple[Ext, ...]:
+        """Of the checkers; the terminal value is of no use to them."""
+        known = {"x": (0, 1, 0, 0, 0), "losses": self.losses_at(SCALARS[0])}
+        known |= dict(zip(("r", "alpha", "beta"), SCALARS, strict=True))
+        return tuple(known.get(name, ext_zero) for name in system_of(self.circuit).scalars)
 
     def fractions(self, r: Ext, alpha: Ext, beta: Ext) -> list[Fraction]:
         """The verifier's own: one per total, and the root."""
@@ -79,14 +158,33 @@ class Published:
             out.append((ext_one, fingerprint(alpha, beta, 4, root)))
         return out
 
-    def relation(self, system: ConstraintSystem = SYSTEM, binding: bytes = b"statement" + bytes(23)) -> Relation:
+    def relation(self, system: ConstraintSystem | None = None, binding: bytes = b"statement" + bytes(23)) -> Relation:
         return Relation(
-            system=system,
+            system=system or system_of(self.circuit),
             log2_rows=LOG2_ROWS,
             publics=self.publics(),
             terminal=lambda r, alpha, beta: terminal_of(self.fractions(r, alpha, beta)),
             binding=binding,
+            derived=self.derived,
+            losses=self.losses_at,
         )
+
+    def public_rows(self, system: ConstraintSystem, rows: Array, scalars: Sequence[Ext] = ()) -> Array:
+        """(public columns, rows) words, from the scalars of the checkers unless others are given."""
+        values = self.relation(system).public_values(scalars or self.scalars())
+        return np.ascontiguousarray(public_matrix(system, values, ROWS)[:, rows])
+
+
+def leg_tuple(index: int, leg: Leg) -> list[int]:
+    """A row of the leg table as it goes over the bus."""
+    digits = [digit for lens in leg.lens_digits for digit in lens]
+    return [word % P for word in (index, leg.total, *limbs(leg.cap, 4), *leg.digits, *digits)]
+
+
+@lru_cache(maxsize=16)
+def leg_rows(legs: tuple[Leg, ...], beta: Ext) -> list[Ext]:
+    """tag + sum of beta^(k + 1) e_k of every row of the leg table."""
+    return [ext_sub(ext_zero, fingerprint(ext_zero, beta, 3, leg_tuple(index, leg))) for index, leg in enumerate(legs)]
 
 
 def fingerprint(alpha: Ext, beta: Ext, tag: int, values: Iterable[int]) -> Ext:
@@ -100,10 +198,12 @@ def fingerprint(alpha: Ext, beta: Ext, tag: int, values: Iterable[int]) -> Ext:
 # -- columns ----------------------------------------------------------------------------------------------------------
 
 
-def row_words(row: Row) -> Array:
-    out = np.zeros(len(COLUMNS), np.uint32)
+def row_words(row: Row, circuit: str = EQUITY) -> Array:
+    """The words that a row of a chain, or of padding, writes."""
+    sheet = sheet_of(circuit)
+    out = np.zeros(sheet.written, np.uint32)
     for name, value in row.cells.items():
-        out[AT[name]] = value
+        out[sheet.at[name]] = value
     first = AT[CELL_COLUMNS[0]]
     out[first : first + len(CELL_COLUMNS)] = row.permutation_cells
     return out
@@ -115,54 +215,88 @@ def columns_of(forged: Forged, world: World, unchecked: Collection[str] = ()) ->
     Args:
         unchecked: fractions that the circuit to be proved does not have: their cells are not counted.
     """
-    width = max(len(forged.rows), world.used)
-    block = np.stack([row_words(row) for row in forged.rows], axis=1)
-    padding = row_words(forged.padding)
+    circuit = world.plan.circuit
+    width, sheet = max(len(forged.rows), world.used), sheet_of(circuit)
+    block = np.stack([row_words(row, circuit) for row in forged.rows], axis=1)
+    padding = row_words(forged.padding, circuit)
     spare = width - len(forged.rows)
     block = np.concatenate([block, np.repeat(padding[:, None], spare, axis=1)], axis=1)
     out: Columns = {}
-    repadded = padding != row_words(Row(instance=forged.instance))
-    differs = (block != world.honest[:, :width]).any(axis=1) | repadded
+    repadded = padding != row_words(Row(instance=forged.instance), circuit)
+    differs = (block != world.honest[: sheet.written, :width]).any(axis=1) | repadded
     for row in forged.placed.values():
-        differs |= row_words(row) != padding
+        differs |= row_words(row, circuit) != padding
     for column in np.flatnonzero(differs).tolist():
-        if COLUMNS[column] in TABLES:
+        if sheet.columns[column] in TABLES:
             continue
         words = out[column] = world.honest[column].copy()
         words[:width] = block[column]
         if repadded[column]:
             words[width:ACTIVE] = padding[column]
     for at, row in forged.placed.items():
-        for index, word in enumerate(row_words(row)):
+        for index, word in enumerate(row_words(row, circuit)):
             if index in out:
                 out[index][at] = word
-    for name, words in _tables(forged, block, ACTIVE - width, unchecked).items():
-        full = world.honest[AT[name]].copy()
-        full[:ACTIVE] = words
-        if not np.array_equal(full, world.honest[AT[name]]):
-            out[AT[name]] = full
+    records = cells_of_records(forged)
+    candidates = _record_columns(records, sheet)
+    candidates |= {
+        AT[name]: words for name, words in _tables(forged, block, ACTIVE - width, records, unchecked).items()
+    }
+    for column, words in candidates.items():
+        if not np.array_equal(words, world.honest[column, :ACTIVE]):
+            out[column] = world.honest[column].copy()
+            out[column][:ACTIVE] = words
     return out
 
 
-def _tables(forged: Forged, block: Array, padding_rows: int, unchecked: Collection[str]) -> dict[str, Array]:
-    placed = [row_words(row) for row in forged.placed.values()]
+def cells_of_records(forged: Forged) -> Cells:
+    """Row -> record columns, on the rows that have a record, or something else, in them."""
+    records = forged.records
+    if records is None:
+        return {}
+    out = dict(enumerate(record_cells(records.totals, records.layout)))
+    first = ACTIVE - records.layout.rows * len(records.of)
+    for i, record in enumerate(records.of):
+        out |= dict(enumerate(record_cells(record, records.layout), start=first + i * records.layout.rows))
+    for (row, name), word in records.cells.items():
+        out.setdefault(row, dict(sheet_of(forged.plan.circuit).blank))[name] = word % P
+    return out
+
+
+def _record_columns(records: Cells, sheet: Sheet) -> Columns:
+    out = {sheet.at[name]: np.full(ACTIVE, word, np.uint32) for name, word in sheet.blank.items()}
+    for row, cells in records.items():
+        for name, word in cells.items():
+            out[sheet.at[name]][row] = word
+    return out
+
+
+def _tables(
+    forged: Forged, block: Array, padding_rows: int, records: Cells, unchecked: Collection[str]
+) -> dict[str, Array]:
+    sheet, circuit = sheet_of(forged.plan.circuit), forged.plan.circuit
+    placed = [row_words(row, circuit) for row in forged.placed.values()]
     cells = np.concatenate([block, np.stack(placed, axis=1)], axis=1) if placed else block
-    weighted = [(cells, 1), (row_words(forged.padding)[:, None], padding_rows - len(placed))]
+    weighted = [(cells, 1), (row_words(forged.padding, circuit)[:, None], padding_rows - len(placed))]
+    elsewhere = ACTIVE - len(records)
     u16: Counter[int] = Counter()
     pairs: Counter[tuple[int, int]] = Counter()
-    for part, times in weighted:
-        for name in U16:
-            if f"{name} is below 2^16" not in unchecked:
-                u16.update(
-                    {
-                        int(v): int(c) * times
-                        for v, c in zip(*np.unique(part[AT[name]], return_counts=True), strict=True)
-                    }
-                )
-        for low, high in PAIRS:
-            if f"{low}, {high} are bytes" not in unchecked:
-                for pair in zip(part[AT[low]].tolist(), part[AT[high]].tolist(), strict=True):
-                    pairs[pair] += times
+    for name in sheet.u16_without(unchecked):
+        if name in sheet.blank:
+            u16.update(row[name] for row in records.values())
+            u16[sheet.blank[name]] += elsewhere
+            continue
+        for part, times in weighted:
+            values, counts = np.unique(part[AT[name]], return_counts=True)
+            u16.update({int(v): int(c) * times for v, c in zip(values, counts, strict=True)})
+    for low, high in sheet.pairs_without(unchecked):
+        if low in sheet.blank:
+            pairs.update((row[low], row[high]) for row in records.values())
+            pairs[sheet.blank[low], sheet.blank[high]] += elsewhere
+            continue
+        for part, times in weighted:
+            for pair in zip(part[AT[low]].tolist(), part[AT[high]].tolist(), strict=True):
+                pairs[pair] += times
     out = {name: np.zeros(ACTIVE, np.uint32) for name in ("mu_u16", "mu_pair", "mu_leg")}
     at_n, at_pair = _places(forged, out)
     for value, count in u16.items():
@@ -198,12 +332,13 @@ def _places(
 
 
 def _count_legs(forged: Forged, mu: Array) -> None:
-    table = Published.by(forged).publics()
-    names = [name for name in table if name.startswith("leg_")]
-    rows = {tuple(table[name][i] for name in names): i for i in range(len(forged.plan.legs))}
+    layout = records_of(forged.plan.circuit)
+    names = ["b0", "total_id", *(f"cap{i}" for i in range(4)), *(f"d{i}" for i in range(7))]
+    names += layout.digits if layout is not None else ()
+    rows = {tuple(leg_tuple(i, leg)): i for i, leg in enumerate(forged.plan.legs)}
     used: Counter[int] = Counter()
     for row in (*forged.rows, *forged.placed.values()):
-        at = rows.get((row["b0"], row["total_id"], *row.read("cap", 4), *row.read("d", 7)))
+        at = rows.get(row.read_all(names))
         if row["is_entry"] and at is not None:
             used[at] += row["is_entry"]
     for at, count in used.items():
@@ -239,7 +374,7 @@ def broken_labels(
     world: World,
     columns: Mapping[int, Array],
     published: Published,
-    system: ConstraintSystem = SYSTEM,
+    system: ConstraintSystem | None = None,
     rows: Array | None = None,
     scalars: Sequence[Ext] = (),
     extension: Array | None = None,
@@ -252,7 +387,7 @@ def broken_rows(
     world: World,
     columns: Mapping[int, Array],
     published: Published,
-    system: ConstraintSystem = SYSTEM,
+    system: ConstraintSystem | None = None,
     rows: Array | None = None,
     scalars: Sequence[Ext] = (),
     extension: Array | None = None,
@@ -260,7 +395,8 @@ def broken_rows(
     """See `broken_labels`; rows as in the whole trace."""
     if rows is None:
         rows = neighbourhood(touched(columns, world).tolist())
-    publics = np.ascontiguousarray(public_matrix(system, published.publics(), ROWS)[:, rows])
+    system = system or system_of(world.plan.circuit)
+    publics = published.public_rows(system, rows, scalars)
     witness = Witness(cells(columns, world, rows), publics, len(rows), scalars, extension)
     steps = {c.label for c in system.constraints if c.domain == TRANSITION}
     gaps = set(np.flatnonzero(np.diff(rows.astype(np.int64)) != 1).tolist())
@@ -273,33 +409,34 @@ def unbalanced(
     forged: Forged,
     columns: Mapping[int, Array],
     published: Published | None = None,
-    system: ConstraintSystem = SYSTEM,
+    system: ConstraintSystem | None = None,
     unchecked: Collection[str] = (),
 ) -> list[Violation]:
     """Tuples that the bus checker names. Rows of padding without a multiplicity are counted, not listed."""
     published = published or Published.by(forged, unchecked)
+    system, sheet = system or system_of(world.plan.circuit), sheet_of(world.plan.circuit)
     width = max(len(forged.rows), world.used)
-    listed = set(range(width)) | set(forged.placed)
+    listed = set(range(width)) | set(forged.placed) | set(cells_of_records(forged))
     for name in ("mu_u16", "mu_pair", "mu_leg"):
         listed |= set(np.flatnonzero(columns.get(AT[name], world.honest[AT[name]])[:ACTIVE]).tolist())
     rows = np.array(sorted(listed), np.uint32)
     r, alpha, beta = SCALARS
     left_out = (ACTIVE - len(rows)) % P
     supplied = published.fractions(r, alpha, beta)
-    for name in U16:
-        if f"{name} is below 2^16" not in unchecked:
-            supplied.append((lift(-left_out), fingerprint(alpha, beta, 1, [forged.padding[name]])))
-    for low, high in PAIRS:
-        if f"{low}, {high} are bytes" not in unchecked:
-            pair = [forged.padding[low], forged.padding[high]]
-            supplied.append((lift(-left_out), fingerprint(alpha, beta, 2, pair)))
-    publics = np.ascontiguousarray(public_matrix(system, published.publics(), ROWS)[:, rows])
-    witness = Witness(cells(columns, world, rows), publics, len(rows), (*SCALARS, lift(0)))
+    idle = {
+        **sheet.blank,
+        **{name: forged.padding[name] for name in (*U16, *(name for pair in PAIRS for name in pair))},
+    }
+    tuples = [(1, [idle[name]]) for name in sheet.u16_without(unchecked)]
+    tuples += [(2, [idle[low], idle[high]]) for low, high in sheet.pairs_without(unchecked)]
+    supplied += [(lift(-left_out), fingerprint(alpha, beta, tag, values)) for tag, values in tuples]
+    publics = published.public_rows(system, rows)
+    witness = Witness(cells(columns, world, rows), publics, len(rows), published.scalars())
     found = check_buses(system, witness, supplied, limit=10**6)
     return [Violation(int(rows[v.row]) if v.row >= 0 else -1, v.label) for v in found]
 
 
-def full_witness(world: World, published: Published, system: ConstraintSystem = SYSTEM) -> Witness:
+def full_witness(world: World, published: Published) -> Witness:
     """The whole honest trace as the row checker takes it."""
-    publics = public_matrix(system, published.publics(), ROWS)
-    return Witness(world.honest, publics, ACTIVE, (*SCALARS, lift(0)))
+    publics = published.public_rows(system_of(world.plan.circuit), np.arange(ROWS, dtype=np.uint32))
+    return Witness(world.honest, publics, ACTIVE, published.scalars())

@@ -29,7 +29,7 @@ class Liar(CheatingProver):
         system = relation.system
         here, following, chunks = split_openings(system, openings)
         next_row = dict(zip(system.next_row_columns, following, strict=True))
-        values = evaluate(system, here, next_row, evaluate_publics(relation, zeta), scalars)
+        values = evaluate(system, here, next_row, evaluate_publics(relation, scalars, zeta), scalars)
         wanted = ext_zero
         for domain, multiplier in domain_multipliers(LOG2_ROWS, zeta).items():
             chosen = [(c.node, w) for c, w in zip(system.constraints, self.weights, strict=True) if c.domain == domain]

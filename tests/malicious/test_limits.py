@@ -21,10 +21,11 @@ from tests.malicious.world import ACTIVE, LOG2_ROWS, PRICES, World, arrays, legs
 from verifier import solvency
 from verifier.errors import BadStatement, InvariantBroken, Reason
 from verifier.field import P
+from verifier.instruments import Instrument
 from verifier.legs import AMOUNT_CAP
 from verifier.params import HIDDEN_ROWS, TEST
-from verifier.stark import verify_stark
-from verifier.statement import Instrument, Statement, Totals, levels_for, parse_statement
+from verifier.stark import evaluate_scalars, verify_stark
+from verifier.statement import Statement, Totals, levels_for, parse_statement
 
 pytestmark = pytest.mark.negative
 
@@ -76,7 +77,7 @@ def published_world() -> tuple[World, Statement]:
     """The small exchange at the size of a real publication, with its statement."""
     world = make_world(levels=levels_for(LOG2_ROWS))
     forged = Forge(world.plan).build()
-    totals = tuple(Totals(*forged.totals[i : i + 2]) for i in range(0, len(forged.totals), 2))
+    totals = tuple(Totals(forged.totals[i], forged.totals[i + 1]) for i in range(0, len(forged.totals), 2))
     statement = Statement(
         circuit="solvency_equity_v1",
         circuit_digest=SYSTEM.digest,
@@ -126,10 +127,12 @@ def test_the_honest_statement_is_accepted() -> None:
     assert statement.total_shortfall > 0
     proved(statement)
     published = Published.by(Forge(world.plan).build())
-    ours = published.publics()
-    assert ours == {name: list(words) for name, words in solvency.public_columns(statement).items()}
+    ours, theirs = published.relation(), solvency.relation(statement)
     r, alpha, beta = (5, 4, 3, 2, 1), (9, 9, 9, 9, 9), (1, 2, 3, 5, 8)
-    assert published.relation().terminal(r, alpha, beta) == solvency.terminal(statement, r, alpha, beta)
+    scalars = evaluate_scalars(theirs, r, alpha, beta)
+    assert scalars == evaluate_scalars(ours, r, alpha, beta)
+    publics = theirs.public_values(scalars)
+    assert ours.public_values(scalars) == {name: list(words) for name, words in publics.items()}
 
 
 @pytest.mark.parametrize("side", ["long", "short"])

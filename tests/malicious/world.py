@@ -9,15 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+import verifier.legs
+from circuits.registry import records_of
 from prover.kernels.field import from_mont
 from prover.randomness import Randomness
 from prover.witness import Accounts, Legs, TraceWitness, build_witness, finish
-from tests.malicious.forge import Account, Dummy, Leg, Node, Plan, Spec
-from tests.malicious.rows import POSEIDON1, Words
+from tests.malicious.forge import EQUITY, Account, Dummy, Leg, Node, Plan, Spec
+from tests.malicious.rows import Words
 from verifier.field import P
 from verifier.legs import AMOUNT_CAP, balanced_digits
 from verifier.params import HIDDEN_ROWS
 from verifier.poseidon import INSTANCES
+from verifier.solvency import CIRCUITS
 
 Array = npt.NDArray[np.uint32]
 LOG2_ROWS = 17
@@ -48,6 +51,11 @@ def legs_for(prices: Sequence[int], cap: int = AMOUNT_CAP) -> tuple[Leg, ...]:
     return tuple(Leg(i, cap, balanced_digits(price)) for i, price in enumerate(signed))
 
 
+def legs_of(table: Sequence[verifier.legs.Leg]) -> tuple[Leg, ...]:
+    """The verifier's table."""
+    return tuple(Leg(leg.total, leg.cap, leg.digits, leg.lens_digits) for leg in table)
+
+
 def arrays(accounts: Sequence[Account], legs: Sequence[Leg]) -> tuple[Accounts, Legs]:
     entries = [entry for account in accounts for entry in account.entries]
     witness = Accounts(
@@ -61,6 +69,7 @@ def arrays(accounts: Sequence[Account], legs: Sequence[Leg]) -> tuple[Accounts, 
         digits=np.array([leg.digits for leg in legs], np.int64),
         caps=np.array([leg.cap for leg in legs], np.uint64),
         total_ids=np.array([leg.total for leg in legs], np.int64),
+        lens_digits=np.array([leg.lens_digits for leg in legs], np.int64).reshape(len(legs), -1, 7),
     )
     return witness, table
 
@@ -74,7 +83,7 @@ def make_accounts(entries: Sequence[tuple[tuple[int, int], ...]], seed: int = 7)
     return [Account(words(8), words(6), held) for held in entries]
 
 
-def plan_of(accounts: Sequence[Account], legs: tuple[Leg, ...], total_count: int, witness: TraceWitness) -> Plan:
+def plan_of(accounts: Sequence[Account], legs: tuple[Leg, ...], circuit: str, witness: TraceWitness) -> Plan:
     """The chains of a built witness by name, with the randomness of its tree."""
     chains: dict[str, Spec] = {f"account {i}": account for i, account in enumerate(accounts)}
     for level in witness.tree.levels:
@@ -86,7 +95,11 @@ def plan_of(accounts: Sequence[Account], legs: tuple[Leg, ...], total_count: int
             chains[f"node {level.level}.{i}"] = Node(level.level, children, _words(level.value_random[i]))
         for i, block in enumerate(level.dummy_blocks):
             chains[f"dummy {below}.{i}"] = Dummy(below, _words(block))
-    return Plan(legs, total_count, chains)
+    return Plan(legs, total_count(legs), chains, circuit)
+
+
+def total_count(legs: Sequence[Leg]) -> int:
+    return 1 + max(leg.total for leg in legs)
 
 
 def _words(array: Array) -> Words:
@@ -112,11 +125,13 @@ def make_world(
     entries: Sequence[tuple[tuple[int, int], ...]] = ENTRIES,
     legs: tuple[Leg, ...] | None = None,
     levels: int = LEVELS,
-    instance: str = POSEIDON1,
+    circuit: str = EQUITY,
 ) -> World:
     accounts, table = make_accounts(entries), legs or legs_for(PRICES)
-    seed = Randomness(b"an honest exchange")
-    witness = build_witness(*arrays(accounts, table), len(table), levels, LOG2_ROWS, seed, INSTANCES[instance])
-    finish(witness.trace, INSTANCES[instance])
-    plan = plan_of(accounts, table, len(table), witness)
+    instance, seed = INSTANCES[CIRCUITS[circuit].tree_hash], Randomness(b"an honest exchange")
+    witness = build_witness(
+        *arrays(accounts, table), total_count(table), levels, LOG2_ROWS, seed, instance, records_of(circuit)
+    )
+    finish(witness.trace, instance)
+    plan = plan_of(accounts, table, circuit, witness)
     return World(plan, from_mont(witness.trace), witness.trace, witness.used_rows)

@@ -11,7 +11,7 @@ from prover.kernels.field import to_mont
 from prover.prove import proof_randomness, prove
 from prover.randomness import Randomness
 from tests.verifier.reference_prover import ReferenceProver
-from tests.verifier.toy_circuits import Case, fibonacci, ledger
+from tests.verifier.toy_circuits import Case, blocks, fibonacci, ledger
 from verifier.errors import InvariantBroken
 from verifier.params import HIDDEN_ROWS, PROFILES, TEST, ProofParams
 from verifier.stark import verify_stark
@@ -39,8 +39,8 @@ def fast_proof(case: Case, params: ProofParams, random: Randomness) -> bytes:
 
 @pytest.mark.parametrize(
     ("make", "params", "log2_rows"),
-    [(fibonacci, TEST, 10), (ledger, TEST, 10), (ledger, PROFILES["compact"], 11)],
-    ids=["no buses", "buses", "blow-up 4"],
+    [(fibonacci, TEST, 10), (ledger, TEST, 10), (blocks, TEST, 10), (ledger, PROFILES["compact"], 11)],
+    ids=["no buses", "buses", "columns from challenges", "blow-up 4"],
 )
 def test_same_bytes_as_the_slow_twin(make: Callable[[int], Case], params: ProofParams, log2_rows: int) -> None:
     case, random = make(log2_rows), Randomness(b"twin")

@@ -16,10 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prover.errors import InputError, quoted
-from prover.snapshot import ACCOUNTS_FILE, META_FILE, SCHEMA, Snapshot, find_overflow, seal
+from prover.positions import find_overflow
+from prover.snapshot import ACCOUNTS_FILE, META_FILE, SCHEMA, Snapshot, seal
 from prover.snapshot_meta import SnapshotMeta, SourceFile
 from verifier.canonical import dumps
-from verifier.statement import Instrument
+from verifier.instruments import Bucket, Instrument, Tier
 
 SALT = "5a" * 32
 META = SnapshotMeta(
@@ -54,7 +55,7 @@ def snapshot_of(accounts: list[tuple[str, bytes | None, dict[int, int]]], meta: 
             has_nonce=np.array([nonce is not None for _, nonce, _ in accounts], bool),
             lines=np.arange(2, 2 + len(accounts), dtype=np.uint32),
             offsets=np.cumsum([0, *map(len, entries)]).astype(np.int64),
-            legs=np.array([leg for each in entries for leg, _ in each], np.uint16),
+            positions=np.array([leg for each in entries for leg, _ in each], np.uint16),
             amounts=np.array([amount for each in entries for _, amount in each], np.uint64),
         ),
         SALT,
@@ -67,7 +68,7 @@ THREE = snapshot_of([("a", None, {0: 5, 3: TOP}), ("bé", b"\x07" * 32, {}), ("c
 def check_same(one: Snapshot, other: Snapshot) -> None:
     assert one.meta == other.meta
     assert one.user_ids.to_pylist() == other.user_ids.to_pylist()
-    for name in ("nonces", "has_nonce", "lines", "offsets", "legs", "amounts"):
+    for name in ("nonces", "has_nonce", "lines", "offsets", "positions", "amounts"):
         left, right = getattr(one, name), getattr(other, name)
         assert left.dtype == right.dtype
         assert np.array_equal(left, right)
@@ -106,8 +107,9 @@ def test_many_batches(tmp_path: Path) -> None:
 
 def test_the_ledger_state_by_its_definition() -> None:
     message = b"solvent/ledger-state/v1" + bytes.fromhex(SALT) + struct.pack("<3Q", 3, 3, 2)
-    for symbol, decimals in ((b"btc", 8), (b"eth", 18)):
-        message += struct.pack("<I", 3) + symbol + struct.pack("<I", 4) + b"spot" + struct.pack("<I", decimals)
+    for symbol, decimals in (("btc", 8), ("eth", 18)):
+        record = f'{{"buckets":[],"decimals":{decimals},"kind":"spot","margin":[],"symbol":"{symbol}"}}\n'.encode()
+        message += struct.pack("<I", len(record)) + record
     names = [b"a", "bé".encode(), b"c d"]
     message += struct.pack("<3I", *map(len, names)) + b"".join(names)
     message += bytes([0, 1, 0]) + bytes(32) + b"\x07" * 32 + bytes(32)
@@ -118,6 +120,48 @@ def test_the_ledger_state_by_its_definition() -> None:
 def test_totals() -> None:
     many = snapshot_of([(f"u{i}", None, {0: TOP, 1: 3, 2: TOP - i}) for i in range(9)])
     assert many.totals() == [(9 * TOP, 27), (9 * TOP - 36, 0)]
+
+
+MARGIN = (Tier(1000, 500), Tier(None, 2500))
+RISK = replace(
+    META,
+    instruments=(
+        Instrument("basis", "cost-basis", 2, 10**6),
+        Instrument("btc", "spot", 8, 65000, (Bucket("free", ()), Bucket("m", (Tier(None, 9500),))), MARGIN),
+        Instrument("btc-perp", "perpetual", 8, 65000, (), MARGIN),
+    ),
+)
+"""Positions: basis 0 1, btc free 2, m 3, short 4, btc-perp 5 6."""
+
+
+def test_buckets_and_margins_are_kept_and_bound(tmp_path: Path) -> None:
+    snapshot = snapshot_of([("a", None, {1: 7, 2: 5, 3: 6, 5: 1}), ("b", None, {0: 1, 4: 2, 6: 1})], RISK)
+    snapshot.write(tmp_path / "snap")
+    check_same(Snapshot.load(tmp_path / "snap"), snapshot)
+    assert snapshot.total_amounts() == [1, 7, 5, 6, 2, 1, 1]
+    assert snapshot.totals() == [(1, 7), (11, 2), (1, 1)]
+    btc = RISK.instruments[1]
+    for other in (replace(btc, margin=()), replace(btc, buckets=(btc.buckets[0], replace(btc.buckets[1], name="n")))):
+        instruments = (RISK.instruments[0], other, RISK.instruments[2])
+        changed = seal(replace(snapshot, meta=replace(RISK, instruments=instruments)), SALT)
+        assert changed.meta.ledger_state != snapshot.meta.ledger_state
+    reprised = replace(RISK, instruments=(RISK.instruments[0], replace(btc, price=1), RISK.instruments[2]))
+    assert seal(replace(snapshot, meta=reprised), SALT).meta.ledger_state == snapshot.meta.ledger_state
+
+
+@pytest.mark.negative
+def test_a_health_of_2_to_the_112_value_units_is_refused() -> None:
+    price = 2**54 - 1
+    table = (Instrument("a", "spot", 8, price, (Bucket("all", (Tier(None, 10_000),)),), (Tier(None, 10_000),)),)
+    offsets = np.array([0, 2], np.int64)
+    # Equity is far below the bound; with a margin of 100 % on the debt health is not.
+    positions, amounts = np.array([0, 1], np.uint16), np.array([2**58, 2**58], np.uint64)
+    health = 2**58 * price - 2**58 * 2 * price
+    assert abs(health) < 2**112
+    assert find_overflow(offsets, positions, amounts, table, 8) is None
+    amounts = np.array([2**59, 2**59], np.uint64)
+    found = find_overflow(offsets, positions, amounts, table, 8)
+    assert found == (0, f"an account with a health of {-(2**59) * price} value units")
 
 
 def test_find() -> None:
@@ -185,6 +229,7 @@ def refusal(path: Path) -> str:
     return str(caught.value).replace(f"{path.parent}/", "")
 
 
+ROW = {"symbol": "a", "kind": "spot", "decimals": 8, "price": "1", "buckets": [], "margin": []}
 CHANGES: dict[str, tuple[Any, str]] = {
     "format": ({"format": "solvent/snapshot/v2"}, "unknown-version: snapshot.format"),
     "extra-key": ({"x": 1}, "malformed: snapshot: unknown key 'x'"),
@@ -196,13 +241,22 @@ CHANGES: dict[str, tuple[Any, str]] = {
         {"instruments": json.loads(META.to_bytes())["instruments"][::-1]},
         "snapshot.instruments: expected symbols in strictly increasing order",
     ),
-    "no-instruments": ({"instruments": []}, "snapshot.instruments: expected symbols in strictly increasing order"),
+    "no-instruments": ({"instruments": []}, "snapshot.instruments: expected at least one"),
     "price": (
-        {"instruments": [{"symbol": "a", "kind": "spot", "decimals": 8, "price": str(2**54)}]},
+        {"instruments": [ROW | {"price": str(2**54)}]},
         "snapshot.instruments[0].price: expected from 0 to",
     ),
+    "cost-basis": (
+        {"instruments": [ROW | {"kind": "cost-basis", "price": "2"}]},
+        "snapshot.instruments[0].price: expected 10^0, one unit of the quote currency per unit",
+    ),
+    "no-buckets": (
+        {"instruments": [ROW, ROW | {"symbol": "b", "kind": "perpetual"}]},
+        "snapshot.instruments[0].buckets: expected 1 to 8 buckets",
+    ),
+    "margin": ({"instruments": [ROW | {"margin": [{"to": None, "ratio": 1}]}]}, "expected no margin here"),
     "kind": (
-        {"instruments": [{"symbol": "a", "kind": "x", "decimals": 8, "price": "1"}]},
+        {"instruments": [ROW | {"kind": "x"}]},
         "snapshot.instruments[0].kind: expected 'spot' or",
     ),
 }
@@ -247,19 +301,25 @@ def table_of(**columns: object) -> pa.Table:
         "user_id": ["a", "bé", "c d"],
         "nonce": [None, b"\x07" * 32, None],
         "line": [2, 3, 4],
-        "legs": [[0, 3], [], [2]],
+        "positions": [[0, 3], [], [2]],
         "amounts": [[5, TOP], [], [1]],
     }
     return pa.table([pa.array((honest | columns)[field.name], field.type) for field in SCHEMA], schema=SCHEMA)
 
 
 TABLES: dict[str, tuple[dict[str, object], str]] = {
-    "order": ({"legs": [[3, 0], [], [2]]}, ':1 column "legs": expected strictly increasing legs within an account'),
-    "twice": ({"legs": [[3, 3], [], [2]]}, ':1 column "legs": expected strictly increasing legs within an account'),
-    "leg": ({"legs": [[0, 3], [], [4]]}, ':3 column "legs": expected legs of the instrument table'),
+    "order": (
+        {"positions": [[3, 0], [], [2]]},
+        ':1 column "positions": expected strictly increasing positions within an account',
+    ),
+    "twice": (
+        {"positions": [[3, 3], [], [2]]},
+        ':1 column "positions": expected strictly increasing positions within an account',
+    ),
+    "leg": ({"positions": [[0, 3], [], [4]]}, ':3 column "positions": expected positions of the instrument table'),
     "zero": ({"amounts": [[5, 0], [], [1]]}, ':1 column "amounts": expected amounts of 1 to 2^63 - 1 atoms'),
     "63-bits": ({"amounts": [[5, TOP], [], [TOP + 1]]}, ':3 column "amounts": expected amounts of 1 to 2^63 - 1 atoms'),
-    "lengths": ({"amounts": [[5], [1], [1]]}, ':1 column "amounts": expected as many amounts as legs'),
+    "lengths": ({"amounts": [[5], [1], [1]]}, ':1 column "amounts": expected as many amounts as positions'),
     "same-id": ({"user_id": ["a", "b", "a"]}, ' column "user_id": expected every id once'),
     "bad-id": ({"user_id": ["a", "b\n", "c"]}, ':2 column "user_id": got "b\\n", expected 1 to 128 bytes'),
     "content": ({"amounts": [[6, TOP], [], [1]]}, ": got other content, expected the ledger state in snapshot.json"),
@@ -327,6 +387,7 @@ def test_overflow_is_found_exactly(accounts: list[dict[int, int]], price: int, o
         np.array([leg for each in entries for leg, _ in each], np.uint16),
         np.array([amount for each in entries for _, amount in each], np.uint64),
         instruments,
+        8,
     )
     limit = 2**112
     bad = [index for index, equity in enumerate(equities) if abs(equity) >= limit]

@@ -294,7 +294,7 @@ class ReferenceProver:
         self.active = self.rows - HIDDEN_ROWS
         self.witness = witness
         self.transcript = self.start()
-        self.publics = self.public_columns()
+        self.publics: list[Words] = []
 
     def prove(self) -> bytes:
         """The proof file."""
@@ -305,6 +305,7 @@ class ReferenceProver:
         base_tree = self.commit("base", [list(row) for row in zip(*base_values, strict=True)])
         lookup_nonce, challenges = self.lookup_challenges(base_tree.root)  # step 2
         scalars = evaluate_scalars(self.relation, *challenges)  # step 3
+        self.publics = self.public_columns(scalars)
         extension = self.extension_columns(base, scalars)  # step 4
         extension_polynomials = [ext_interpolate(column) for column in extension]
         extension_values = [self.ext_lde(polynomial) for polynomial in extension_polynomials]
@@ -360,11 +361,15 @@ class ReferenceProver:
         """Step 1."""
         return Transcript.start(self.system, self.params, self.log2_rows, self.relation.binding)
 
-    def public_columns(self) -> list[Words]:
+    def public_columns(self, scalars: Sequence[Ext]) -> list[Words]:
         """Public columns on all rows, the pad included."""
+        columns = self.relation.public_values(scalars)
         out = []
         for name, pad in self.system.publics:
-            given = list(self.relation.publics[name])
+            given = list(columns[name])
+            if pad == "repeat":
+                out.append(given * (self.rows // len(given)))
+                continue
             below = given[-1] if pad == "last" and given else 0
             out.append(given + [below] * (self.rows - len(given)))
         return out

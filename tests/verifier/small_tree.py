@@ -15,11 +15,12 @@ from verifier.account_id import account_id
 from verifier.canonical import dumps
 from verifier.field import P
 from verifier.inclusion import make_bundle_bytes
-from verifier.legs import derive_legs
+from verifier.instruments import Bucket, Instrument, Scenario, Tier
+from verifier.legs import Leg, derive_legs
 from verifier.opening import make_opening_bytes
 from verifier.params import PROFILES
 from verifier.poseidon import INSTANCES, Instance
-from verifier.statement import Instrument, Statement, Totals, levels_for
+from verifier.statement import Losses, Statement, Totals, levels_for
 from verifier.tree import (
     ARITY,
     Digest,
@@ -35,11 +36,30 @@ from verifier.tree import (
 )
 
 EXCHANGE = "acme"
+EQUITY, STRESS = "solvency_equity_v1", "solvency_stress_v1_3"
+VALUE_DECIMALS = 16
 INSTRUMENTS = (
     Instrument("btc", "spot", 8, 651_002_200_000),
     Instrument("eth", "spot", 8, 36_205_600_000),
     Instrument("usdt", "spot", 6, 10_000_000_000),
 )
+_MARGIN = (Tier(1000, 500), Tier(5000, 1000), Tier(None, 2000))
+RISK_INSTRUMENTS = (
+    replace(
+        INSTRUMENTS[0],
+        buckets=(Bucket("loan", (Tier(300, 10_000), Tier(2000, 8000), Tier(9000, 5000))), Bucket("free", ())),
+        margin=_MARGIN,
+    ),
+    Instrument("btc-perp", "perpetual", 4, 6_510_022_000_000_000, margin=_MARGIN),
+    Instrument("cost", "cost-basis", 6, 10_000_000_000),
+    replace(INSTRUMENTS[2], buckets=(Bucket("loan", (Tier(None, 10_000),)), Bucket("margin", (Tier(500, 9900),)))),
+)
+SCENARIOS = (
+    Scenario("btc -30 %", (455_701_540_000, 4_557_015_400_000_000, 10_000_000_000, 10_000_000_000)),
+    Scenario("btc to zero", (0, 0, 10_000_000_000, 10_000_000_000)),
+)
+"""Legs: 0-3 btc loan (three tiers, tail), 4 free, 5-7 short, 8-10 perp long, 11-13 short, 14-15 cost, 16 usdt loan,
+17-18 margin, 19 short."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +136,12 @@ def make_accounts(count: int, source: random.Random) -> tuple[Account, ...]:
     return tuple(accounts)
 
 
+def value(account: Account, coefficients: Sequence[int]) -> int:
+    return sum(coefficients[leg] * amount for leg, amount in account.entries)
+
+
 def equity(account: Account) -> int:
-    legs = derive_legs(INSTRUMENTS)
-    return sum(legs[leg].price_coefficient * amount for leg, amount in account.entries)
+    return value(account, [leg.price_coefficient for leg in derive_legs(EQUITY, VALUE_DECIMALS, INSTRUMENTS, ())])
 
 
 @dataclass
@@ -126,7 +149,13 @@ class Builder:
     """Overridable steps, so that a cheating tree can be built."""
 
     source: random.Random
-    circuit: str = "solvency_equity_v1"
+    circuit: str = EQUITY
+    instruments: tuple[Instrument, ...] = INSTRUMENTS
+    scenarios: tuple[Scenario, ...] = ()
+
+    @property
+    def legs(self) -> tuple[Leg, ...]:
+        return derive_legs(self.circuit, VALUE_DECIMALS, self.instruments, self.scenarios)
 
     def leaf(self, account: Account) -> Digest:
         return account_leaf(account.identity, account.entries, account.blinding, self.hash)
@@ -141,7 +170,8 @@ class Builder:
         return Node(level, tuple(children), opening, node_state(level, children, self.hash), digest)
 
     def build(self, accounts: Sequence[Account], log2_rows: int = 17) -> Publication:
-        items = [(self.leaf(account), max(0, equity(account))) for account in accounts]
+        prices = [leg.price_coefficient for leg in self.legs]
+        items = [(self.leaf(account), max(0, value(account, prices))) for account in accounts]
         levels: list[tuple[Node, ...]] = []
         for level in range(1, levels_for(log2_rows) + 1):
             while len(items) % ARITY:
@@ -151,48 +181,84 @@ class Builder:
             items = [(node.digest, node.opening.value) for node in nodes]
             levels.append(nodes)
         (root,) = levels[-1]
-        statement = make_statement(accounts, root.digest, root.opening.value, log2_rows, self.circuit)
+        statement = self.statement(accounts, root.digest, root.opening.value, log2_rows)
         return Publication(statement, tuple(accounts), tuple(levels))
 
+    def statement(self, accounts: Sequence[Account], root: Digest, total_liability: int, log2_rows: int) -> Statement:
+        legs = self.legs
+        sums = [0] * (legs[-1].total + 1)
+        for account in accounts:
+            for leg, amount in account.entries:
+                sums[legs[leg].total] += amount
+        lenses = [[leg.lens_coefficients[k] for leg in legs] for k in range(len(legs[0].lens_coefficients))]
+        lost = [sum(max(0, -value(account, lens)) for account in accounts) for lens in lenses]
+        statement = Statement(
+            circuit=self.circuit,
+            circuit_digest=solvency.pinned_digest(self.circuit),
+            tree_hash=solvency.CIRCUITS[self.circuit].tree_hash,
+            profile="fast",
+            parameters_digest=PROFILES["fast"].digest,
+            exchange=EXCHANGE,
+            sequence=7,
+            time="2026-11-22T00:00:00Z",
+            ledger_state=bytes(range(32)),
+            previous=bytes(32),
+            oracle_evidence=bytes(32),
+            quote="USDT",
+            value_decimals=VALUE_DECIMALS,
+            policy="disclosed",
+            instruments=self.instruments,
+            scenarios=self.scenarios,
+            log2_rows=log2_rows,
+            levels=levels_for(log2_rows),
+            root=root,
+            totals=self.totals(sums),
+            total_liability=total_liability,
+            total_shortfall=0,
+            total_margin_deficit=lost[0] if lost else None,
+            losses=tuple(Losses(lost[1 + 2 * i], lost[2 + 2 * i]) for i in range(len(self.scenarios))),
+        )
+        shortfall = total_liability - statement.net_value
+        policy = "disclosed" if shortfall or statement.total_margin_deficit else "strict"
+        return replace(statement, total_shortfall=shortfall, policy=policy)
 
-def make_statement(
-    accounts: Sequence[Account], root: Digest, total_liability: int, log2_rows: int, circuit: str
-) -> Statement:
-    sums = [0] * (2 * len(INSTRUMENTS))
-    for account in accounts:
-        for leg, amount in account.entries:
-            sums[leg] += amount
-    statement = Statement(
-        circuit=circuit,
-        circuit_digest=solvency.pinned_digest(circuit),
-        tree_hash=solvency.CIRCUITS[circuit].tree_hash,
-        profile="fast",
-        parameters_digest=PROFILES["fast"].digest,
-        exchange=EXCHANGE,
-        sequence=7,
-        time="2026-11-22T00:00:00Z",
-        ledger_state=bytes(range(32)),
-        previous=bytes(32),
-        oracle_evidence=b"\x11" * 32,
-        quote="USDT",
-        value_decimals=16,
-        policy="disclosed",
-        instruments=INSTRUMENTS,
-        log2_rows=log2_rows,
-        levels=levels_for(log2_rows),
-        root=root,
-        totals=tuple(Totals(*sums[2 * j : 2 * j + 2]) for j in range(len(INSTRUMENTS))),
-        total_liability=total_liability,
-        total_shortfall=0,
-    )
-    return replace(statement, total_shortfall=total_liability - statement.net_value)
+    def totals(self, sums: list[int]) -> tuple[Totals, ...]:
+        left = iter(sums)
+        totals = []
+        for instrument in self.instruments:
+            parts = tuple(next(left) for _ in instrument.buckets)
+            long = sum(parts) if parts else next(left)
+            totals.append(Totals(long, next(left), parts))
+        return tuple(totals)
 
 
 @cache
-def publication(circuit: str = "solvency_equity_v1") -> Publication:
-    """Eleven accounts in two nodes of level 1."""
+def publication(circuit: str = EQUITY) -> Publication:
+    """Eleven accounts in two nodes of level 1, none under water."""
     source = random.Random(20261122)
-    return Builder(source, circuit).build(make_accounts(11, source))
+    accounts = [
+        account
+        if equity(account) >= 0
+        else replace(account, entries=tuple(sorted((i ^ 1, n) for i, n in account.entries)))
+        for account in make_accounts(11, source)
+    ]
+    return Builder(source, circuit).build(accounts)
+
+
+@cache
+def risk_publication(circuit: str = STRESS) -> Publication:
+    """Four accounts: the insurance fund, a borrower with four tiers filled, and two with opposite positions."""
+    source = random.Random(20261123)
+    builder = Builder(source, circuit, RISK_INSTRUMENTS, SCENARIOS[: solvency.CIRCUITS[circuit].scenarios])
+    legs = builder.legs
+    held = {
+        "insurance-fund": [(16, 10**13)],
+        "borrower": [(0, legs[0].cap), (1, legs[1].cap), (2, legs[2].cap), (3, 5), (4, 6), (17, 7), (19, 8 * 10**9)],
+        "bull": [(8, legs[8].cap), (9, 5), (15, 10**9), (16, 10**8)],
+        "bear": [(11, legs[11].cap), (12, 5), (14, 10**9), (16, 10**10)],
+    }
+    accounts = [Account(user, source.randbytes(32), words(source, 6), tuple(e)) for user, e in held.items()]
+    return builder.build(accounts)
 
 
 def fast_compress(h: Sequence[int], block: Sequence[int], instance: Instance | None = None) -> list[int]:

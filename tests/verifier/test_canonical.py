@@ -99,6 +99,12 @@ BAD_FIELDS: list[tuple[Any, list[object], str]] = [
         "decimal",
     ),
     (lambda r: r.decimal("x", 0, 10, Reason.ENTRIES), ["1" * 61], "decimal"),
+    (lambda r: r.decimals("x", 2, 0, 10, Reason.MALFORMED), [["1"], ["1"] * 3, {}, "11", None], "a list of 2 decimal"),
+    (
+        lambda r: r.decimals("x", 2, 0, 10, Reason.ENTRIES),
+        [["1", "01"], ["1", 1], ["1", None]],
+        r"x\[1\]: expected a dec",
+    ),
     (lambda r: r.text("x", 3), ["", "abcd", "a\n", "\ud800", "a\u202e", 5, None], "printable"),
     (lambda r: r.symbol("x"), ["a b", "é"], "visible ASCII"),
     (lambda r: r.symbol("x"), ["a" * 33], "1 to 32"),
@@ -130,6 +136,16 @@ def test_ranges_have_the_callers_reason_and_its_class() -> None:
         record("10").decimal("x", 0, 10, Reason.ENTRIES)
     assert caught.value.reason is Reason.ENTRIES
     assert dict(caught.value.where) == {"field": "doc.x", "expected": "from 0 to 9", "got": "'10'"}
+
+
+def test_lists_of_decimals_and_nulls() -> None:
+    assert record(["0", "9"]).decimals("x", 2, 0, 10, Reason.ENTRIES) == (0, 9)
+    assert record([]).decimals("x", 0, 0, 10, Reason.ENTRIES) == ()
+    with pytest.raises(NotIncluded, match=r"doc\.x\[1\]: expected from 0 to 9"):
+        record(["0", "10"]).decimals("x", 2, 0, 10, Reason.ENTRIES)
+    assert record(None).is_null("x")
+    others: list[object] = [0, "", "null", [], False]
+    assert not any(record(value).is_null("x") for value in others)
 
 
 @pytest.mark.negative

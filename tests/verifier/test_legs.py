@@ -3,27 +3,54 @@
 from __future__ import annotations
 
 import random
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from fractions import Fraction
+from itertools import accumulate
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.verifier.small_tree import INSTRUMENTS, Publication, publication
+from tests.verifier.small_tree import (
+    EQUITY,
+    INSTRUMENTS,
+    RISK_INSTRUMENTS,
+    SCENARIOS,
+    STRESS,
+    VALUE_DECIMALS,
+    Publication,
+    publication,
+    risk_publication,
+)
 from verifier import solvency
 from verifier.errors import BadStatement, InvariantBroken, Reason
 from verifier.field import Ext, P, ext_add, ext_inverse, ext_mul, ext_pow, ext_scale, ext_sub, lift
-from verifier.legs import AMOUNT_CAP, Leg, balanced_digits, check_legs, derive_legs
-from verifier.statement import PRICE_END, Instrument, Totals
+from verifier.instruments import LEGS_MAX, PRICE_END, Bucket, Instrument, Scenario, Tier
+from verifier.legs import (
+    AMOUNT_CAP,
+    Leg,
+    balanced_digits,
+    check_legs,
+    derive_legs,
+    edge,
+    group_legs,
+    split,
+    tier_caps,
+    with_haircut,
+    with_margin,
+)
+from verifier.statement import Losses, Totals
 from verifier.tree import limbs16
 
 PRICES = st.integers(0, PRICE_END - 1)
 
 
 @given(PRICES)
-def test_legs_of_an_instrument(price: int) -> None:
-    legs = derive_legs([Instrument("a", "spot", 0, 1), Instrument("b", "spot", 0, price)])
+def test_legs_of_an_equity_circuit(price: int) -> None:
+    legs = derive_legs(EQUITY, 16, [Instrument("a", "spot", 0, 1), Instrument("b", "spot", 0, price)], ())
     check_legs(legs)
     assert [(leg.index, leg.instrument, leg.side, leg.total) for leg in legs] == [
         (0, 0, "long", 0),
@@ -32,7 +59,7 @@ def test_legs_of_an_instrument(price: int) -> None:
         (3, 1, "short", 3),
     ]
     assert [leg.price_coefficient for leg in legs] == [1, -1, price, -price]
-    assert {leg.cap for leg in legs} == {2**63 - 1}
+    assert {(leg.cap, leg.bucket, leg.tier, leg.lens_coefficients) for leg in legs} == {(2**63 - 1, None, None, ())}
 
 
 @given(st.integers(-PRICE_END + 1, PRICE_END - 1))
@@ -43,48 +70,453 @@ def test_balanced_digits(value: int) -> None:
     assert sum(digit * 256**i for i, digit in enumerate(digits)) == value
 
 
+def test_a_debt_with_all_margin_has_seven_digits() -> None:
+    """Twice the largest price; that is why prices are below 2^54 and not 2^55."""
+    worst = -2 * (PRICE_END - 1)
+    assert sum(digit * 256**i for i, digit in enumerate(balanced_digits(worst))) == worst
+
+
 @pytest.mark.negative
 def test_digits_that_do_not_suffice() -> None:
-    with pytest.raises(BadStatement, match="7 digits"):
-        balanced_digits(2**55)
+    for value in (2**55, -(2**55) - 2**50):
+        with pytest.raises(BadStatement, match="7 digits"):
+            balanced_digits(value)
 
 
-BROKEN: list[tuple[str, dict[str, Any], str]] = [
-    ("number", {"index": 1}, "number 1"),
-    ("cap too large", {"cap": AMOUNT_CAP + 1}, "cap"),
-    ("cap zero", {"cap": 0}, "cap"),
-    ("side", {"side": "both"}, "neither long nor short"),
-    ("wrong sign", {"side": "short"}, "does not suit side short"),
-    ("price 2^54", {"price_coefficient": PRICE_END}, "does not suit side long"),
-    ("digits of another price", {"digits": (0,) * 7}, "digits"),
-    ("two prices, one total", {"total": 2}, "total 2 has two price coefficients"),
+# ---------------------------------------------------------------------------------- tiers
+
+
+def test_caps_telescope() -> None:
+    tiers = (Tier(10, 9000), Tier(25, 8000), Tier(26, 100))
+    caps = tier_caps(tiers, price=3, value_decimals=1)
+    assert caps == ((0, 33), (1, 50), (2, 3), (None, AMOUNT_CAP))
+    assert list(accumulate(cap for _, cap in caps[:3])) == [edge(tier, 3, 1) for tier in tiers] == [33, 83, 86]
+
+
+def test_an_unbounded_tier_has_no_tail() -> None:
+    assert tier_caps((Tier(10, 9000), Tier(None, 0)), 1, 0) == ((0, 10), (1, AMOUNT_CAP))
+    assert tier_caps((Tier(None, 10_000),), 0, 0) == ((0, AMOUNT_CAP),)
+    assert tier_caps((), 5, 0) == ((None, AMOUNT_CAP),)
+
+
+def test_a_tier_without_an_atom_has_no_leg() -> None:
+    """Of two bounds on the same atom the first one counts; an asset whose atom is worth more has no tier at all."""
+    assert tier_caps((Tier(10, 9000), Tier(11, 8000), Tier(20, 100)), 10, 0) == ((0, 1), (2, 1), (None, AMOUNT_CAP))
+    assert tier_caps((Tier(10, 9000), Tier(20, 8000)), 21, 0) == ((None, AMOUNT_CAP),)
+
+
+def test_without_a_price_no_bounded_tier_has_a_leg() -> None:
+    assert tier_caps((Tier(10, 9000), Tier(20, 8000)), 0, 16) == ((None, AMOUNT_CAP),)
+    assert tier_caps((Tier(10, 100), Tier(None, 200)), 0, 16) == ((1, AMOUNT_CAP),)
+
+
+def test_edges_above_the_largest_amount() -> None:
+    """The first bound that no amount reaches is the last one with a leg, but for the unbounded part."""
+    tiers = (Tier(2**62, 9000), Tier(2**63 - 1, 8000), Tier(2**63, 7000), Tier(2**64 - 1, 100))
+    caps = tier_caps(tiers, 1, 0)
+    assert caps == ((0, 2**62), (1, 2**63 - 1 - 2**62), (None, AMOUNT_CAP))
+    assert tier_caps((Tier(2**63, 9000), Tier(None, 1)), 1, 0) == ((0, AMOUNT_CAP), (1, AMOUNT_CAP))
+
+
+@given(st.integers(1, PRICE_END - 1), st.integers(1, 10**12), st.integers(0, 30))
+def test_an_edge_is_the_last_atom_within_the_bound(price: int, to: int, value_decimals: int) -> None:
+    last = edge(Tier(to, 1), price, value_decimals)
+    assert last is not None
+    assert Fraction(last * price, 10**value_decimals) <= to < Fraction((last + 1) * price, 10**value_decimals)
+
+
+def test_one_atom_around_an_edge() -> None:
+    legs = derive_legs(STRESS, VALUE_DECIMALS, RISK_INSTRUMENTS, SCENARIOS)
+    loan = group_legs(legs)[0, "long", 0]
+    edges = list(accumulate(leg.cap for leg in loan[:3]))
+    for number, at in enumerate(edges):
+        for amount in (at - 1, at, at + 1):
+            parts = list(split(amount, loan))
+            full = number if amount <= at else number + 1
+            assert [leg.index for leg, _ in parts] == list(range(full + 1))
+            assert [atoms for _, atoms in parts[:full]] == [leg.cap for leg in loan[:full]]
+            assert sum(atoms for _, atoms in parts) == amount
+    assert list(split(0, loan)) == []
+    assert list(split(AMOUNT_CAP, loan))[-1][0].tier is None
+
+
+@pytest.mark.negative
+def test_an_amount_that_no_leg_holds() -> None:
+    loan = group_legs(derive_legs(STRESS, VALUE_DECIMALS, RISK_INSTRUMENTS, ()))[0, "long", 0]
+    with pytest.raises(BadStatement, match="above its cap"):
+        list(split(2 * AMOUNT_CAP, loan))
+
+
+# ---------------------------------------------------------------------------------- a second derivation
+
+Table = tuple[tuple[Instrument, ...], tuple[Scenario, ...], int]
+
+
+def curve(source: random.Random, count: int, rising: bool) -> tuple[Tier, ...]:
+    ratios = sorted((source.choice((0, 1, 333, 5000, 9999, 10_000)) for _ in range(count)), reverse=not rising)
+    bounds: list[int | None] = [*sorted(source.sample(range(1, 400), count))]
+    if bounds and (rising or source.random() < 0.3):
+        bounds[-1] = None
+    return tuple(Tier(to, ratio) for to, ratio in zip(bounds, ratios, strict=True))
+
+
+def random_table(source: random.Random) -> Table:
+    """Two to six instruments of all kinds, small prices and bounds, so that edges are hit."""
+    decimals = source.randrange(0, 4)
+    instruments = []
+    for j in range(source.randrange(2, 7)):
+        kind = source.choice(("spot", "spot", "perpetual", "cost-basis"))
+        price = source.choice((0, 1, 2, 7, 10**decimals, source.randrange(1, 50), PRICE_END - 1))
+        buckets: tuple[Bucket, ...] = ()
+        margin = () if kind == "cost-basis" else curve(source, source.randrange(0, 4), True)
+        if kind == "spot":
+            buckets = tuple(
+                Bucket(f"b{k}", curve(source, source.randrange(0, 5), False)) for k in range(source.randrange(1, 4))
+            )
+        elif kind == "cost-basis":
+            price = 10**decimals
+        instruments.append(Instrument(f"i{j}", kind, 0, price, buckets, margin))
+    scenarios = [
+        Scenario(
+            f"s{k}",
+            tuple(
+                i.price if i.kind == "cost-basis" else source.choice((0, 1, 5, 40, PRICE_END - 1)) for i in instruments
+            ),
+        )
+        for k in range(source.randrange(0, 4))
+    ]
+    return tuple(instruments), tuple(scenarios), decimals
+
+
+def within(amount: int, tiers: Sequence[Tier], price: int, value_decimals: int) -> Iterator[tuple[Fraction, int]]:
+    """How much of an amount lies in each tier, atoms cut where the bounds are, and the ratio; the rest comes last."""
+    below = Fraction(0)
+    for tier in tiers:
+        bound = Fraction(amount)
+        if tier.to is not None and price:
+            bound = min(bound, Fraction(tier.to * 10**value_decimals, price))
+        elif tier.to is not None:
+            bound = below
+        yield bound - below, tier.ratio
+        below = bound
+    yield amount - below, 0
+
+
+def worth(table: Table, amounts: dict[tuple[int, str, int | None], int], scenario: int | None) -> Fraction:
+    """Health as the words of the design have it, without rounding anything."""
+    instruments, scenarios, decimals = table
+    out = Fraction(0)
+    for (j, side, bucket), amount in amounts.items():
+        i = instruments[j]
+        value = i.price if scenario is None else scenarios[scenario].values[j]
+        if bucket is not None:
+            parts = within(amount, i.buckets[bucket].tiers, i.price, decimals)
+            out += sum(part * value * Fraction(ratio, 10_000) for part, ratio in parts)
+        else:
+            parts = within(amount, i.margin, i.price, decimals)
+            margin = sum(part * value * Fraction(ratio, 10_000) for part, ratio in parts)
+            out += (amount if side == "long" else -amount) * value - margin
+    return out
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_tables_against_exact_fractions(seed: int) -> None:
+    """Health through the legs is never above the exact value, and misses it by rounding only."""
+    source = random.Random(seed)
+    table = random_table(source)
+    instruments, scenarios, decimals = table
+    legs = derive_legs(STRESS, decimals, instruments, scenarios)
+    check_legs(legs)
+    groups = group_legs(legs)
+    names = [(j, k) for j, i in enumerate(instruments) for k in (range(len(i.buckets)) if i.buckets else [None])]
+    expected_groups = sorted(
+        [(j, "long", k) for j, k in names] + [(j, "short", None) for j in range(len(instruments))], key=str
+    )
+    assert sorted(groups, key=str) == expected_groups
+    totals = [{leg.total for leg in members} for members in groups.values()]
+    assert totals == [{t} for t in range(len(groups))]
+    for _ in range(20):
+        amounts = {key: source.choice((0, 1, source.randrange(600), source.randrange(AMOUNT_CAP))) for key in groups}
+        for key in source.sample(list(groups), 2):
+            edges = list(accumulate(leg.cap for leg in groups[key][:-1]))
+            if edges:
+                amounts[key] = min(AMOUNT_CAP, max(0, source.choice(edges) + source.randrange(-1, 2)))
+        entries = [part for key, amount in amounts.items() for part in split(amount, groups[key])]
+        for lens in range(7):
+            got = sum(leg.lens_coefficients[lens] * atoms for leg, atoms in entries)
+            scenario = None if lens == 0 else (lens - 1) // 2
+            if scenario is not None and scenario >= len(scenarios):
+                assert got == 0
+            elif lens % 2:
+                values = scenarios[scenario].values  # type: ignore[index]
+                signed = ((1 if side == "long" else -1) * values[j] * n for (j, side, _), n in amounts.items())
+                assert got == sum(signed)
+            else:
+                exact = worth(table, amounts, scenario)
+                assert got <= exact
+                # An atom loses less than one value unit, and one that an edge cuts may lose all that it is worth.
+                value = max((v for s in scenarios for v in s.values), default=0)
+                slack = sum(amounts.values()) + len(legs) * max(value, *(i.price for i in instruments))
+                assert exact - got <= slack
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_no_split_over_tiers_gains(seed: int) -> None:
+    """The circuit takes any split: the published one is at least as healthy under every lens."""
+    source = random.Random(1000 + seed)
+    instruments, scenarios, decimals = random_table(source)
+    legs = derive_legs(STRESS, decimals, instruments, scenarios)
+    for members in group_legs(legs).values():
+        amount = source.randrange(500)
+        best = list(split(amount, members))
+        left, other = amount, []
+        for leg in source.sample(members, len(members)):
+            taken = min(left, leg.cap, source.randrange(500))
+            other.append((leg, taken))
+            left -= taken
+        other.append((members[-1], left))
+        for lens in range(7):
+            health = [sum(leg.lens_coefficients[lens] * n for leg, n in parts) for parts in (best, other)]
+            assert health[0] >= health[1]
+
+
+@given(PRICES, st.integers(0, 10_000))
+def test_rounding_is_against_the_account(price: int, ratio: int) -> None:
+    exact = Fraction(price * ratio, 10_000)
+    assert exact - 1 < with_haircut(price, ratio) <= exact <= with_margin(price, ratio) < exact + 1
+    assert with_haircut(price, 10_000) == price == with_margin(price, 10_000)
+
+
+def test_legs_of_the_small_risk_table() -> None:
+    legs = derive_legs(STRESS, VALUE_DECIMALS, RISK_INSTRUMENTS, SCENARIOS)
+    rows = [(leg.instrument, leg.side, leg.bucket, leg.tier, leg.total) for leg in legs]
+    assert rows == [
+        *((0, "long", 0, tier, 0) for tier in (0, 1, 2, None)),
+        (0, "long", 1, None, 1),
+        *((0, "short", None, tier, 2) for tier in (0, 1, 2)),
+        *((1, "long", None, tier, 3) for tier in (0, 1, 2)),
+        *((1, "short", None, tier, 4) for tier in (0, 1, 2)),
+        (2, "long", None, None, 5),
+        (2, "short", None, None, 6),
+        (3, "long", 0, 0, 7),
+        (3, "long", 1, 0, 8),
+        (3, "long", 1, None, 8),
+        (3, "short", None, None, 9),
+    ]
+    price, stressed = 651_002_200_000, 455_701_540_000
+    assert legs[1].lens_coefficients == (price * 8 // 10, stressed, stressed * 8 // 10, 0, 0, 0, 0)
+    assert legs[5].lens_coefficients == (
+        *(-price * 105 // 100, -stressed, -stressed * 105 // 100),
+        *(0, 0, 0, 0),
+    )
+    assert legs[14].lens_coefficients == (10**10,) * 5 + (0, 0)
+    assert all(len(leg.lens_digits) == 7 for leg in legs)
+
+
+def test_unused_lenses_are_zero_and_each_circuit_has_its_own() -> None:
+    for name, circuit in solvency.CIRCUITS.items():
+        if circuit.lenses:
+            legs = derive_legs(name, VALUE_DECIMALS, RISK_INSTRUMENTS, SCENARIOS[: circuit.scenarios])
+            used = 1 + 2 * min(2, circuit.scenarios)
+            check_legs(legs)
+            assert {len(leg.lens_coefficients) for leg in legs} == {circuit.lenses}
+            assert all(not any(leg.lens_coefficients[used:]) for leg in legs)
+
+
+def test_a_full_table_is_fast() -> None:
+    """483 instruments, three buckets of up to nine tiers, ten scenarios: derived and checked within seconds."""
+    source = random.Random(0)
+    buckets = tuple(
+        Bucket(name, tuple(Tier(1000 * (t + 1), 10_000 - 500 * t) for t in range(count)))
+        for name, count in (("loan", 9), ("margin", 9), ("portfolio", 1))
+    )
+    table = [Instrument(f"t{j}", "spot", 8, source.randrange(1, 2**40), buckets) for j in range(483)]
+    scenarios = [Scenario(f"s{k}", tuple(source.randrange(2**41) for _ in table)) for k in range(10)]
+    started = time.perf_counter()
+    legs = derive_legs("solvency_stress_v1_10", 16, table, scenarios)
+    check_legs(legs)
+    assert len(legs) > 5000
+    assert time.perf_counter() - started < 5
+
+
+# ---------------------------------------------------------------------------------- tables that are refused
+
+BROKEN: list[tuple[str, int, dict[str, Any], str]] = [
+    ("number", 0, {"index": 1}, "number 1"),
+    ("cap too large", 0, {"cap": AMOUNT_CAP + 1}, "cap"),
+    ("cap zero", 0, {"cap": 0}, "cap"),
+    ("side", 0, {"side": "both"}, "neither long nor short"),
+    ("wrong sign", 4, {"side": "short"}, "does not suit side short"),
+    ("price 2^54", 4, {"price_coefficient": PRICE_END}, "does not suit side long"),
+    ("digits of another price", 0, {"digits": (0,) * 7}, "digits are not those of the price"),
+    ("digits of another health", 0, {"lens_digits": ((0,) * 7,) * 7}, "digits are not those of the coefficients"),
+    ("two prices, one total", 0, {"total": 5}, "total 5 has two price coefficients"),
+    ("a lens less", 1, {"lens_coefficients": (0,) * 6, "lens_digits": ((0,) * 7,) * 6}, "another number of lenses"),
 ]
 
 
-@pytest.mark.negative
-@pytest.mark.parametrize(("change", "words"), [b[1:] for b in BROKEN], ids=[b[0] for b in BROKEN])
-def test_a_leg_table_that_breaks_a_rule(change: dict[str, Any], words: str) -> None:
-    legs: list[Leg] = list(derive_legs(INSTRUMENTS))
-    legs[0] = replace(legs[0], **change)
+def stress_legs() -> list[Leg]:
+    return list(derive_legs(STRESS, VALUE_DECIMALS, RISK_INSTRUMENTS, SCENARIOS))
+
+
+def with_lens(leg: Leg, lens: int, value: int) -> Leg:
+    coefficients = (*leg.lens_coefficients[:lens], value, *leg.lens_coefficients[lens + 1 :])
+    return replace(leg, lens_coefficients=coefficients, lens_digits=tuple(map(balanced_digits, coefficients)))
+
+
+def refused_legs(legs: Sequence[Leg], words: str) -> None:
     with pytest.raises(BadStatement, match=words) as caught:
         check_legs(legs)
     assert caught.value.reason is Reason.INSTRUMENT_TABLE
 
 
-def test_public_columns_follow_the_table() -> None:
-    statement = publication().statement
+@pytest.mark.negative
+@pytest.mark.parametrize(("at", "change", "words"), [b[1:] for b in BROKEN], ids=[b[0] for b in BROKEN])
+def test_a_leg_table_that_breaks_a_rule(at: int, change: dict[str, Any], words: str) -> None:
+    legs = stress_legs()
+    check_legs(legs)
+    legs[at] = replace(legs[at], **change)
+    refused_legs(legs, words)
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize("lens", [0, 2, 4])
+@pytest.mark.parametrize(("at", "what"), [(0, "collateral"), (8, "position"), (5, "debt")])
+def test_health_above_equity(lens: int, at: int, what: str) -> None:
+    """06 attack 9: an account could be healthy and under water. In a curve's first tier no other rule sees it."""
+    legs = stress_legs()
+    equity = legs[at].price_coefficient if lens == 0 else legs[at].lens_coefficients[lens - 1]
+    legs[at] = with_lens(legs[at], lens, equity + 1)
+    refused_legs(legs, "is above .* that of equity")
+    legs[at] = with_lens(legs[at], lens, equity)
+    check_legs(legs)
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize("lens", [0, 2, 4])
+@pytest.mark.parametrize("at", [2, 6, 9, 12])
+def test_a_tier_that_counts_for_more_than_the_one_before(lens: int, at: int) -> None:
+    """06 attack 10: then the split that the prover chooses would matter."""
+    legs = stress_legs()
+    before = legs[at - 1].lens_coefficients[lens]
+    if before == legs[at].price_coefficient:  # nothing to gain there
+        pytest.skip("the tier before counts in full")
+    legs[at] = with_lens(legs[at], lens, before + 1)
+    refused_legs(legs, "more than in the tier before" if before + 1 <= equity_of(legs[at], lens) else "above")
+    legs[at] = with_lens(legs[at], lens, before)
+    check_legs(legs)
+
+
+def equity_of(leg: Leg, lens: int) -> int:
+    return leg.price_coefficient if lens == 0 else leg.lens_coefficients[lens - 1]
+
+
+@pytest.mark.negative
+def test_tiers_are_compared_also_where_other_legs_stand_between() -> None:
+    legs = stress_legs()
+    moved = [legs[1], legs[4], replace(legs[0], total=9)]
+    refused_legs([replace(leg, index=i) for i, leg in enumerate(moved)], "more than in the tier before")
+
+
+@pytest.mark.negative
+def test_legs_of_one_total_differ_in_a_scenario() -> None:
+    """Otherwise a scenario's shortfall would depend on the leg that a holding is booked under."""
+    legs = stress_legs()
+    legs[1] = with_lens(legs[1], 1, legs[1].lens_coefficients[1] + 1)
+    refused_legs(legs, "total 0 has two price coefficients")
+
+
+@pytest.mark.negative
+def test_coefficients_of_a_scenario_out_of_range() -> None:
+    for at, lens, value, words in (
+        (4, 1, -1, "value -1 in scenario 0 does not suit side long"),
+        (4, 1, PRICE_END, "in scenario 0 does not suit"),
+        (15, 3, 1, "value 1 in scenario 1 does not suit side short"),
+        (4, 0, -1, "health coefficient -1 does not suit side long"),
+        (4, 2, -1, "health coefficient -1 does not suit side long"),
+    ):
+        legs = stress_legs()
+        legs[at] = with_lens(legs[at], lens, value)
+        refused_legs(legs, words)
+
+
+@pytest.mark.negative
+def test_more_legs_than_numbers() -> None:
+    leg = derive_legs(EQUITY, 16, INSTRUMENTS, ())[0]
+    refused_legs([replace(leg, index=i) for i in range(LEGS_MAX + 1)], f"at most {LEGS_MAX} legs")
+    check_legs([replace(leg, index=i) for i in range(LEGS_MAX)])
+
+
+# ---------------------------------------------------------------------------------- what the proof system gets
+
+
+@pytest.mark.parametrize("circuit", solvency.CIRCUITS)
+def test_public_columns_follow_the_tables(circuit: str) -> None:
+    proves = solvency.CIRCUITS[circuit]
+    statement = (risk_publication if proves.lenses else publication)(circuit).statement
     columns = solvency.public_columns(statement)
-    assert set(columns) == {"is_total_row", "total_row_id", "leg_id", "leg_total"} | {
-        f"leg_{name}" for name in [*(f"cap{i}" for i in range(4)), *(f"digit{i}" for i in range(7))]
-    }
-    assert columns["is_total_row"] == (1,) * 6
-    assert columns["total_row_id"] == columns["leg_id"] == columns["leg_total"] == tuple(range(6))
-    for i, leg in enumerate(derive_legs(INSTRUMENTS)):
-        assert sum(columns[f"leg_cap{k}"][i] << (16 * k) for k in range(4)) == leg.cap
-        digits = [columns[f"leg_digit{k}"][i] for k in range(7)]
-        assert all(0 <= digit < P for digit in digits)
-        signed = [digit - P if digit > P // 2 else digit for digit in digits]
-        assert sum(digit * 256**k for k, digit in enumerate(signed)) == leg.price_coefficient
+    assert columns["is_total_row"] == (1,) * len(statement.total_amounts)
+    assert columns["total_row_id"] == tuple(range(len(statement.total_amounts)))
+    rows = proves.record_rows
+    assert ("starts_record" in columns) == bool(rows)
+    if rows:
+        assert columns["in_totals_record"] == (1,) * rows
+        assert columns["starts_record"] == (1,) + (0,) * (rows - 1)
+        assert columns["ends_record"] == columns["starts_record"][::-1]
+        assert columns["next_in_totals_record"] == (1,) * (rows - 1)
+
+
+@pytest.mark.parametrize("circuit", [EQUITY, STRESS])
+def test_a_row_of_the_leg_table_is_one_fingerprint(circuit: str) -> None:
+    proves = solvency.CIRCUITS[circuit]
+    statement = (risk_publication if proves.lenses else publication)(circuit).statement
+    r, _, beta = draw(random.Random(9))
+    columns = solvency.challenge_columns(proves, statement.legs, {"r": r, "beta": beta})
+    assert len(columns) == (10 if proves.record_rows else 5)
+    for j, leg in enumerate(statement.legs):
+        values = [leg.index, leg.total, *limbs16(leg.cap, 4), *leg.digits, *(d for ds in leg.lens_digits for d in ds)]
+        expected = lift(3)
+        for k, value in enumerate(values):
+            expected = ext_add(expected, ext_scale(ext_pow(beta, k + 1), value))
+        assert tuple(columns[f"leg_row{k}"][j] for k in range(5)) == expected
+    if proves.record_rows:
+        weights = [tuple(columns[f"next_weight{k}"][i] for k in range(5)) for i in range(proves.record_rows)]
+        window = 16 // proves.record_rows
+        lowest = [window * (proves.record_rows - 1 - row) for row in range(proves.record_rows)]
+        assert weights == [ext_pow(r, at) for at in (*lowest[1:], lowest[0])]
+
+
+def test_losses_are_one_polynomial() -> None:
+    statement = risk_publication().statement
+    r = draw(random.Random(10))[0]
+    losses = [
+        statement.total_margin_deficit,
+        *(x for loss in statement.losses for x in (loss.shortfall, loss.margin_deficit)),
+    ]
+    expected = lift(0)
+    for lens, loss in enumerate(losses):
+        assert loss is not None
+        for position in range(14):
+            expected = ext_add(expected, ext_scale(ext_pow(r, 16 * lens + position), loss >> (8 * position) & 255))
+    assert solvency.losses_polynomial(statement, r) == expected
+    assert solvency.losses_polynomial(publication().statement, r) == lift(0)
+
+
+@pytest.mark.negative
+def test_losses_of_every_lens_enter_the_polynomial() -> None:
+    statement = risk_publication().statement
+    r = draw(random.Random(11))[0]
+    one, two = statement.losses
+    forged = [
+        replace(statement, total_margin_deficit=1),
+        replace(statement, losses=(Losses(one.shortfall - 1, one.margin_deficit), two)),
+        replace(statement, losses=(Losses(one.shortfall, one.margin_deficit - 1), two)),
+        replace(statement, losses=(one, Losses(0, two.margin_deficit))),
+        replace(statement, losses=(one, Losses(two.shortfall, 0))),
+        replace(statement, losses=(two, one)),
+    ]
+    seen = {solvency.losses_polynomial(what, r) for what in (statement, *forged)}
+    assert len(seen) == len(forged) + 1
 
 
 def rows_of_totals(small: Publication, r: Ext, alpha: Ext, beta: Ext) -> Ext:
@@ -149,9 +581,9 @@ def test_terminal_depends_on_every_output() -> None:
     ]
     for j, pair in enumerate(statement.totals):
         for amount in (1, 2**56, P * 2**56 - 256 * P * 2**48 + 2**80):
-            for side in ({"long": pair.long + amount}, {"short": pair.short + amount}):
+            for more in ((amount, 0), (0, amount)):
                 totals = list(statement.totals)
-                totals[j] = replace(pair, **side)
+                totals[j] = Totals(pair.long + more[0], pair.short + more[1])
                 changes.append({"totals": tuple(totals)})
     for change in changes:
         terminals.add(solvency.terminal(replace(statement, **change), *challenges))
@@ -186,6 +618,9 @@ def test_relation_carries_the_statement(monkeypatch: pytest.MonkeyPatch) -> None
     assert made.publics == solvency.public_columns(statement)
     assert (made.log2_rows, made.binding) == (17, statement.digest)
     challenges = draw(random.Random(5))
+    scalars = {"r": challenges[0], "beta": challenges[2]}
+    circuit = solvency.CIRCUITS[statement.circuit]
+    assert made.derived(scalars) == solvency.challenge_columns(circuit, statement.legs, scalars)
     assert made.terminal(*challenges) == solvency.terminal(statement, *challenges)
 
 
@@ -193,8 +628,11 @@ def test_relation_carries_the_statement(monkeypatch: pytest.MonkeyPatch) -> None
 def test_registered_circuits_have_the_pinned_keys(name: str) -> None:
     system = solvency.constraint_system(name)
     assert (system.name, system.digest) == (name, solvency.pinned_digest(name))
-    columns = solvency.public_columns(publication().statement)
-    assert [column for column, _ in system.publics] == list(columns)
+    proves = solvency.CIRCUITS[name]
+    statement = (risk_publication if proves.lenses else publication)(name).statement
+    scalars = dict(zip(("r", "alpha", "beta"), draw(random.Random(6)), strict=True))
+    columns = solvency.public_columns(statement) | solvency.challenge_columns(proves, statement.legs, scalars)
+    assert {column for column, _ in system.publics} == set(columns)
 
 
 @pytest.mark.negative

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,15 +18,27 @@ from typing import Any
 import pytest
 
 import verifier
-from tests.verifier.small_tree import EXCHANGE, Publication, publication
-from verifier import report
+from prover.prices import simulate_evidence, sources_text
+from tests.verifier.small_tree import (
+    EXCHANGE,
+    RISK_INSTRUMENTS,
+    SCENARIOS,
+    STRESS,
+    Account,
+    Builder,
+    Publication,
+    publication,
+    risk_publication,
+)
+from verifier import report, solvency
 from verifier.__main__ import main
 from verifier.errors import Reason, UnacceptableParameters, VerificationError
 from verifier.params import PROFILES, TEST
-from verifier.statement import Statement
+from verifier.statement import Losses, Statement
 
 ROOT = Path(verifier.__file__).parents[1]
 RESERVES = b"asset,amount\nbtc,1000\neth,1000\nusdt,1000000\n"
+OTHER_HASH = "solvency_equity_v1_poseidon2"
 Run = Callable[..., tuple[int, str]]
 
 
@@ -116,7 +129,7 @@ def test_a_missing_or_odd_file(directory: Path, name: str) -> None:
 
 @pytest.mark.negative
 def test_files_have_size_limits(directory: Path) -> None:
-    for name, limit in (("proof.bin", 2**22), ("reserves.csv", 2**20), ("statement.json", 2**21)):
+    for name, limit in (("proof.bin", 2**22), ("reserves.csv", 2**20), ("statement.json", 2**23)):
         with (directory / name).open("wb") as file:
             file.truncate(limit + 1)
         assert refused(directory).reason is Reason.FILE_TOO_LARGE
@@ -186,6 +199,178 @@ def test_the_caller_chooses_the_circuit(directory: Path, small: Publication, run
     assert verifier.verify_directory(directory, circuit=small.statement.circuit).accepted
 
 
+@pytest.mark.parametrize("circuit", [name for name in solvency.CIRCUITS if name != OTHER_HASH])
+def test_every_circuit_over_the_default_tree_hash_is_taken_and_named(directory: Path, run: Run, circuit: str) -> None:
+    lenses = solvency.CIRCUITS[circuit].lenses
+    small = (risk_publication if lenses else publication)(circuit)
+    write(directory, small.statement)
+    (directory / "reserves.csv").write_bytes(b"asset,amount\nbtc,1000\nusdt,100000000\n" if lenses else RESERVES)
+    if lenses:
+        (directory / "fund.json").write_bytes(small.bundle(0))
+    words = {0: "equity only", 1: "equity and margins", 3: "equity, margins and 1 stress scenario"}
+    expected = words.get(lenses, "equity, margins and 2 stress scenarios")
+    outcome = verifier.verify_directory(directory)
+    assert outcome.solvent
+    assert outcome.to_json()["proved"] == expected
+    assert f"\nVerdict: solvent at the exchange's own prices (proved: {expected})\n" in run(directory)[1]
+    assert verifier.verify_directory(directory, circuit=circuit).solvent
+    others = [name for name in solvency.CIRCUITS if name != circuit]
+    assert all(refused(directory, circuit=name).reason is Reason.UNKNOWN_CIRCUIT for name in others)
+
+
+@pytest.fixture
+def risky(directory: Path) -> Path:
+    """A publication with margins, two scenarios, an opened fund and signed prices."""
+    small = risk_publication()
+    evidence, sources = simulate_evidence(small.statement)
+    statement = replace(small.statement, oracle_evidence=hashlib.sha256(evidence).digest())
+    write(directory, statement)
+    (directory / "prices.json").write_bytes(evidence)
+    (directory / "fund.json").write_bytes(replace(small, statement=statement).bundle(0))
+    (directory / "reserves.csv").write_bytes(b"asset,amount\nbtc,1000\nusdt,100000000\n")
+    (directory / "sources.txt").write_text(sources_text(sources))
+    return directory
+
+
+def test_a_publication_with_everything(risky: Path, run: Run) -> None:
+    code, text = run(risky)
+    assert code == 0
+    assert "Prices: 3 prices follow from the signed quotes of 5 sources" in text or "Prices: 2 prices" in text
+    assert "Insurance fund: the insurance fund is worth 10000000 USDT" in text
+    assert "  ok   margins that accounts lack are within the insurance fund: 2840.000028901032 <= 10000000 USDT" in text
+    assert "  ok   stress btc -30 %: losses within the insurance fund: 1897.763451737786 <= 10000000 USDT" in text
+    assert "  caveat: prices follow from 5 signed sources of the exchange's own choice" in text
+    assert "\nVerdict: solvent at prices signed by 5 sources of the exchange's choice (proved: equity, margins" in text
+    code, text = run(risky, "--price-sources", risky / "sources.txt", "--json")
+    data = json.loads(text)
+    assert code == 0
+    assert data["price_evidence"]["trusted"] is True
+    assert data["price_evidence"]["sources"] == 5
+    assert data["fund_value"] == "10000000"
+    assert data["total_margin_deficit"] == "2840.000028901032"
+    assert data["losses"] == [
+        {"scenario": "btc -30 %", "shortfall": "1897.763451737786", "margin_deficit": "4620.9896740537224"},
+        {"scenario": "btc to zero", "shortfall": "8899.999993", "margin_deficit": "8899.99999307"},
+    ]
+    assert data["open_interest"] == [{"symbol": "btc-perp", "amount": "0.1541", "value": "1003.1943902"}]
+    assert data["caveats"] == []
+    trusted = run(risky, "--price-sources", risky / "sources.txt")[1]
+    assert "\nVerdict: solvent at prices signed by 5 trusted sources (proved: equity, margins and 2" in trusted
+
+
+@pytest.mark.negative
+def test_without_the_fund_a_disclosed_deficit_is_insolvent(risky: Path, run: Run) -> None:
+    (risky / "fund.json").unlink()
+    code, text = run(risky)
+    assert code == 1
+    assert "Insurance fund: not opened\n" in text
+    assert "  FAIL margins that accounts lack are within the insurance fund: 2840.000028901032 <= 0 USDT" in text
+    assert "  note stress btc -30 %: losses within the insurance fund: 1897.763451737786 <= 0 USDT" in text
+    assert text.endswith("Verdict: insolvent\n  caveat: " + text.partition("\n  caveat: ")[2])
+    assert "  caveat: the insurance fund's account is not opened: it counts as nothing\n" in text
+
+
+@pytest.mark.negative
+def test_a_scenario_beyond_the_fund_is_a_note(risky: Path, run: Run) -> None:
+    """The fund holds 10,000,000; a loss of more makes nobody insolvent today."""
+    small = risk_publication()
+    (risky / "prices.json").unlink()
+    worst = Losses(2**111, 2**112 - 1)
+    statement = replace(small.statement, losses=(worst, *small.statement.losses[1:]))
+    write(risky, statement)
+    (risky / "fund.json").write_bytes(replace(small, statement=statement).bundle(0))
+    code, text = run(risky)
+    assert code == 0
+    assert "  note stress btc -30 %: losses within the insurance fund: " in text
+    assert text.count("  note ") == 2
+    checks = json.loads(run(risky, "--json")[1])["checks"]
+    assert [check["ok"] for check in checks if not check["decides"]] == [False, False, True, True]
+
+
+@pytest.mark.negative
+def test_the_fund_falls_with_what_it_holds(directory: Path) -> None:
+    """10 bitcoin and a debt: worth something today, less at -30 %, and below zero, that is nothing, at zero."""
+    builder = Builder(random.Random(1), STRESS, RISK_INSTRUMENTS, SCENARIOS)
+    tail = builder.legs[4]
+    fund = Account("insurance-fund", bytes(32), (0,) * 6, ((tail.index, 10**9), (19, 10**9)))
+    small = builder.build([fund])
+    write(directory, small.statement)
+    (directory / "fund.json").write_bytes(small.bundle(0))
+    (directory / "reserves.csv").write_bytes(b"asset,amount\nbtc,10\nusdt,0\n")
+    checks = verifier.verify_directory(directory).checks
+    assert [check.right for check in checks if check.name.startswith("stress")] == [*["44570.154"] * 2, "0", "0"]
+    assert verifier.verify_directory(directory).to_json()["fund_value"] == "64100.22"
+
+
+@pytest.mark.negative
+def test_another_account_is_not_the_fund(risky: Path) -> None:
+    small = risk_publication()
+    statement = verifier.verify_directory(risky).statement
+    named = replace(small, statement=statement)
+    (risky / "fund.json").write_bytes(named.bundle(1))
+    assert refused(risky).reason is Reason.ACCOUNT_ID
+    (risky / "fund.json").write_bytes(named.bundle(1, user_id="insurance-fund"))
+    assert refused(risky).reason is Reason.PATH
+    (risky / "fund.json").write_bytes(small.bundle(0))
+    assert refused(risky).reason is Reason.WRONG_STATEMENT
+    (risky / "fund.json").write_bytes(b"{}\n")
+    assert refused(risky).reason is Reason.MALFORMED
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize("name", ["prices.json", "fund.json"])
+def test_an_optional_file_that_cannot_be_read_is_not_none(risky: Path, name: str) -> None:
+    path = risky / name
+    path.unlink()
+    path.symlink_to("nowhere")
+    assert refused(risky).reason is Reason.FILE_MISSING
+    path.unlink()
+    path.mkdir()
+    assert refused(risky).reason is Reason.FILE_MISSING
+
+
+@pytest.mark.negative
+def test_prices_are_there_exactly_where_the_statement_names_them(risky: Path, small: Publication) -> None:
+    evidence = (risky / "prices.json").read_bytes()
+    (risky / "prices.json").unlink()
+    assert refused(risky).reason is Reason.FILE_MISSING
+    other, _ = simulate_evidence(risk_publication().statement, sources=7)
+    assert other != evidence
+    (risky / "prices.json").write_bytes(other)
+    assert refused(risky).reason is Reason.PRICE_EVIDENCE
+    # A statement that names none takes none: prices that it is not bound to would decorate it.
+    write(risky, risk_publication().statement)
+    (risky / "fund.json").unlink()
+    assert refused(risky).reason is Reason.PRICE_EVIDENCE
+
+
+@pytest.mark.negative
+def test_who_names_sources_gets_prices_of_theirs(risky: Path, run: Run, directory: Path) -> None:
+    _, others = simulate_evidence(risk_publication().statement, sources=3)
+    (risky / "others.txt").write_text(sources_text(others))
+    code, text = run(risky, "--price-sources", risky / "others.txt")
+    assert (code, text.startswith("Verdict: rejected, price-sources: ")) == (1, True)
+    (risky / "empty.txt").write_text("# nobody\n")
+    assert run(risky, "--price-sources", risky / "empty.txt")[0] == 1
+    assert verifier.verify_directory(risky, price_sources=None).accepted
+    write(risky, risk_publication().statement)
+    for name in ("fund.json", "prices.json"):
+        (risky / name).unlink()
+    code, text = run(risky, "--price-sources", risky / "others.txt")
+    assert (code, text.startswith("Verdict: rejected, price-evidence: statement.oracle_evidence")) == (1, True)
+
+
+def test_the_inclusion_command_under_margins(risky: Path, run: Run, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle.json"
+    statement = verifier.verify_directory(risky).statement
+    bundle.write_bytes(replace(risk_publication(), statement=statement).bundle(2))
+    code, text = run("inclusion", bundle, "--against", risky)
+    assert code == 0
+    assert "  is long 0.1541 btc-perp\n  was charged 1000 cost for open positions\n  holds 100 usdt in bucket" in text
+    assert "  in all: equity 103.1943902 USDT, health 52.87192014 USDT (after haircuts and margins)\n" in text
+    assert "in all" not in run("inclusion", bundle)[1]
+
+
 @pytest.mark.negative
 def test_the_caller_chooses_the_profile(directory: Path, small: Publication) -> None:
     """06 attack 31: neither the statement nor the proof can weaken the parameters."""
@@ -218,8 +403,9 @@ def test_verify_command(directory: Path, run: Run) -> None:
     code, text = run(directory)
     assert code == 0
     head, _, tail = text.partition("Verdict: ")
-    assert tail.splitlines()[0] == "solvent at the exchange's own prices"
+    assert tail.splitlines()[0] == "solvent at the exchange's own prices (proved: equity only)"
     assert tail.splitlines()[1].startswith("  caveat: prices are the exchange's own")
+    assert "Prices: no price file\nInsurance fund: not opened\n" in head
     assert f"Reserves: sha256 {hashlib.sha256(RESERVES).hexdigest()}\n" in head
     assert "Circuit: solvency_equity_v1, tree hash poseidon1-koalabear-16\n" in head
     assert "ok   btc: reserves cover balances net of debts: 1000 >= " in text
@@ -230,12 +416,14 @@ def test_verify_command(directory: Path, run: Run) -> None:
     assert (data["circuit"], data["tree_hash"]) == ("solvency_equity_v1", "poseidon1-koalabear-16")
     assert data["reserves_sha256"] == hashlib.sha256(RESERVES).hexdigest()
     assert data["caveats"] == [line.removeprefix("  caveat: ") for line in tail.splitlines()[1:]]
-    assert set(data["checks"][0]) == {"name", "left", "right", "relation", "ok", "note", "unit"}
+    assert set(data["checks"][0]) == {"name", "left", "right", "relation", "ok", "note", "unit", "decides"}
+    assert (data["proved"], data["total_margin_deficit"], data["fund_value"]) == ("equity only", None, None)
+    assert (data["losses"], data["open_interest"], data["price_evidence"]) == ([], [], None)
     (directory / "reserves.csv").unlink()
     code, text = run(directory)
     assert code == 0
     assert "Reserves: none\n" in text
-    assert "\nVerdict: liabilities proved, no reserves given\n" in text
+    assert "\nVerdict: liabilities proved, no reserves given (proved: equity only)\n" in text
     assert json.loads(run(directory, "--json")[1])["reserves_sha256"] is None
 
 
@@ -360,6 +548,7 @@ def test_usage_errors(directory: Path, run: Run, tmp_path: Path) -> None:
         [tmp_path / "statement.json"],
         [directory, "--profile", "weak"],
         [directory, "--reserves", tmp_path / "none.csv"],
+        [directory, "--price-sources", tmp_path / "none.txt"],
         [directory, "extra"],
         ["inclusion"],
         ["inclusion", bundle],
@@ -389,7 +578,7 @@ def test_output_may_be_any_text_stream(directory: Path) -> None:
     stream = io.StringIO()
     with contextlib.redirect_stdout(stream):
         assert main([str(directory)]) == 0
-    assert "\nVerdict: solvent at the exchange's own prices\n" in stream.getvalue()
+    assert "\nVerdict: solvent at the exchange's own prices (proved: equity only)\n" in stream.getvalue()
 
 
 def spawn(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -13,7 +13,18 @@ from dataclasses import replace
 import pytest
 
 from tests.verifier.reference_prover import Exts, ReferenceProver, SeededRandomness, Tree, Words
-from tests.verifier.toy_circuits import Case, fibonacci, fibonacci_system, ledger, ledger_of, ledger_system
+from tests.verifier.toy_circuits import (
+    BLOCK,
+    Case,
+    blocks,
+    blocks_of,
+    blocks_system,
+    fibonacci,
+    fibonacci_system,
+    ledger,
+    ledger_of,
+    ledger_system,
+)
 from tests.verifier.toy_proofs import FREE, honest, parsed, prove, refused, verify
 from verifier import fri, stark, transcript
 from verifier.encoding import as_exts
@@ -136,6 +147,33 @@ BROKEN_LEDGER: Mapping[str, Callable[[], Case]] = {
 }
 
 
+def blocks_with_flags(changes: Mapping[int, int]) -> Case:
+    witness = blocks().witness
+    return blocks_of(witness["digit"], [changes.get(row, flag) for row, flag in enumerate(witness["flag"])])
+
+
+def one_more_is_published() -> Case:
+    """r^3 too much."""
+    relation = blocks().relation
+
+    def more(r: Ext) -> Ext:
+        return ext_add(relation.losses(r), ext_pow(r, BLOCK - 1))
+
+    return Case(replace(relation, losses=more), blocks().witness)
+
+
+BROKEN_BLOCKS: Mapping[str, Callable[[], Case]] = {
+    "flag is a bit": lambda: blocks_with_flags(dict.fromkeys(range(40, 44), 2)),
+    "no flag on the highest digit of all": lambda: blocks_with_flags(dict.fromkeys(range(4), 1)),
+    "flag is kept in a block": lambda: blocks_with_flags({41: 1}),
+    "packed starts": blocks,
+    "packed steps": blocks,
+    "lost starts": one_more_is_published,
+    "lost steps": one_more_is_published,
+    "lost are the losses": one_more_is_published,
+}
+
+
 def surplus(scalars: Sequence[Ext], value: int) -> Ext:
     """1 / (alpha - 1 - value beta)."""
     _, alpha, beta, _ = scalars
@@ -168,6 +206,26 @@ def repair_sum(start: int) -> Callable[[list[Exts], Sequence[Ext]], None]:
     return lambda columns, scalars: raise_sum(columns, start, ext_scale(surplus(scalars, 3), P - 1))
 
 
+def repair_packed(start: int) -> Callable[[list[Exts], Sequence[Ext]], None]:
+    """One more from a row on, and what follows from it."""
+
+    def repair(columns: list[Exts], scalars: Sequence[Ext]) -> None:
+        delta = ONE
+        for row in range(start, 512):
+            columns[0][row] = ext_add(columns[0][row], delta)
+            delta = ext_mul(delta, ext_pow(scalars[0], 2 if row % BLOCK == BLOCK - 1 else 1))
+
+    return repair
+
+
+def repair_lost(start: int) -> Callable[[list[Exts], Sequence[Ext]], None]:
+    def repair(columns: list[Exts], scalars: Sequence[Ext]) -> None:
+        more = ext_pow(scalars[0], BLOCK - 1)
+        columns[1][start:512] = [ext_add(value, more) for value in columns[1][start:512]]
+
+    return repair
+
+
 LOOKUP_CHEATS: Mapping[str, Callable[[list[Exts], Sequence[Ext]], None]] = {
     "acc starts": repair_start,
     "acc steps": repair_step,
@@ -175,18 +233,26 @@ LOOKUP_CHEATS: Mapping[str, Callable[[list[Exts], Sequence[Ext]], None]] = {
     "h1 is the sum of its fractions": repair_helper(2, 3, 3, 1),
     "sum starts at 0": repair_sum(0),
     "sum steps": repair_sum(200),
+    "packed starts": repair_packed(0),
+    "packed steps": repair_packed(200),
+    "lost starts": repair_lost(0),
+    "lost steps": repair_lost(200),
 }
 
 
+BROKEN: Mapping[str, Callable[[], Case]] = {**BROKEN_FIBONACCI, **BROKEN_LEDGER, **BROKEN_BLOCKS}
+
+
 def test_every_constraint_has_its_case() -> None:
-    for system, cases in ((fibonacci_system(), BROKEN_FIBONACCI), (ledger_system(), BROKEN_LEDGER)):
+    systems = (fibonacci_system(), BROKEN_FIBONACCI), (ledger_system(), BROKEN_LEDGER), (blocks_system(), BROKEN_BLOCKS)
+    for system, cases in systems:
         if cases.keys() != {constraint.label for constraint in system.constraints}:
             pytest.fail(f"{system.name}: a constraint without a case")
 
 
-@pytest.mark.parametrize("label", [*BROKEN_FIBONACCI, *BROKEN_LEDGER])
+@pytest.mark.parametrize("label", BROKEN)
 def test_a_disabled_constraint_is_noticed(label: str) -> None:
-    case = (BROKEN_FIBONACCI.get(label) or BROKEN_LEDGER[label])()
+    case = BROKEN[label]()
     refused(Reason.CONSTRAINTS, case, prove_without(label, case))
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache, partial
 
 import pytest
 
 from tests.verifier.reference_prover import interpolate
-from tests.verifier.toy_circuits import Case, Toy, fibonacci, ledger, no_terminal
+from tests.verifier.toy_circuits import Case, Toy, block_places, blocks, fibonacci, ledger, no_terminal
 from tests.verifier.toy_proofs import CASES, FREE, RATE_QUARTER, honest, parsed, prove, refused, verify
 from verifier import stark
 from verifier.air import ALWAYS, FIRST, LAST, TRANSITION
@@ -23,10 +23,10 @@ from verifier.errors import (
     UnacceptableParameters,
     VerificationError,
 )
-from verifier.field import Ext, P, ext_horner, ext_inverse, ext_mul, ext_one, ext_sub, lift, root_of_unity
+from verifier.field import Ext, P, ext_horner, ext_inverse, ext_mul, ext_one, ext_pow, ext_sub, lift, root_of_unity
 from verifier.params import HIDDEN_ROWS, PROFILES, TEST, ProofParams
 from verifier.proof import Opening, Proof, parse_proof
-from verifier.stark import Relation, domain_multipliers, evaluate_publics, verify_stark
+from verifier.stark import Relation, domain_multipliers, evaluate_publics, evaluate_scalars, verify_stark
 
 POINT: Ext = (11, 22, 33, 44, 55)
 
@@ -248,6 +248,23 @@ def other_relations() -> dict[str, Relation]:
     }
 
 
+def other_blocks() -> dict[str, Relation]:
+    relation = blocks().relation
+
+    def shifted(scalars: Mapping[str, Ext]) -> dict[str, tuple[int, ...]]:
+        return {name: (*words[1:], words[0]) for name, words in block_places(scalars).items()}
+
+    def of_another_r(scalars: Mapping[str, Ext]) -> dict[str, tuple[int, ...]]:
+        return block_places({**scalars, "r": bump(scalars["r"])})
+
+    return {
+        "derived columns of other rows": replace(relation, derived=shifted),
+        "derived columns of another challenge": replace(relation, derived=of_another_r),
+        "losses": replace(relation, losses=lambda r: bump(relation.losses(r))),
+        "a period twice as long": replace(relation, publics={**relation.publics, "ends": (0, 0, 0, 1, 0, 0, 0, 0)}),
+    }
+
+
 @pytest.mark.negative
 @pytest.mark.parametrize("change", other_relations())
 def test_another_relation_is_refused(change: str) -> None:
@@ -257,6 +274,13 @@ def test_another_relation_is_refused(change: str) -> None:
     bound = change in ("public value", "public pad", "terminal")
     refused(Reason.CONSTRAINTS if bound else Reason.GRINDING, case, honest("ledger"))
     refused(Reason.CONSTRAINTS, case, honest("ledger", FREE), FREE)
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize("change", other_blocks())
+def test_other_columns_from_challenges_are_refused(change: str) -> None:
+    """The witness commits to nothing but the digits: step 7 alone stops these."""
+    refused(Reason.CONSTRAINTS, Case(other_blocks()[change], {}), honest("blocks", FREE), FREE)
 
 
 @pytest.mark.negative
@@ -305,7 +329,8 @@ def test_multipliers_are_one_over_the_rows_of_their_domain() -> None:
 
 
 def public_relation(**publics: tuple[int, ...]) -> Relation:
-    toy = Toy(columns=("x",), publics=(("zero", "zero"), ("last", "last")))
+    pads = [(name, "repeat" if name.startswith("repeat") else name) for name in publics]
+    toy = Toy(columns=("x",), publics=tuple(pads))
     toy.require(FIRST, "x", toy.row("x"))
     return Relation(toy.freeze("toy_publics", 0, 0), 10, publics, no_terminal, bytes(32))
 
@@ -316,20 +341,54 @@ def test_public_columns_are_those_of_the_whole_trace(values: tuple[int, ...]) ->
         "zero": list(values) + [0] * (1024 - len(values)),
         "last": list(values) + [values[-1] if values else 0] * (1024 - len(values)),
     }
-    got = evaluate_publics(public_relation(zero=values, last=values), POINT)
+    got = evaluate_publics(public_relation(zero=values, last=values), (), POINT)
     for column, value in zip(padded.values(), got, strict=True):
         assert value == ext_horner(map(lift, interpolate(column)), POINT)
+
+
+def test_repeated_public_columns_are_those_of_the_whole_trace() -> None:
+    """Two of one period, others beside them; they go on over the hidden rows."""
+    columns = {f"repeat{n}": tuple(range(7, 7 + n)) for n in (1, 2, 4, 8, 256, 512)}
+    columns |= {"zero": (3, 1, 4), "repeat4 again": (9, 9, 0, 8), "last": (5, 6)}
+    padded = {name: list(values) * (1024 // len(values)) for name, values in columns.items() if "repeat" in name}
+    padded |= {"zero": [3, 1, 4] + [0] * 1021, "last": [5] + [6] * 1023}
+    got = evaluate_publics(public_relation(**columns), (), POINT)
+    for name, value in zip(columns, got, strict=True):
+        assert value == ext_horner(map(lift, interpolate(padded[name])), POINT), name
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize("period", [3, 6, 511, 1024])
+def test_a_period_is_a_power_of_two_that_ends_with_the_active_rows(period: int) -> None:
+    with pytest.raises(InvariantBroken):
+        evaluate_publics(public_relation(repeat=(1,) * period), (), POINT)
+
+
+def test_derived_public_columns_are_made_from_the_scalars() -> None:
+    """Whatever a challenge makes of them, they are public columns like all others."""
+    case, challenges = blocks(), as_exts(range(1, 16))
+    scalars = evaluate_scalars(case.relation, *challenges)
+    assert scalars == (challenges[0], (0, 1, 0, 0, 0), case.relation.losses(challenges[0]))
+    got = evaluate_publics(case.relation, scalars, POINT)
+    places = [ext_pow(challenges[0], 3 - (row + 1) % 4) for row in range(1024)]
+    for k in range(5):
+        assert got[1 + k] == ext_horner(map(lift, interpolate([place[k] for place in places])), POINT)
 
 
 @pytest.mark.negative
 def test_public_columns_stay_out_of_the_hidden_rows() -> None:
     with pytest.raises(BadStatement) as caught:
-        evaluate_publics(public_relation(zero=(1,) * 513, last=()), POINT)
+        evaluate_publics(public_relation(zero=(1,) * 513, last=()), (), POINT)
     if caught.value.reason is not Reason.CAPACITY:
         pytest.fail(str(caught.value))
-    for publics in ({"zero": (1,)}, {"zero": (), "last": (), "more": ()}):
+    relation, places = public_relation(zero=(1,), last=()), {"last": (1,), "more": (1,)}
+    for changed in (
+        replace(relation, publics={"zero": (1,)}),
+        replace(relation, publics={"zero": (), "last": (), "more": ()}),
+        replace(relation, derived=lambda scalars: places),
+    ):
         with pytest.raises(InvariantBroken):
-            evaluate_publics(public_relation(**publics), POINT)
+            evaluate_publics(changed, (), POINT)
 
 
 @pytest.mark.negative

@@ -1,8 +1,10 @@
 """Small circuits that together use every feature of a `ConstraintSystem`, each with an honest witness.
 
 `fibonacci`: no lookup and no extension column; public columns with both pads.
-`ledger`: an accumulator, five fractions on two buses, a constrained table with multiplicities, all four domains, all
-four scalars, numerators of degree two, public columns with both pads that are longer than one row.
+`ledger`: an accumulator, five fractions on two buses, a constrained table with multiplicities, all four domains, the
+four scalars of buses, numerators of degree two, public columns with both pads that are longer than one row.
+`blocks`: accumulators whose factors are extension elements, public columns that repeat, some of them drawn from the
+challenges, the scalars of losses.
 """
 
 from __future__ import annotations
@@ -24,7 +26,20 @@ from verifier.air import (
     Node,
 )
 from verifier.errors import InvariantBroken
-from verifier.field import Ext, P, ext_add, ext_inverse, ext_mul, ext_scale, ext_sub, ext_zero, lift
+from verifier.field import (
+    EXTENSION_DEGREE,
+    Ext,
+    P,
+    ext_add,
+    ext_inverse,
+    ext_mul,
+    ext_one,
+    ext_pow,
+    ext_scale,
+    ext_sub,
+    ext_zero,
+    lift,
+)
 from verifier.params import HIDDEN_ROWS
 from verifier.stark import Relation
 
@@ -254,4 +269,82 @@ class LedgerTerminal:
         for slot, total in self.totals.items():
             denominator = ext_sub(ext_sub(alpha, lift(2)), ext_mul(beta, lift(slot)))
             out = ext_add(out, ext_scale(ext_inverse(denominator), total))
+        return out
+
+
+BLOCK = 4
+
+
+@cache
+def blocks_system() -> ConstraintSystem:
+    """Blocks of four digits, highest first, are the numbers of `numbers` and, times r^5 each, of `packed`; losses are
+    the digits of rows with a flag by their place: sum r^place.
+
+    `packed` steps by r in a block and by r^2 to the next; `place` is r^(place of the next row), known with r only.
+    """
+    toy = Toy(
+        columns=("digit", "flag"),
+        extension_columns=("packed", "lost"),
+        publics=(("ends", "repeat"), *((f"place{k}", "repeat") for k in range(EXTENSION_DEGREE)), ("total", "zero")),
+        scalars=("r", "x", "losses"),
+    )
+    digit, flag, following, next_flag = toy.row("digit"), toy.row("flag"), toy.next("digit"), toy.next("flag")
+    r, x, one = toy.scalar("r"), toy.scalar("x"), toy.linear(1)
+    powers = [one]
+    while len(powers) < EXTENSION_DEGREE:
+        powers.append(toy.product(powers[-1], x))
+    coordinates = [toy.product(power, toy.public(f"place{k}")) for k, power in enumerate(powers)]
+    place = toy.linear(0, *((1, coordinate) for coordinate in coordinates))
+    toy.require(ALWAYS, "flag is a bit", toy.product(flag, toy.linear(-1, (1, flag))))
+    toy.require(ALWAYS, "no flag on the highest digit of all", toy.product(toy.public("total"), flag))
+    kept_flag = toy.product(toy.linear(1, (-1, toy.public("ends"))), toy.linear(0, (1, next_flag), (-1, flag)))
+    toy.require(TRANSITION, "flag is kept in a block", kept_flag)
+    jump = toy.linear(0, (1, toy.product(r, r)), (-1, r))
+    keep = toy.linear(0, (1, r), (1, toy.product(toy.public("ends"), jump)))
+    lost = toy.product(place, toy.product(next_flag, following))
+    for name, first, factor, add in (("packed", digit, keep, following), ("lost", toy.linear(0), one, lost)):
+        toy.accumulators.append(Accumulator(name, first, factor, add))
+        here = toy.row(name)
+        toy.require(FIRST, f"{name} starts", toy.linear(0, (1, here), (-1, first)))
+        kept = toy.product(factor, here)
+        toy.require(TRANSITION, f"{name} steps", toy.linear(0, (1, toy.next(name)), (-1, kept), (-1, add)))
+    toy.require(LAST, "lost are the losses", toy.linear(0, (1, toy.row("lost")), (-1, toy.scalar("losses"))))
+    return toy.freeze("toy_blocks", value_tuple_width=0, row_polynomial_degree=BLOCK)
+
+
+@cache
+def blocks(log2_rows: int = LOG2_ROWS) -> Case:
+    """Every third block has a flag."""
+    rows = range(active_rows(log2_rows))
+    return blocks_of([(7 * i + 3) % 256 for i in rows], [int(i // BLOCK % 3 == 2) for i in rows], log2_rows)
+
+
+def blocks_of(digits: Sequence[int], flags: Sequence[int], log2_rows: int = LOG2_ROWS) -> Case:
+    """Whatever the two columns say, the losses that go with them."""
+    publics = {"ends": (0,) * (BLOCK - 1) + (1,), "total": (1,)}
+    lost = [flag * digit if row else 0 for row, (flag, digit) in enumerate(zip(flags, digits, strict=True))]
+    losses = BlockLosses(tuple(sum(lost[place::BLOCK]) for place in range(BLOCK)))
+    relation = Relation(
+        blocks_system(), log2_rows, publics, no_terminal, bytes(range(2, 34)), derived=block_places, losses=losses
+    )
+    return Case(relation, {"digit": digits, "flag": flags})
+
+
+def block_places(scalars: Mapping[str, Ext]) -> dict[str, tuple[int, ...]]:
+    """r^(place of the next row), by coordinate; the first row of a block has place 3."""
+    elements = [ext_pow(scalars["r"], place) for place in (2, 1, 0, 3)]
+    return {f"place{k}": tuple(element[k] for element in elements) for k in range(EXTENSION_DEGREE)}
+
+
+@dataclass(frozen=True)
+class BlockLosses:
+    """The sum of flagged digits by place, the highest place first: the polynomial that has them as coefficients."""
+
+    sums: tuple[int, ...]
+
+    def __call__(self, r: Ext) -> Ext:
+        out, power = ext_zero, ext_one
+        for total in reversed(self.sums):
+            out = ext_add(out, ext_scale(power, total % P))
+            power = ext_mul(power, r)
         return out

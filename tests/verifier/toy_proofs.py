@@ -9,13 +9,13 @@ from functools import cache
 import pytest
 
 from tests.verifier.reference_prover import ReferenceProver, SeededRandomness
-from tests.verifier.toy_circuits import Case, fibonacci, ledger
+from tests.verifier.toy_circuits import Case, blocks, fibonacci, ledger
 from verifier.errors import Reason, VerificationError
 from verifier.params import TEST, ProofParams
 from verifier.proof import Proof, parse_proof
 from verifier.stark import verify_stark
 
-CASES: Mapping[str, Callable[[], Case]] = {"fibonacci": fibonacci, "ledger": ledger}
+CASES: Mapping[str, Callable[[], Case]] = {"fibonacci": fibonacci, "ledger": ledger, "blocks": blocks}
 
 FREE = ProofParams("test without work", TEST.log2_blowup, TEST.queries, 0, 0, 0, 0, 0, 0)
 """No proof of work hides what a later check would say."""

@@ -11,7 +11,11 @@ from types import MappingProxyType
 
 PINS: Mapping[str, str] = MappingProxyType(
     {
-        "solvency_equity_v1": "3e7659c90e0d88c2bd21b2b84db941c49346786034207fbf52d28d481b4143a3",
-        "solvency_equity_v1_poseidon2": "1285bb4b7cf3a85ce9bedab98291f6834c3f3d204475fc54407f3d3dd06b39f6",
+        "solvency_equity_v1": "731a21d262eca3b867320c17995d7be1ffe39bb558f37d4ec133886ad70d60b3",
+        "solvency_equity_v1_poseidon2": "1a6708a727be9625147c91428704dc480358b3fe248fc4d9f73507c0a9324d61",
+        "solvency_risk_v1": "4f1aa5df235f72d682bf74e97f3f7637fcc0505bdb99ab7e3548780316b756b3",
+        "solvency_stress_v1_1": "b2849fb66174db3ea9e4942a78be2ce3784d7cd4935437ac7ee8bafa8e456542",
+        "solvency_stress_v1_3": "36ff691b7af7e6ca093a912c0b1d555e7886849711b92ae2784bb90274307ef4",
+        "solvency_stress_v1_10": "9e50c2f9fca8c1c205032e7f27bf0698cec0abc61de0b1b8b2eef7ac9969e29e",
     }
 )

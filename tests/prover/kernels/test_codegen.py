@@ -16,7 +16,7 @@ from prover.kernels import codegen, rowkernels
 from prover.kernels.field import U32Array, ext_of_array, from_mont, int_of_mont, mont_of_int
 from prover.kernels.rowkernels import RowKernels
 from tests.prover.kernels.cases import Source, full
-from tests.verifier.toy_circuits import fibonacci_system, ledger_system
+from tests.verifier.toy_circuits import blocks_system, fibonacci_system, ledger_system
 from verifier.air import DOMAINS, Accumulator, Constraint, ConstraintSystem, Fraction, Node, combine, evaluate
 from verifier.field import Ext, P, ext_add, ext_inverse, ext_mul, ext_scale, ext_zero, lift
 
@@ -135,17 +135,19 @@ def random_system(seed: int) -> ConstraintSystem:
         nodes=tuple(nodes),
         constraints=tuple(Constraint(f"constraint {i}", choose.choice(DOMAINS), i) for i in late),
         fractions=tuple(fractions),
-        accumulators=(Accumulator("e0", choose.choice(late), choose.choice(base_valued), choose.choice(late)),),
+        accumulators=(Accumulator("e0", choose.choice(late), choose.choice(late), choose.choice(late)),),
         value_tuple_width=1,
         row_polynomial_degree=1,
     )
 
 
+RANDOM = [f"random_{seed}" for seed in range(12)]
 SYSTEMS: Mapping[str, Callable[[], ConstraintSystem]] = {
     "fibonacci": fibonacci_system,
     "ledger": ledger_system,
+    "blocks": blocks_system,
     **CIRCUITS,
-    **{f"random_{seed}": partial(random_system, seed) for seed in range(12)},
+    **{name: partial(random_system, seed) for seed, name in enumerate(RANDOM)},
 }
 
 
@@ -218,7 +220,7 @@ def test_new_challenges_are_used() -> None:
         assert ext_of_array(bus[10:], 2) == rows.plain_lookups(2)[2]
 
 
-@pytest.mark.parametrize("name", ["ledger", "solvency_equity_v1", *(f"random_{seed}" for seed in range(12))])
+@pytest.mark.parametrize("name", ["ledger", "solvency_equity_v1", "solvency_risk_v1", *RANDOM])
 def test_lookups(name: str) -> None:
     system = _without_extension_cells(SYSTEMS[name]())
     helpers = len(system.fractions) // 2
@@ -248,11 +250,11 @@ def test_zero_denominator_is_reported() -> None:
     assert ext_of_array(out[10:], 150) == rows.plain_lookups(150)[2]
 
 
-@pytest.mark.parametrize("name", ["ledger", "solvency_equity_v1", *(f"random_{seed}" for seed in range(12))])
+@pytest.mark.parametrize("name", ["ledger", "blocks", "solvency_equity_v1", "solvency_risk_v1", *RANDOM])
 def test_accumulators(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rowkernels, "_SCAN_ROWS", 7)
+    monkeypatch.setattr(rowkernels, "_SCAN_ROWS", 16)
     system = _without_extension_cells(SYSTEMS[name]())
-    for active in (1, 2, 8, 30):
+    for active in (1, 2, 17, 40):
         rows = Rows.random(system, active, Source(seed=active))
         out = full(5 * len(system.accumulators), active + 2)
         RowKernels(system).accumulator_columns(rows.base, rows.following, rows.publics, rows.scalars, out, active)

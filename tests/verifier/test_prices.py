@@ -1,0 +1,588 @@
+"""Oracle evidence: prices follow from signed quotes or are refused, and few liars move nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from prover.prices import public_key, sign_quotes, simulate_evidence, sources_text
+from tests.verifier.small_tree import publication
+from verifier.canonical import dumps
+from verifier.errors import BadPrices, MalformedProof, Reason, VerificationError
+from verifier.instruments import COST_BASIS, PERPETUAL, SPOT, Instrument
+from verifier.prices import (
+    AGE_MAX_SECONDS,
+    ONE,
+    PRICES_BYTES_MAX,
+    Evidence,
+    PriceEvidence,
+    Rules,
+    agree,
+    check_evidence,
+    check_prices,
+    parse_evidence,
+    weighted_median,
+)
+from verifier.quotes import (
+    SOURCES_BYTES_MAX,
+    SignedQuotes,
+    Source,
+    check_sources,
+    parse_signed_quotes,
+    price_of,
+    read_sources,
+    signing_bytes,
+)
+
+KEYS = [Ed25519PrivateKey.from_private_bytes(bytes([i]) * 32) for i in range(12)]
+NAMES = [f"source-{i:02d}" for i in range(12)]
+TIME = "2026-11-22T12:00:00Z"
+RULES = Rules(age_max=300, deviation_max=100, sources_min=3)
+DOC = {"btc": "65000.5", "eth": "3600", "btc-perp": "65010"}
+
+
+@dataclass(frozen=True)
+class Table:
+    instruments: tuple[Instrument, ...] = (
+        Instrument("btc", SPOT, 8, 6500050),
+        Instrument("btc-perp", PERPETUAL, 8, 6501000),
+        Instrument("btc-perp-cost", COST_BASIS, 10, 1),
+        Instrument("eth", SPOT, 8, 360000),
+        Instrument("USDT", SPOT, 6, 10_000),
+    )
+    time: str = TIME
+    quote: str = "usdt"
+    value_decimals: int = 10
+
+
+def signed(number: int, prices: Mapping[str, str] = DOC, time: str = TIME, quote: str = "usdt") -> SignedQuotes:
+    return sign_quotes(KEYS[number], NAMES[number], quote, time, list(prices.items()))
+
+
+def packed(quotes: Sequence[SignedQuotes], rules: Rules = RULES, weights: Sequence[int] | None = None) -> bytes:
+    return Evidence(rules, tuple(quotes), tuple(weights or [1] * len(quotes))).to_bytes()
+
+
+def honest(count: int = 4) -> list[SignedQuotes]:
+    return [signed(i) for i in range(count)]
+
+
+def trusted(weights: Sequence[int]) -> dict[str, Source]:
+    return {NAMES[i]: Source(public_key(KEYS[i]), weight) for i, weight in enumerate(weights)}
+
+
+def refused(data: bytes, table: Any = None, named: Mapping[str, Source] | None = None) -> VerificationError:
+    with pytest.raises(VerificationError) as caught:
+        check_evidence(data, table or Table(), named)
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+def edited(data: bytes, change: Callable[[Any], object]) -> bytes:
+    value = json.loads(data)
+    change(value)
+    return dumps(value)
+
+
+def resigned(data: bytes, number: int, change: Callable[[Any], object]) -> bytes:
+    """A source signs quotes that our own tools would not let it sign."""
+
+    def apply(value: Any) -> None:
+        entry = value["sources"][number]
+        change(entry["quotes"])
+        entry["signature"] = KEYS[number].sign(signing_bytes(entry["quotes"])).hex()
+
+    return edited(data, apply)
+
+
+# What is accepted
+
+
+def test_prices_that_follow() -> None:
+    data = packed(honest())
+    report = check_evidence(data, Table())
+    assert [(c.symbol, c.price, len(c.sources), c.dropped) for c in report.prices] == [
+        ("btc", 650005 * ONE // 10, 4, ()),
+        ("btc-perp", 65010 * ONE, 4, ()),
+        ("eth", 3600 * ONE, 4, ()),
+    ]
+    assert report.unquoted == ("btc-perp-cost", "USDT")
+    assert (report.sources, report.trusted, report.stale) == (4, False, ())
+    assert report.sha256 == hashlib.sha256(data).hexdigest()
+    assert "chosen by the exchange" in report.summary
+    named = check_evidence(data, Table(), trusted([1] * 4))
+    assert named.trusted
+    assert "named by the caller" in named.summary
+
+
+def test_a_statement_names_its_price_file() -> None:
+    data, _ = simulate_evidence(publication().statement)
+    statement = replace(publication().statement, oracle_evidence=hashlib.sha256(data).digest())
+    report = check_prices(data, statement)
+    assert [check.symbol for check in report.prices] == ["btc", "eth"]
+    for other in (bytes(32), b"\x11" * 32):
+        with pytest.raises(BadPrices) as caught:
+            check_prices(data, replace(statement, oracle_evidence=other))
+        assert caught.value.reason is Reason.PRICE_EVIDENCE
+
+
+def test_the_file_is_read_back_as_it_was_written() -> None:
+    data = packed(honest(), weights=[1, 2, 3, 2])
+    assert parse_evidence(data).to_bytes() == data
+    assert parse_signed_quotes(honest()[0].to_bytes()) == honest()[0]
+
+
+@given(
+    st.integers(3, 9).filter(lambda n: n % 2 == 1), st.integers(1, 2**54 - 1), st.integers(0, 30), st.integers(0, 30)
+)
+def test_the_simulation_agrees_with_any_price(sources: int, price: int, decimals: int, value_decimals: int) -> None:
+    table = Table((Instrument("x", SPOT, decimals, price),), value_decimals=value_decimals)
+    data, named = simulate_evidence(table, sources)
+    report = check_evidence(data, table, named)
+    assert Fraction(report.prices[0].price, ONE) == Fraction(price) * Fraction(10) ** (decimals - value_decimals)
+    assert read_sources(sources_text(named).encode()) == named
+
+
+def test_symbols_are_found_whatever_their_case() -> None:
+    loud = {symbol.upper(): price for symbol, price in DOC.items()}
+    check_evidence(packed([signed(0), signed(1, loud), signed(2, loud | {"DOGE": "0.1"})]), Table())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("2.5", 3), ("2.4999999999999999999", 2), ("3.5", 4), ("0.5", 1), ("7", 7)]
+)
+def test_rounding_halves_up(text: str, expected: int) -> None:
+    data = packed([signed(i, {"x": text}) for i in range(3)])
+    table = Table((Instrument("x", SPOT, 2, expected),), value_decimals=2)
+    check_evidence(data, table)
+    for other in (expected - 1, expected + 1):
+        wrong = replace(table, instruments=(Instrument("x", SPOT, 2, other),))
+        assert refused(data, wrong).reason is Reason.PRICES
+
+
+def test_outliers_and_old_quotes_are_named() -> None:
+    quotes = honest(8)
+    quotes[1] = signed(1, DOC | {"btc": "66000"})
+    quotes[2] = signed(2, time="2026-11-22T11:54:59Z")
+    report = check_evidence(packed(quotes), Table())
+    assert report.stale == (NAMES[2],)
+    assert report.prices[0].dropped == ((NAMES[1], 66000 * ONE),)
+    assert report.prices[0].high == 650005 * ONE // 10
+    assert len(report.prices[0].sources) == 6
+    assert "1 quotes outside, 1 sources out of time" in report.summary
+
+
+@pytest.mark.parametrize(
+    ("time", "is_fresh"),
+    [
+        ("2026-11-22T11:55:00Z", True),
+        ("2026-11-22T11:54:59Z", False),
+        ("2026-11-22T12:01:00Z", True),
+        ("2026-11-22T12:01:01Z", False),
+        ("2025-11-22T12:00:00Z", False),
+    ],
+)
+def test_age(time: str, is_fresh: bool) -> None:
+    data = packed([*honest(2), signed(2, time=time)])
+    if is_fresh:
+        check_evidence(data, Table())
+    else:
+        assert refused(data).reason is Reason.PRICES
+
+
+def test_a_day_and_a_year_may_end_between_quote_and_statement() -> None:
+    quotes = [signed(i, time="2026-12-31T23:59:59Z") for i in range(3)]
+    check_evidence(packed(quotes), replace(Table(), time="2027-01-01T00:04:59Z"))
+
+
+def test_the_deviation_limit_is_exact() -> None:
+    """1 % of 1000 is 10: 990 and 1010 count, 989.9 and 1010.1 do not."""
+    table = Table((Instrument("x", SPOT, 0, 1000),), value_decimals=0)
+    for low, high, count in (("990", "1010", 5), ("989.9", "1010", 4), ("990", "1010.1", 4)):
+        report = check_evidence(
+            packed([signed(i, {"x": p}) for i, p in enumerate((low, "1000", high, "1000", "1000"))]), table
+        )
+        assert len(report.prices[0].sources) == count
+
+
+# What is refused: one change, one reason
+
+
+def first(key: str, value: object) -> Callable[[Any], None]:
+    return lambda file: file["sources"][0].__setitem__(key, value)
+
+
+def rule(key: str, value: object) -> Callable[[Any], None]:
+    return lambda file: file["rules"].__setitem__(key, value)
+
+
+def swap_signatures(file: Any) -> None:
+    one, other = file["sources"][:2]
+    one["signature"], other["signature"] = other["signature"], one["signature"]
+
+
+def move_quotes(file: Any) -> None:
+    """One source's signed document under another's key."""
+    file["sources"][1]["quotes"] = file["sources"][0]["quotes"]
+
+
+def repeat_source(file: Any) -> None:
+    file["sources"].insert(0, file["sources"][0])
+
+
+RULES_, SOURCES, SIGNATURE = Reason.PRICE_RULES, Reason.PRICE_SOURCES, Reason.SIGNATURE
+MALFORMED, PRICES = Reason.MALFORMED, Reason.PRICES
+TAMPERED: list[tuple[str, Callable[[Any], object], Reason]] = [
+    ("another format", lambda f: f.__setitem__("format", "solvent/prices/v2"), Reason.UNKNOWN_VERSION),
+    ("a key too many", lambda f: f.__setitem__("note", "hello"), MALFORMED),
+    ("no rules", lambda f: f.pop("rules"), MALFORMED),
+    ("quotes an hour and a second old", rule("age_max", AGE_MAX_SECONDS + 1), RULES_),
+    ("age zero", rule("age_max", 0), RULES_),
+    ("deviation above 10 %", rule("deviation_max", 1001), RULES_),
+    ("deviation zero", rule("deviation_max", 0), RULES_),
+    ("two sources suffice", rule("sources_min", 2), RULES_),
+    ("a rule as text", rule("age_max", "300"), RULES_),
+    ("more sources asked than there are", rule("sources_min", 5), PRICES),
+    ("two sources only", lambda f: f.__setitem__("sources", f["sources"][:2]), SOURCES),
+    ("no sources", lambda f: f.__setitem__("sources", []), SOURCES),
+    ("33 sources", lambda f: f.__setitem__("sources", f["sources"] * 9), SOURCES),
+    ("sources in another order", lambda f: f["sources"].reverse(), SOURCES),
+    ("a source twice", repeat_source, SOURCES),
+    ("weight zero", first("weight", 0), SOURCES),
+    ("weight too large", first("weight", 10_001), SOURCES),
+    ("one source has half of the weight", first("weight", 3), SOURCES),
+    ("weight as text", first("weight", "1"), SOURCES),
+    ("signatures swapped", swap_signatures, SIGNATURE),
+    ("signature of zeros", first("signature", "00" * 64), SIGNATURE),
+    ("a short signature", first("signature", "00" * 63), MALFORMED),
+    ("another source's key", lambda f: first("public_key", f["sources"][1]["public_key"])(f), SIGNATURE),
+    ("the neutral element as key", first("public_key", "01" + "00" * 31), SIGNATURE),
+    ("another source's quotes", move_quotes, SIGNATURE),
+    ("a price changed", lambda f: f["sources"][0]["quotes"]["prices"][0].__setitem__("price", "65001"), SIGNATURE),
+    ("a symbol changed", lambda f: f["sources"][0]["quotes"]["prices"][0].__setitem__("symbol", "BTC"), SIGNATURE),
+    ("the time changed", lambda f: f["sources"][0]["quotes"].__setitem__("time", "2026-11-22T12:00:01Z"), SIGNATURE),
+    ("a quote left out", lambda f: f["sources"][0]["quotes"]["prices"].pop(), SIGNATURE),
+    ("the source renamed", lambda f: f["sources"][0]["quotes"].__setitem__("source", "source-000"), SIGNATURE),
+]
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize(("tamper", "reason"), [t[1:] for t in TAMPERED], ids=[t[0] for t in TAMPERED])
+def test_one_change_one_reason(tamper: Callable[[Any], object], reason: Reason) -> None:
+    error = refused(edited(packed(honest()), tamper))
+    assert error.reason is reason, str(error)
+    assert isinstance(error, BadPrices if reason not in {MALFORMED, Reason.UNKNOWN_VERSION} else MalformedProof)
+
+
+def set_price(text: object) -> Callable[[Any], None]:
+    return lambda quotes: quotes["prices"][0].__setitem__("price", text)
+
+
+def set_field(key: str, value: object) -> Callable[[Any], None]:
+    return lambda quotes: quotes.__setitem__(key, value)
+
+
+def add_row(symbol: str) -> Callable[[Any], None]:
+    return lambda quotes: quotes["prices"].append({"symbol": symbol, "price": "1"})
+
+
+SIGNED_BADLY: list[tuple[str, Callable[[Any], object], Reason]] = [
+    *(
+        (f"price {text}", set_price(text), MALFORMED)
+        for text in ("0", "0.0", "-1", "+1", "", "1e5", "NaN", "inf", ".5")
+    ),
+    *((f"price {text}", set_price(text), MALFORMED) for text in ("1.", "01", "1.50", " 1", "1,5", "½", "9" * 49)),
+    ("price with 31 decimals", set_price("0." + "0" * 30 + "1"), MALFORMED),
+    ("price as a number", set_price(1), MALFORMED),
+    ("a symbol twice", add_row("eth"), MALFORMED),
+    ("a symbol twice in another case", add_row("ETH"), MALFORMED),
+    ("symbols unsorted", lambda quotes: quotes["prices"].reverse(), MALFORMED),
+    ("a blank in a symbol", add_row("z z"), MALFORMED),
+    ("another format", set_field("format", "solvent/quotes/v2"), Reason.UNKNOWN_VERSION),
+    ("time without zone", set_field("time", "2026-11-22T12:00:00"), MALFORMED),
+    ("no such day", set_field("time", "2026-11-31T12:00:00Z"), MALFORMED),
+    ("another currency", set_field("quote", "USD"), PRICES),
+    ("the currency in another case", set_field("quote", "USDT"), PRICES),
+    ("a key too many", set_field("note", "x"), MALFORMED),
+]
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize(("change", "reason"), [t[1:] for t in SIGNED_BADLY], ids=[t[0] for t in SIGNED_BADLY])
+def test_bad_documents_are_refused_though_they_are_signed(change: Callable[[Any], object], reason: Reason) -> None:
+    assert refused(resigned(packed(honest()), 0, change)).reason is reason
+
+
+@pytest.mark.negative
+def test_a_signature_for_another_purpose_does_not_serve() -> None:
+    data = packed(honest())
+    document = json.loads(data)["sources"][0]["quotes"]
+    for other in (dumps(document), b"solvent/quotes-signature/v1" + dumps(document), b""):
+        assert refused(edited(data, first("signature", KEYS[0].sign(other).hex()))).reason is SIGNATURE
+
+
+@pytest.mark.negative
+def test_one_key_cannot_speak_for_two_sources() -> None:
+    twin = sign_quotes(KEYS[0], NAMES[1], "usdt", TIME, list(DOC.items()))
+    assert refused(packed([signed(0), twin, signed(2)])).reason is SOURCES
+
+
+@pytest.mark.negative
+def test_a_statement_price_that_does_not_follow() -> None:
+    """06 attack 19: prices swapped after proving, or never right."""
+    instruments = list(Table().instruments)
+    for i, instrument in enumerate(instruments):
+        for price in (instrument.price - 1, instrument.price + 1, 0):
+            table = Table((*instruments[:i], replace(instrument, price=price), *instruments[i + 1 :]))
+            assert refused(packed(honest()), table).reason is PRICES
+
+
+@pytest.mark.negative
+def test_every_instrument_is_covered() -> None:
+    table = Table((*Table().instruments, Instrument("doge", SPOT, 8, 10)))
+    assert refused(packed(honest()), table).reason is PRICES
+    some = [signed(i, DOC | {"doge": "0.1"}) for i in range(2)]
+    assert refused(packed([*some, signed(2), signed(3)]), table).reason is PRICES
+    check_evidence(packed([*some, signed(2, DOC | {"doge": "0.1"}), signed(3)]), table)
+
+
+@pytest.mark.negative
+def test_a_price_may_not_round_to_zero() -> None:
+    table = Table((Instrument("x", SPOT, 0, 0),), value_decimals=0)
+    assert refused(packed([signed(i, {"x": "0.4"}) for i in range(3)]), table).reason is PRICES
+
+
+@pytest.mark.negative
+def test_two_thirds_of_the_weight_have_to_agree() -> None:
+    far = DOC | {"btc": "70000"}
+    for weights, outlier, enough in (((2, 2, 2, 3), 3, True), ((2, 2, 2, 4), 3, False), ((1, 1, 1, 1, 1, 2), 5, True)):
+        quotes = [signed(i, far if i == outlier else DOC) for i in range(len(weights))]
+        data = packed(quotes, weights=weights)
+        if enough:
+            check_evidence(data, Table())
+        else:
+            assert refused(data).reason is PRICES
+
+
+# Sources that the caller names
+
+
+@pytest.mark.negative
+def test_only_the_callers_sources_keys_and_weights() -> None:
+    data = packed(honest())
+    named = trusted([1] * 4)
+    check_evidence(data, Table(), named)
+    for other in (
+        {name: source for name, source in named.items() if name != NAMES[3]},
+        named | {NAMES[0]: Source(public_key(KEYS[9]))},
+        named | {NAMES[0]: Source(public_key(KEYS[0]), 2)},
+    ):
+        assert refused(data, named=other).reason is SOURCES
+
+
+@pytest.mark.negative
+def test_keys_that_the_exchange_made_itself() -> None:
+    """Made-up sources pass among themselves, and never against a list."""
+    data, named = simulate_evidence(Table())
+    assert not check_evidence(data, Table()).trusted
+    assert refused(data, named=trusted([1] * 5)).reason is SOURCES
+    assert check_evidence(data, Table(), named).trusted
+
+
+@pytest.mark.negative
+def test_missing_sources_count_as_absent_weight() -> None:
+    check_evidence(packed(honest(4)), Table(), trusted([1] * 6))
+    assert refused(packed(honest(3)), named=trusted([1] * 6)).reason is PRICES
+
+
+@pytest.mark.negative
+def test_a_list_of_sources_in_which_a_median_means_little() -> None:
+    data = packed(honest(3))
+    for named in (trusted([1, 1]), trusted([1, 1, 2]), trusted([1, 1, 0]), trusted([1, 1, 10_001]), {}):
+        assert refused(data, named=named).reason is SOURCES
+    twins = trusted([1, 1, 1]) | {"twin": Source(public_key(KEYS[0]))}
+    assert refused(data, named=twins).reason is SOURCES
+
+
+def test_a_file_of_sources() -> None:
+    lines = [f"{NAMES[i]} {public_key(KEYS[i]).hex()}" for i in range(3)]
+    text = f"# mine\n\n{lines[0]}\n{lines[1]} 2\n{lines[2]} 2\n"
+    sources = read_sources(text.encode())
+    assert sources == trusted([1, 2, 2])
+    check_sources(sources, "test")
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace(" ", "  ", 1),
+        lambda text: text + text.splitlines()[0] + "\n",
+        lambda text: text.replace("source-00", "söurce"),
+        lambda text: text.replace("source-00", "s" * 65),
+        lambda text: text.replace("\n", " 0\n", 1),
+        lambda text: text.replace("\n", " 1.5\n", 1),
+        lambda text: text.replace("\n", " 10001\n", 1),
+        lambda text: text.upper(),
+        lambda text: text.splitlines()[0],
+        lambda text: "x " + "00" * 32 + "\n" + text,
+        lambda text: text + "#" * SOURCES_BYTES_MAX,
+        lambda text: "",
+    ],
+)
+def test_a_bad_file_of_sources(change: Callable[[str], str]) -> None:
+    text = "".join(f"{NAMES[i]} {public_key(KEYS[i]).hex()}\n" for i in range(3))
+    with pytest.raises(BadPrices) as caught:
+        read_sources(change(text).encode())
+    assert caught.value.reason is SOURCES
+
+
+# Files
+
+
+@pytest.mark.negative
+def test_spelling_of_the_file() -> None:
+    data = packed(honest())
+    for changed, reason in (
+        (data + b"x", Reason.TRAILING_BYTES),
+        (data + b"\n", Reason.NON_CANONICAL),
+        (data.replace(b'"weight":1', b'"weight":1.0', 1), MALFORMED),
+        (data.replace(b'"weight":1', b'"weight":1,"weight":1', 1), MALFORMED),
+        (data + b" " * PRICES_BYTES_MAX, Reason.FILE_TOO_LARGE),
+        (b"", MALFORMED),
+    ):
+        assert refused(changed).reason is reason
+
+
+@pytest.mark.negative
+@given(st.binary(max_size=30), st.integers(0, 3000), st.integers(0, 30))
+def test_only_the_typed_error_leaves(junk: bytes, at: int, cut: int) -> None:
+    data = packed(honest())
+    changed = data[:at] + junk + data[at + cut :]
+    try:
+        report: PriceEvidence | None = check_evidence(changed, Table())
+    except VerificationError:
+        report = None
+    assert (
+        changed == data
+        or report is None
+        or [c.price for c in report.prices] == [650005 * ONE // 10, 65010 * ONE, 3600 * ONE]
+    )
+
+
+# Liars
+
+
+@given(st.lists(st.tuples(st.integers(1, 20), st.integers(1, 5)), min_size=1, max_size=9))
+def test_the_weighted_median_is_a_median(quotes: list[tuple[int, int]]) -> None:
+    single = sorted(price for price, weight in quotes for _ in range(weight))
+    assert weighted_median(sorted(quotes)) == single[(len(single) - 1) // 2]
+    assert weighted_median([]) is None
+
+
+def test_price_texts() -> None:
+    assert price_of("1") == ONE
+    assert price_of("0." + "0" * 29 + "1") == 1
+    assert price_of("9" * 48) == (10**48 - 1) * ONE
+    assert price_of("0") is None
+
+
+@dataclass(frozen=True)
+class Market:
+    """Sources by number: weight, price, who lies, and whose quotes the exchange leaves out."""
+
+    weights: list[int]
+    prices: list[int]
+    lies: list[bool]
+    left_out: list[bool]
+
+    def part(self, of: Callable[[int], bool]) -> Fraction:
+        """Share of all weight."""
+        numbers = range(len(self.weights))
+        return Fraction(sum(self.weights[i] for i in numbers if of(i)), sum(self.weights))
+
+    @property
+    def liars(self) -> Fraction:
+        return self.part(lambda i: self.lies[i])
+
+    def price(self) -> int | None:
+        """What a verifier takes that names all of these sources; None where it refuses."""
+        present = [i for i in range(len(self.weights)) if not self.left_out[i]]
+        quotes = tuple(
+            SignedQuotes(NAMES[i], "usdt", TIME, {"x": self.prices[i]}, {}, public_key(KEYS[i]), b"") for i in present
+        )
+        evidence = Evidence(Rules(300, 1000, 3), quotes, tuple(self.weights[i] for i in present))
+        try:
+            checks, _ = agree(evidence, "usdt", TIME, ["x"], trusted(self.weights))
+        except BadPrices:
+            return None
+        return checks[0].price
+
+    @property
+    def honest_prices(self) -> list[int]:
+        return [self.prices[i] for i in range(len(self.prices)) if not self.lies[i] and not self.left_out[i]]
+
+
+@st.composite
+def markets(draw: st.DrawFn) -> Market:
+    count = draw(st.integers(3, 9))
+
+    def each(strategy: st.SearchStrategy[Any]) -> list[Any]:
+        return draw(st.lists(strategy, min_size=count, max_size=count))
+
+    prices = each(st.one_of(st.integers(950, 1050), st.integers(1, 3000)))
+    return Market(
+        each(st.integers(1, 5)), prices, each(st.booleans()), each(st.sampled_from([False, False, False, True]))
+    )
+
+
+SPREAD_OUT = Market(
+    [2, 2, 1, 1, 1, 1, 2, 2], [91, 91, 91, 100, 100, 100, 130, 130], [True] * 3 + [False] * 5, [False] * 8
+)
+"""Dropping 130 as an outlier and taking the median again would give 91, below every honest quote."""
+
+
+@pytest.mark.negative
+@given(markets())
+@example(SPREAD_OUT)
+def test_less_than_half_of_the_weight_stays_within_the_honest_range(market: Market) -> None:
+    market = replace(market, left_out=[out and lies for out, lies in zip(market.left_out, market.lies, strict=True)])
+    assume(market.liars < Fraction(1, 2))
+    price = market.price()
+    assert price is None or min(market.honest_prices) <= price <= max(market.honest_prices)
+
+
+@pytest.mark.negative
+@given(markets())
+def test_less_than_a_third_does_whatever_is_left_out(market: Market) -> None:
+    assume(market.liars < Fraction(1, 3))
+    price = market.price()
+    assert price is None or min(market.honest_prices) <= price <= max(market.honest_prices)
+
+
+@pytest.mark.negative
+@given(markets())
+def test_less_than_two_thirds_stays_near_an_honest_quote_whatever_is_left_out(market: Market) -> None:
+    assume(market.liars < Fraction(2, 3))
+    price = market.price()
+    assert price is None or any(10 * abs(each - price) <= price for each in market.honest_prices)
+
+
+def test_those_properties_are_not_empty() -> None:
+    assert SPREAD_OUT.price() == 100
+    quiet = Market([1] * 5, [1000, 1001, 999, 2000, 3000], [False] * 5, [False] * 5)
+    assert quiet.price() is None, "three fifths do not suffice"
+    assert replace(quiet, prices=[1000, 1001, 999, 1002, 3000]).price() == 1001
+    # A third of the weight is enough once the exchange leaves out a third: the bound is sharp.
+    third = Market([1] * 9, [1050] * 3 + [1000] * 6, [True] * 3 + [False] * 6, [False] * 6 + [True] * 3)
+    assert third.price() == 1000
+    assert replace(third, prices=[950] * 3 + [1000] * 6).price() == 950
