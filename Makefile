@@ -60,8 +60,9 @@ fix: venv ## repair what ruff can repair
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: venv ## speed, memory and proof size on this machine: ACCOUNTS, ENTRIES, PROFILE, RUNS
+bench: venv ## speed, memory, proof size, and what margins and scenarios cost: ACCOUNTS, ENTRIES, PROFILE, RUNS
 	@$(BIN)/solvent bench --accounts $(ACCOUNTS) --entries $(ENTRIES) --profile $(PROFILE) --runs $(RUNS)
+	@$(BIN)/solvent bench --compare --profile $(PROFILE) --runs $(RUNS)
 
 keys: venv ## export the circuits again into verifier/keys
 	@$(BIN)/python -m circuits.export

@@ -304,9 +304,7 @@ def _tables(trace: Words, active: int, leg_count: int, records: RecordLayout | N
         byte, low, high = kinds
         u16 += low
         pairs += zip(byte, high, strict=True)
-    trace[_AT["mu_u16"], :TABLE_ROWS] = _count(
-        len(u16), lambda k, counts: count_words(trace[u16[k], :active], counts)
-    )
+    trace[_AT["mu_u16"], :TABLE_ROWS] = _count(len(u16), lambda k, counts: count_words(trace[u16[k], :active], counts))
     trace[_AT["mu_pair"], :TABLE_ROWS] = _count(
         len(pairs), lambda k, counts: count_pairs(trace[pairs[k][0], :active], trace[pairs[k][1], :active], counts)
     )

@@ -15,7 +15,6 @@ from verifier.canonical import refuse
 from verifier.errors import MalformedProof, Reason
 from verifier.fund import Fund, check_fund
 from verifier.inclusion import BUNDLE_BYTES_MAX, Step
-from verifier.legs import LONG
 from verifier.params import ProofParams, accepted_profile
 from verifier.poseidon import DEFAULT
 from verifier.prices import PRICES_BYTES_MAX, PriceEvidence, check_prices
@@ -207,7 +206,7 @@ def verify_directory(
     what = relation(statement)
     proof = read_file(path / PROOF_FILE, proof_bytes_max(what.system, accepted, statement.log2_rows))
     verify_stark(what, accepted, proof)
-    worth = None if fund is None else _fund_value(fund, statement)
+    worth = None if fund is None else FundValue(fund.value, fund.scenario_values)
     checks = check_solvency(statement, held, worth)
     return Report(
         verdict=verdict(checks, held is not None),
@@ -306,16 +305,6 @@ def _check_evidence(
         expected = "a price file, as the caller names the sources to trust"
         refuse("statement.oracle_evidence", expected, "none", Reason.PRICE_EVIDENCE)
     return None
-
-
-def _fund_value(fund: Fund, statement: Statement) -> FundValue:
-    """The fund falls with what it holds: its value in each scenario beside that of today."""
-    number = {instrument.symbol: j for j, instrument in enumerate(statement.instruments)}
-    stressed = []
-    for scenario in statement.scenarios:
-        parts = (scenario.values[number[b.symbol]] * (b.atoms if b.side == LONG else -b.atoms) for b in fund.balances)
-        stressed.append(max(0, sum(parts)))
-    return FundValue(fund.value, tuple(stressed))
 
 
 def _read_if_there(path: Path, limit_bytes: int) -> bytes | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from api.cli import audit, imports, prices, publication, trials, users
+from api.cli import audit, imports, prices, publication, simulate, trials, users
 
 EXCHANGE, EVERYBODY, USER = "For the exchange", "For everybody", "For one user"
 
@@ -34,3 +34,5 @@ app.command(rich_help_panel=EXCHANGE)(users.bundle)
 app.command(rich_help_panel=EXCHANGE)(audit.opening)
 app.command(rich_help_panel=EXCHANGE)(trials.bench)
 app.command(rich_help_panel=EXCHANGE)(trials.generate)
+app.command(rich_help_panel=EXCHANGE)(simulate.simulate)
+app.command(rich_help_panel=EXCHANGE)(simulate.replay)

@@ -39,6 +39,9 @@ def bench(
     scenarios: Annotated[
         int, typer.Option(metavar="S", min=0, max=10, help="Stress scenarios to prove; accounts then have collateral.")
     ] = 0,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Instead: all circuits on the same accounts of 1 to 483 entries.")
+    ] = False,
     json: Json = False,
 ) -> int:
     """Measure this machine: prove synthetic accounts, verify each proof, print the figures.
@@ -46,7 +49,10 @@ def bench(
     Compilation is not counted in accounts_per_second.
     """
     from api.cli.bench import run_bench
+    from api.cli.bench_circuits import run_comparison
 
+    if compare:
+        return run_comparison(profile, runs, seed, Output(json))
     name = None if circuit is None else circuit.value
     return run_bench(accounts, entries, profile, runs, seed, Output(json), name, scenarios)
 

@@ -103,9 +103,7 @@ def accumulate_records(air: AirBuilder, layout: RecordLayout) -> None:
     """Entries and records are one polynomial; the losses are the published ones."""
     read, here, one, zero = air.next, air.row, Expr(air, 1, {}), Expr(air, 0, {})
     account = air.power("r", LENS_POSITIONS * layout.lenses)
-    digits = _over_lenses(
-        air, layout, lambda s: air.polynomial([read(f"lens{s}_digit{i}") for i in range(DIGITS)])
-    )
+    digits = _over_lenses(air, layout, lambda s: air.polynomial([read(f"lens{s}_digit{i}") for i in range(DIGITS)]))
     keep = one + read("is_open") * (account - 1)
     air.accumulate("entries", zero, keep, read("is_entry") * amount_polynomial(air, 1) * digits)
 

@@ -1,0 +1,111 @@
+"""What margins and scenarios cost: the same accounts under every circuit, at several numbers of entries."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from api.cli.bench import COMPILE_PHASE, stress_scenarios, synthetic_snapshot
+from api.cli.options import Profile
+from api.cli.output import ACCEPTED, REJECTED, Output
+from prover.capacity import GROW_SLACK, HIDDEN_ROWS, rows_needed
+from prover.publication import prove_directory
+from verifier import verify_directory
+from verifier.solvency import CIRCUITS
+from verifier.statement import levels_for
+
+EQUITY: Final = "solvency_equity_v1"
+LOG2_ROWS: Final = 18
+RECORD_ROWS: Final = max(known.record_rows for known in CIRCUITS.values())
+INSTRUMENTS_MIN: Final = 100
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the table. `target`: largest cost relative to `against`, per scenario where there are some."""
+
+    entries: int
+    circuit: str
+    scenarios: int = 0
+    target: float | None = None
+
+
+CASES: Final = (
+    *(Case(k, EQUITY) for k in (1, 3, 10, 50, 483)),
+    Case(1, "solvency_risk_v1"),
+    Case(3, "solvency_risk_v1", 0, 1.7),
+    Case(10, "solvency_risk_v1"),
+    Case(50, "solvency_risk_v1", 0, 1.2),
+    Case(483, "solvency_risk_v1"),
+    Case(3, "solvency_stress_v1_1", 1, 0.25),
+    Case(3, "solvency_stress_v1_3", 3, 0.25),
+    Case(3, "solvency_stress_v1_10", 10, 0.25),
+    *(Case(k, "solvency_stress_v1_10", 10) for k in (1, 10, 50, 483)),
+)
+
+
+def accounts_that_fit(entries: int) -> int:
+    """The most accounts that 2^18 rows hold under every circuit, in hundreds or tens."""
+    capacity = (1 << LOG2_ROWS) - HIDDEN_ROWS
+    capacity -= capacity // GROW_SLACK
+    totals = 3 * max(INSTRUMENTS_MIN, entries)
+    accounts = capacity // 8
+    while rows_needed(accounts, entries * accounts, totals, levels_for(LOG2_ROWS), RECORD_ROWS) > capacity:
+        accounts -= max(1, accounts // 200)
+    return accounts // 10 * 10
+
+
+def run_comparison(profile: Profile, runs: int, seed: int, output: Output) -> int:
+    """`solvent bench --compare`: each case `runs` times, one round after the other, so that noise meets all alike."""
+    seconds: dict[Case, list[float]] = {case: [] for case in CASES}
+    verified = True
+    with tempfile.TemporaryDirectory(prefix="solvent-bench-") as folder, output.progress() as progress:
+        for run in range(runs):
+            for number, case in enumerate(CASES):
+                progress(f"round {run + 1} of {runs}", number / len(CASES))
+                taken, good = _prove(case, profile, seed, Path(folder) / f"{run}-{number}")
+                seconds[case].append(taken)
+                verified &= good
+    rows = _rows({case: statistics.median(times) for case, times in seconds.items()})
+    verdict = "verified" if verified else "rejected"
+    output.json({"verdict": verdict, "profile": profile.value, "runs": runs, "rows": rows})
+    columns = ("entries", "circuit", "accounts", "us/account", "x equity", "per scenario", "target")
+    shown = [[str(row[name]) if row[name] is not None else "" for name in columns] for row in rows]
+    output.table(columns, shown, right=[name for name in columns if name != "circuit"])
+    return ACCEPTED if verified else REJECTED
+
+
+def _prove(case: Case, profile: Profile, seed: int, out: Path) -> tuple[float, bool]:
+    margins = CIRCUITS[case.circuit].lenses > 0
+    instruments = max(INSTRUMENTS_MIN, case.entries)
+    snapshot = synthetic_snapshot(accounts_that_fit(case.entries), case.entries, instruments, seed, margins=margins)
+    stress = stress_scenarios(snapshot.meta.instruments, case.scenarios)
+    started = time.perf_counter()
+    report = prove_directory(snapshot, out, profile=profile.value, circuit=case.circuit, scenarios=stress)
+    taken = time.perf_counter() - started - report.phase_seconds.get(COMPILE_PHASE, 0.0)
+    return taken, verify_directory(out, profile=profile.value, circuit=case.circuit).accepted
+
+
+def _rows(medians: dict[Case, float]) -> list[dict[str, Any]]:
+    risk = {case.entries: taken for case, taken in medians.items() if case.circuit == "solvency_risk_v1"}
+    equity = {case.entries: taken for case, taken in medians.items() if case.circuit == EQUITY}
+    rows = []
+    for case in sorted(medians, key=lambda case: case.entries):
+        taken, accounts = medians[case], accounts_that_fit(case.entries)
+        added = (taken / risk[case.entries] - 1) / case.scenarios if case.scenarios else None
+        rows.append(
+            {
+                "entries": case.entries,
+                "circuit": case.circuit,
+                "accounts": accounts,
+                "us/account": round(1e6 * taken / accounts, 1),
+                "x equity": round(taken / equity[case.entries], 2),
+                "per scenario": None if added is None else f"{100 * added:+.1f} %",
+                "target": case.target,
+            }
+        )
+    return rows

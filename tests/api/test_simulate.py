@@ -1,0 +1,155 @@
+"""`solvent simulate` and `replay`: real code on a made-up crash; files that are no bars are refused."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sqlite3
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.cli import main
+from api.importers.bars import read_markets
+from prover.errors import InputError
+from prover.snapshot import Snapshot
+
+HEADER = "open_time_ms,open,high,low,close,volume\n"
+CRASH = [60_000, 60_100, 59_000, 57_500, 55_000, 54_800, 52_900, 54_000]
+
+
+def bars_file(folder: Path, name: str = "BTCUSDT_1m.csv", scale: float = 1.0, start_ms: int = 0) -> Path:
+    """A bar a minute through `CRASH`, each from one price to the next with a little on both ends."""
+    rows = []
+    for number, (first, last) in enumerate(pairwise(CRASH)):
+        prices = (first, max(first, last) + 40, min(first, last) - 60, last)
+        text = ",".join(f"{price * scale:.2f}" for price in prices)
+        rows.append(f"{1_600_000_000_000 + start_ms + 60_000 * number},{text},1.0\n")
+    path = folder / name
+    data = (HEADER + "".join(rows)).encode()
+    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    return path
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return data
+
+
+def simulated(folder: Path, out: str, *extra: str) -> int:
+    files = [bars_file(folder), bars_file(folder, "ETHUSDT_1m.csv.gz", 0.05)]
+    words = [word for file in files for word in ("--market", str(file))]
+    return main(["simulate", *words, "--accounts", "300", "--out", str(folder / out), "--json", *extra])
+
+
+def test_a_crash_is_worked_off_and_the_audit_agrees(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert simulated(tmp_path, "run", "--snapshot-every", "3") == 0
+    data = said(capsys)
+    assert data["verdict"] == "audit passed" and data["totals"]["liquidations"] > 10
+    assert all(check["ok"] for check in data["audit"]) and len(data["audit"]) == 15
+    assert data["totals"]["bars_not_normal"] > 0  # 12 % in five minutes halts
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert report["state_hash"] == data["state_hash"]
+    assert len(report["series"]["mark_BTC"]) == len(CRASH) - 1
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert page.count("<svg") == 8 and "http" not in page
+    snapshots = sorted((tmp_path / "run" / "snapshots").iterdir())
+    assert len(snapshots) == 2
+    totals = {
+        instrument.symbol: total
+        for snapshot in [Snapshot.load(snapshots[1])]
+        for instrument, total in zip(snapshot.meta.instruments, snapshot.totals(), strict=True)
+    }
+    assert totals["BTC-PERP"][0] == totals["BTC-PERP"][1] > 0
+
+    assert main(["replay", str(tmp_path / "run"), "--json"]) == 0
+    again = said(capsys)
+    assert again["verdict"] == "same state" and again["state_hash"] == data["state_hash"]
+
+
+def test_the_same_seed_gives_the_same_state(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hashes = []
+    for out, seed in (("a", "5"), ("b", "5"), ("c", "6")):
+        assert simulated(tmp_path, out, "--seed", seed) == 0
+        hashes.append(said(capsys)["state_hash"])
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+@pytest.mark.negative
+def test_replay_tells_when_journal_or_report_were_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert simulated(tmp_path, "run") == 0
+    capsys.readouterr()
+    report = tmp_path / "run" / "report.json"
+    data = json.loads(report.read_text())
+    report.write_text(json.dumps({**data, "state_hash": "00" * 32}))
+    assert main(["replay", str(tmp_path / "run"), "--json"]) == 1
+    assert said(capsys)["verdict"] == "rejected"
+    report.write_text(json.dumps(data))
+    with sqlite3.connect(tmp_path / "run" / "journal.db") as connection:
+        connection.execute("update blocks set time_ms = time_ms + 1 where first_sequence = 1")
+    connection.close()
+    assert main(["replay", str(tmp_path / "run"), "--json"]) == 1
+    assert "broken link" in said(capsys)["message"]
+    report.write_text("[]")
+    assert main(["replay", str(tmp_path / "run"), "--json"]) == 2
+    assert "report" in said(capsys)["error"]
+
+
+@pytest.mark.negative
+def test_an_existing_folder_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "run").mkdir()
+    assert simulated(tmp_path, "run") == 2
+    assert "does not exist yet" in said(capsys)["error"]
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+ROW = "1600000000000,10.0,11.0,9.0,10.5,1\n"
+BAD: list[tuple[str, str, str]] = [
+    ("prices.csv", HEADER + ROW, "no symbol"),
+    ("BTCUSDT.csv", "time,open,high,low,close\n", "open_time_ms or open_time_s"),
+    ("BTCUSDT.csv", HEADER + ROW, "two or more common times"),
+    ("BTCUSDT.csv", HEADER + ROW + ROW, "rising times"),
+    ("BTCUSDT.csv", HEADER + "1600000000000,10.0,11.0,9.0\n", "6 fields"),
+    ("BTCUSDT.csv", HEADER + "x,10.0,11.0,9.0,10.5,1\n", "a whole number"),
+    ("BTCUSDT.csv", HEADER + "1,nan,11.0,9.0,10.5,1\n", "a price above 0"),
+    ("BTCUSDT.csv", HEADER + "1,10.0,-1,9.0,10.5,1\n", "a price above 0"),
+    ("BTCUSDT.csv", HEADER + "1,10.0,10.2,9.0,10.5,1\n", "low <= open"),
+    ("BTCUSDT.csv", HEADER + ROW + "1600000060000,10,1000,9,10,1\n", "5 times the first"),
+    ("BTCUSDT.csv", HEADER + "1,1e-7,1e-7,1e-7,1e-7,1\n2,1e-7,1e-7,1e-7,1e-7,1\n", "a first price of"),
+    ("BTCUSDT.csv", HEADER + '1,"10.0\n', "CSV"),
+]
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize(("name", "text", "message"), BAD)
+def test_bars_that_are_none_are_refused_with_file_and_field(tmp_path: Path, name: str, text: str, message: str) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_markets([path])
+
+
+@pytest.mark.negative
+def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        read_markets([tmp_path / "BTCUSDT.csv"])
+    packed = bars_file(tmp_path, "BTCUSDT.csv.gz")
+    packed.write_bytes(packed.read_bytes()[:-20])
+    with pytest.raises(InputError, match="damaged gzip"):
+        read_markets([packed])
+    packed.write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(InputError, match="UTF-8"):
+        read_markets([packed])
+    file = bars_file(tmp_path)
+    with pytest.raises(InputError, match="another symbol"):
+        read_markets([file, file])
+
+
+def test_bars_are_cut_to_the_common_times_and_scaled_to_ticks(tmp_path: Path) -> None:
+    late = bars_file(tmp_path, "ETH_USDT_1m.csv", 0.05, start_ms=120_000)
+    bars, times = read_markets([bars_file(tmp_path), late])
+    assert len(times) == len(CRASH) - 3 == len(bars[0].opens) == len(bars[1].opens)
+    assert [(bar.symbol, bar.magnitude, bar.tick_decimals) for bar in bars] == [("BTC", 4, 2), ("ETH", 3, 3)]
+    assert bars[0].opens[0] == 5_900_000 and bars[1].opens[0] == 3_000_000
