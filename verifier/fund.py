@@ -50,8 +50,8 @@ class Fund:
         amount = f"{units(self.value, self.value_decimals)} {self.quote}"
         if self.equity < 0:
             lacks = units(-self.equity, self.value_decimals)
-            return f"the insurance fund is worth {amount}: its account owes {lacks} {self.quote} more than it holds"
-        return f"the insurance fund is worth {amount} at the statement's prices, from its opened account"
+            return f"worth {amount}: its account owes {lacks} {self.quote} more than it holds"
+        return f"worth {amount} at the statement's prices, from its opened account"
 
 
 def check_fund(data: bytes, statement: Statement) -> Fund:

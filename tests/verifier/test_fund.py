@@ -55,7 +55,7 @@ def test_the_fund_is_worth_its_equity(small: Publication) -> None:
     assert fund.scenario_values == (10**23, 10**23)
     assert [str(balance) for balance in fund.balances] == ["holds 10000000 usdt in bucket loan"]
     assert fund.summary == (
-        "the insurance fund is worth 10000000 USDT at the statement's prices, from its opened account"
+        "worth 10000000 USDT at the statement's prices, from its opened account"
     )
 
 

@@ -236,7 +236,7 @@ def test_a_publication_with_everything(risky: Path, run: Run) -> None:
     code, text = run(risky)
     assert code == 0
     assert "Prices: 3 prices follow from the signed quotes of 5 sources" in text or "Prices: 2 prices" in text
-    assert "Insurance fund: the insurance fund is worth 10000000 USDT" in text
+    assert "Insurance fund: worth 10000000 USDT" in text
     assert "  ok   margins that accounts lack are within the insurance fund: 2840.000028901032 <= 10000000 USDT" in text
     assert "  ok   stress btc -30 %: losses within the insurance fund: 1897.763451737786 <= 10000000 USDT" in text
     assert "  caveat: prices follow from 5 signed sources of the exchange's own choice" in text
