@@ -25,8 +25,9 @@ from tests.malicious.changed_statements import AFTERWARDS, REFUSED
 from tests.malicious.cheating_prover import CheatingProver, Lookup
 from tests.malicious.cheats_records import CHEATS
 from tests.malicious.forge import Forge, Forged
+from tests.malicious.published import Published
 from tests.malicious.risk_world import RISK, STRESS, honest, risk_world, statement_of
-from tests.malicious.sheet import Published, columns_of
+from tests.malicious.sheet import columns_of
 from tests.malicious.wrong_records import WRONG_LOSSES, WRONG_RECORDS
 from verifier import verify_directory
 from verifier.errors import VerificationError

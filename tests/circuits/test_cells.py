@@ -17,7 +17,8 @@ from circuits.check import Witness, check_rows, public_matrix
 from circuits.solvency import COLUMNS
 from tests.malicious.cheating_prover import CheatingProver
 from tests.malicious.forge import Forge
-from tests.malicious.sheet import AT, PAIRS, SYSTEM, U16, Published, neighbourhood
+from tests.malicious.published import SYSTEM, Published
+from tests.malicious.sheet import AT, PAIRS, U16, neighbourhood
 from tests.malicious.world import ROWS, World, make_world
 from verifier.air import TRANSITION, evaluate
 from verifier.field import Ext, P, ext_add, ext_sub, ext_zero, lift

@@ -13,8 +13,9 @@ import pytest
 
 from circuits.registry import records_of
 from tests.malicious.forge import Forge
+from tests.malicious.published import SCALARS, Published, system_of
 from tests.malicious.risk_world import STRESS, honest, risk_world
-from tests.malicious.sheet import SCALARS, Published, sheet_of, system_of
+from tests.malicious.sheet import sheet_of
 from tests.malicious.world import ACTIVE
 from verifier.air import evaluate
 from verifier.field import Ext, P, ext_zero, lift

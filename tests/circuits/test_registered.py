@@ -17,9 +17,10 @@ from circuits.solvency import COLUMNS, PUBLICS
 from prover.prove import prove
 from prover.randomness import Randomness
 from tests.malicious.forge import EQUITY, Forge
+from tests.malicious.published import SCALARS, Published
 from tests.malicious.risk_world import risk_world
 from tests.malicious.rows import POSEIDON1, POSEIDON2
-from tests.malicious.sheet import SCALARS, Published, broken_labels, columns_of, full_witness, neighbourhood, unbalanced
+from tests.malicious.sheet import broken_labels, columns_of, full_witness, neighbourhood, unbalanced
 from tests.malicious.world import World, make_world
 from verifier import solvency
 from verifier.air import FIRST, LAST, ConstraintSystem

@@ -12,17 +12,8 @@ from tests.malicious.cases import Case
 from tests.malicious.cheating_prover import CheatingProver, verifier_without
 from tests.malicious.circuits_without import system_without
 from tests.malicious.forge import Forged
-from tests.malicious.sheet import (
-    SCALARS,
-    Columns,
-    Published,
-    broken_labels,
-    columns_of,
-    neighbourhood,
-    system_of,
-    touched,
-    unbalanced,
-)
+from tests.malicious.published import SCALARS, Published, system_of
+from tests.malicious.sheet import Columns, broken_labels, columns_of, neighbourhood, touched, unbalanced
 from tests.malicious.world import World
 from verifier.errors import ConstraintFailure, Reason
 from verifier.params import TEST

@@ -14,9 +14,9 @@ from tests.malicious.cases_records import records_in, with_records
 from tests.malicious.cheating_prover import CheatingProver
 from tests.malicious.forge import Forge, Plan
 from tests.malicious.proving import accept
+from tests.malicious.published import leg_tuple
 from tests.malicious.risk_world import CASH_OWED, COIN, FREE, INSTRUMENTS, leg_of, statement_of, table_of
 from tests.malicious.rows import number
-from tests.malicious.sheet import leg_tuple
 from tests.malicious.world import World
 from verifier.field import P
 from verifier.statement import parse_statement

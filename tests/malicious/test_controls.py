@@ -14,8 +14,9 @@ from prover.randomness import Randomness
 from tests.malicious import cases_accounts, cases_tables, cases_tree
 from tests.malicious.cases import case_for
 from tests.malicious.circuits_without import system_without
+from tests.malicious.published import Published
 from tests.malicious.rows import number
-from tests.malicious.sheet import Columns, Published, broken_labels, columns_of, unbalanced
+from tests.malicious.sheet import Columns, broken_labels, columns_of, unbalanced
 from tests.malicious.world import Array, World
 from verifier.params import TEST
 from verifier.stark import verify_stark

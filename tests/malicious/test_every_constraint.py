@@ -18,7 +18,8 @@ from tests.malicious.cases import PATTERNS, case_for, makers
 from tests.malicious.cheating_prover import CheatingProver
 from tests.malicious.forge import Forge
 from tests.malicious.proving import refuse
-from tests.malicious.sheet import SYSTEM, Published, columns_of
+from tests.malicious.published import SYSTEM, Published
+from tests.malicious.sheet import columns_of
 from tests.malicious.world import World
 from verifier.params import TEST
 from verifier.stark import verify_stark

@@ -14,8 +14,8 @@ from tests.malicious import cases_records, cases_tables
 from tests.malicious.cases import PATTERNS, Case, case_for, makers
 from tests.malicious.cheating_prover import CheatingProver
 from tests.malicious.proving import name_only, refuse
+from tests.malicious.published import SYSTEM, system_of
 from tests.malicious.risk_world import RISK, STRESS, risk_world
-from tests.malicious.sheet import SYSTEM, system_of
 from tests.malicious.world import World
 
 pytestmark = pytest.mark.negative

@@ -15,8 +15,9 @@ from tests.malicious.cases_tree import MERGE, NODE, VALUE, dummy_with_value, mov
 from tests.malicious.cheating_prover import CheatingProver
 from tests.malicious.forge import Dummy, Forge, Forged, Node, Plan
 from tests.malicious.proving import accept, refuse
+from tests.malicious.published import Published
 from tests.malicious.rows import Item, Row, Words, limbs, number
-from tests.malicious.sheet import AT, Published, broken_rows, columns_of, unbalanced
+from tests.malicious.sheet import AT, broken_rows, columns_of, unbalanced
 from tests.malicious.world import ACTIVE, World
 from verifier.tree import PathStep, climb
 

@@ -9,7 +9,8 @@ import pytest
 from tests.malicious.cases_tree import smaller_sum
 from tests.malicious.cheating_prover import CheatingProver
 from tests.malicious.forge import Forge
-from tests.malicious.sheet import Columns, Published, columns_of
+from tests.malicious.published import Published
+from tests.malicious.sheet import Columns, columns_of
 from tests.malicious.world import LOG2_ROWS, World
 from verifier.air import combine, evaluate
 from verifier.errors import ConstraintFailure, NotLowDegree, Reason, VerificationError

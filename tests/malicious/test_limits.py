@@ -15,8 +15,9 @@ from tests.malicious.cases import Case
 from tests.malicious.cheating_prover import CheatingProver
 from tests.malicious.forge import Forge
 from tests.malicious.proving import accept, refuse
+from tests.malicious.published import SYSTEM, Published
 from tests.malicious.rows import POSEIDON1, number
-from tests.malicious.sheet import SYSTEM, Published, broken_labels, columns_of, neighbourhood, unbalanced
+from tests.malicious.sheet import broken_labels, columns_of, neighbourhood, unbalanced
 from tests.malicious.world import ACTIVE, LOG2_ROWS, PRICES, World, arrays, legs_for, make_accounts, make_world
 from verifier import solvency
 from verifier.errors import BadStatement, InvariantBroken, Reason

@@ -14,9 +14,10 @@ from tests.malicious.cases_records import LOSSES, records_in
 from tests.malicious.cheating_prover import CheatingProver
 from tests.malicious.forge import Forge, Forged, Leg
 from tests.malicious.proving import refuse
+from tests.malicious.published import Published
 from tests.malicious.risk_world import RISK
 from tests.malicious.rows import Words, carries_of, limbs, number
-from tests.malicious.sheet import Published, broken_labels, columns_of, unbalanced
+from tests.malicious.sheet import broken_labels, columns_of, unbalanced
 from tests.malicious.world import World, make_world
 from verifier.air import ConstraintSystem
 from verifier.field import P
@@ -38,9 +39,9 @@ def crowd(digits: Words, legs: int, amount: int, accounts: int, *last: int) -> W
     return make_world([*entries, ()], table, levels=1, circuit=RISK)
 
 
-@pytest.mark.parametrize("digit", [-128, 127])
-def test_4095_entries_at_the_largest_digits(digit: int) -> None:
+def test_4095_entries_at_the_largest_digits() -> None:
     """What five bytes and five digits come to, below 2^112: the carries of account and totals are in range."""
+    digit = -128
     world = crowd((*[digit] * 5, 0, 0), 4095, 2**40 - 1, 1)
     forged = Forge(world.plan).build()
     records = records_in(forged)

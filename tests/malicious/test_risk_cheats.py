@@ -11,15 +11,17 @@ from prover.prove import prove
 from prover.randomness import Randomness
 from tests.malicious import cases_records
 from tests.malicious.cases import Case, case_for
+from tests.malicious.cases_accounts import IDENTITY
 from tests.malicious.cases_records import LOSSES, VALUES, records_in, with_records
 from tests.malicious.cheating_prover import CheatingProver
 from tests.malicious.cheats_records import CHEATS, FIRST_TIER
 from tests.malicious.circuits_without import system_without
 from tests.malicious.forge import Forge, Forged
 from tests.malicious.proving import BUS, accept, refuse
+from tests.malicious.published import Published
 from tests.malicious.records import Records
-from tests.malicious.risk_world import COLLATERAL, PEOPLE, RISK, STRESS, leg_of, table_of, values
-from tests.malicious.sheet import Published, broken_labels, columns_of, unbalanced
+from tests.malicious.risk_world import COLLATERAL, PEOPLE, RISK, STRESS, UNDER_WATER, leg_of, table_of, values
+from tests.malicious.sheet import broken_labels, columns_of, unbalanced
 from tests.malicious.test_controls import base_of
 from tests.malicious.world import World
 from tests.malicious.wrong_records import WRONG_LOSSES, WRONG_RECORDS
@@ -90,6 +92,15 @@ def test_wrong_records_are_refused_where_they_end(name: str, exchanges: dict[str
     columns = columns_of(forged, world)
     assert unbalanced(world, forged, columns) == []
     refuse(Case(forged), {VALUES}, world, cheater, columns)
+
+
+def test_two_accounts_that_are_netted(risk: World, risk_cheater: CheatingProver) -> None:
+    """Without a row that opens it, an account's debts count against what the account before it has."""
+    plan = risk.plan.holding("account 10", *risk.plan.account(UNDER_WATER).entries)
+    forged = Forge(plan).edit("account 10", lambda rows: rows[0].cells.clear()).build()
+    assert forged.losses[0] < Forge(plan).build().losses[0]
+    assert len(records_in(forged).of) == 11
+    refuse(Case(forged), {"entry and close follow open or entry", IDENTITY}, risk, risk_cheater)
 
 
 # -- losses that are not what is published ----------------------------------------------------------------------------

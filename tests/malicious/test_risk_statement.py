@@ -10,8 +10,8 @@ import pytest
 from prover.prove import prove
 from prover.randomness import Randomness
 from tests.malicious.changed_statements import AFTERWARDS, REFUSED
+from tests.malicious.published import SCALARS, Published
 from tests.malicious.risk_world import RISK, STRESS, honest, risk_world, statement_of
-from tests.malicious.sheet import SCALARS, Published
 from verifier import solvency
 from verifier.errors import BadStatement, ConstraintFailure, Reason, VerificationError
 from verifier.params import TEST
