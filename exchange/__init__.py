@@ -1,1 +1,1 @@
-"""The venue's ledger and risk engine come with a later version: there is no code here yet."""
+"""The venue's ledger: commands in, events out, and a state that every replica computes to the same byte."""

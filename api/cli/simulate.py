@@ -17,6 +17,7 @@ from prover.errors import InputError
 if TYPE_CHECKING:
     from exchange.audit import Check
     from exchange.journal import Journal
+    from exchange.simulate import Bars, Simulation
     from exchange.state import Ledger
 
 JOURNAL: Final = "journal.db"
@@ -42,6 +43,23 @@ def simulate(
     Ends with the audit of the journal: exit code 1 if any figure of it differs from the ledger's.
     """
     from api.importers.bars import read_markets
+
+    output = Output(json)
+    bars, times = read_markets(market)
+    if out.exists():
+        raise InputError(field="--out", got=str(out), expected="a path that does not exist yet")
+    out.mkdir(parents=True)
+    try:
+        simulation, figures = _run(bars, times, accounts, seed, snapshot_every, out, output)
+    except BaseException:
+        shutil.rmtree(out, ignore_errors=True)  # nothing half-written
+        raise
+    return _finish(simulation, {"accounts": accounts, "seed": seed, **figures}, out, output)
+
+
+def _run(
+    bars: list[Bars], times: list[int], accounts: int, seed: int, snapshot_every: int, out: Path, output: Output
+) -> tuple[Simulation, dict[str, Any]]:
     from api.importers.ledger import ledger_snapshot
     from exchange.engine import Engine, GroupedSink
     from exchange.journal import Journal, journal_url
@@ -49,49 +67,37 @@ def simulate(
     from exchange.simulate import Simulation, venue_for
     from exchange.state import Ledger
 
-    output = Output(json)
-    bars, times = read_markets(market)
-    if out.exists():
-        raise InputError(field="--out", got=str(out), expected="a path that does not exist yet")
-    out.mkdir(parents=True)
     started = time.perf_counter()
-    try:
-        venue = venue_for(bars)
-        journal = Journal(journal_url(out / JOURNAL), venue)
-        bar_commit = GroupedSink(journal)
-        engine = Engine(Ledger(venue), bar_commit)
-        simulation = Simulation(engine, Population(engine.ledger, accounts, seed), bars, times)
-        with output.progress() as progress:
+    journal = Journal(journal_url(out / JOURNAL), venue_for(bars))
+    bar_commit = GroupedSink(journal)
+    engine = Engine(Ledger(journal.venue), bar_commit)
+    ledger = engine.ledger
+    simulation = Simulation(engine, Population(ledger, accounts, seed), bars, times)
+    with output.progress() as progress:
 
-            def after_bar(number: int) -> None:
-                bar_commit.flush()
-                progress("simulate", (number + 1) / len(times))
-                if snapshot_every and (number + 1) % snapshot_every == 0:
-                    ledger_snapshot(engine.ledger).write(out / SNAPSHOTS / f"{engine.ledger.sequence:012d}")
+        def after_bar(number: int) -> None:
+            bar_commit.flush()
+            progress("simulate", (number + 1) / len(times))
+            if snapshot_every and (number + 1) % snapshot_every == 0:
+                ledger_snapshot(ledger).write(out / SNAPSHOTS / f"{ledger.sequence:012d}")
 
-            simulation.after_bar = after_bar
-            simulation.run()
-            seconds = time.perf_counter() - started
-            state_hash = journal.add_checkpoint(engine.ledger).hex()
-            progress("audit", 0.0)
-            checks = _audit(journal, engine.ledger)
-            progress("audit", 1.0)
-        journal.close()
-    except BaseException:
-        shutil.rmtree(out, ignore_errors=True)  # nothing half-written
-        raise
-    extra = {
-        "accounts": accounts,
-        "seed": seed,
+        simulation.after_bar = after_bar
+        simulation.run()
+        seconds = time.perf_counter() - started
+        state_hash = journal.add_checkpoint(ledger).hex()
+        progress("audit", 0.0)
+        checks = _audit(journal, ledger)
+        progress("audit", 1.0)
+    journal.close()
+    return simulation, {
         "seconds": round(seconds, 3),
-        "sequence": engine.ledger.sequence,
+        "sequence": ledger.sequence,
         "state_hash": state_hash,
         "audit": [_check_data(check) for check in checks],
     }
-    return _finish(simulation, extra, out, output)
 
 
-def _finish(simulation: Any, extra: dict[str, Any], out: Path, output: Output) -> int:
+def _finish(simulation: Simulation, extra: dict[str, Any], out: Path, output: Output) -> int:
     from api.cli.simulation_report import report_data, report_html
 
     data = report_data(simulation, extra)

@@ -54,9 +54,7 @@ def test_the_fund_is_worth_its_equity(small: Publication) -> None:
     assert fund.value == fund.equity == 10**13 * 10**10
     assert fund.scenario_values == (10**23, 10**23)
     assert [str(balance) for balance in fund.balances] == ["holds 10000000 usdt in bucket loan"]
-    assert fund.summary == (
-        "worth 10000000 USDT at the statement's prices, from its opened account"
-    )
+    assert fund.summary == ("worth 10000000 USDT at the statement's prices, from its opened account")
 
 
 def test_both_sides_all_buckets_and_tiers_count_and_scenarios_have_their_own_values() -> None:

@@ -1,0 +1,151 @@
+"""What may be asked of the ledger. A command carries its time and its client's id; it decides nothing.
+
+`time_ms`: milliseconds since 1970-01-01 UTC, never falling. `client_id`: 1 to 2^64 - 1, chosen by the client, unique
+within the account; 0 means none, and then a repeat is a new command.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final, NamedTuple, TypeAlias
+
+CLIENT_ID_MAX: Final = (1 << 64) - 1
+
+
+class Side(IntEnum):
+    """Direction of an order; the value is the sign of the position change."""
+
+    BUY = 1
+    SELL = -1
+
+
+class Flag(IntEnum):
+    """Properties of an order, added up. Without IMMEDIATE or FILL_OR_KILL the rest of an order goes to the book."""
+
+    IMMEDIATE = 1
+    """Immediate or cancel: what does not trade at once expires."""
+    FILL_OR_KILL = 2
+    """All of it at once, or refused."""
+    POST_ONLY = 4
+    """Refused if any of it would trade at once."""
+    REDUCE_ONLY = 8
+    """Never opens or grows a position (perpetual markets)."""
+    CANCEL_RESTING = 16
+    """Self-trade prevention: cancels the account's own resting order. Without it the rest of the new one expires."""
+
+
+FLAGS_END: Final = 32
+
+
+class OpenAccount(NamedTuple):
+    """Opens an account for `user_id` (1 to 128 bytes of printable text); its number is in the event."""
+
+    time_ms: int
+    account: int
+    client_id: int
+    user_id: str
+
+
+class Deposit(NamedTuple):
+    """`amount` atoms of `asset` have arrived for `account`."""
+
+    time_ms: int
+    account: int
+    client_id: int
+    asset: int
+    amount: int
+
+
+class Withdraw(NamedTuple):
+    """`amount` atoms of `asset` leave the venue."""
+
+    time_ms: int
+    account: int
+    client_id: int
+    asset: int
+    amount: int
+
+
+class FundTransfer(NamedTuple):
+    """`amount` atoms of the quote asset go from `account` to the insurance fund."""
+
+    time_ms: int
+    account: int
+    client_id: int
+    amount: int
+
+
+class PlaceOrder(NamedTuple):
+    """An order of `lots` at `price` ticks or better; price 0 = market order: the worst price of the band, at once."""
+
+    time_ms: int
+    account: int
+    client_id: int
+    market: int
+    side: int
+    price: int
+    lots: int
+    flags: int
+
+
+class CancelOrder(NamedTuple):
+    """Takes the rest of `order` out of the book."""
+
+    time_ms: int
+    account: int
+    client_id: int
+    order: int
+
+
+class SetPrices(NamedTuple):
+    """New prices: quote atoms per whole unit of each asset (the quote asset's own first), mark in ticks per market."""
+
+    time_ms: int
+    account: int
+    client_id: int
+    assets: tuple[int, ...]
+    marks: tuple[int, ...]
+
+
+class PayFunding(NamedTuple):
+    """Longs of `market` pay `rate_ppm` of the position's value at mark to shorts (negative: shorts pay longs)."""
+
+    time_ms: int
+    account: int
+    client_id: int
+    market: int
+    rate_ppm: int
+
+
+class Liquidate(NamedTuple):
+    """One step of liquidating `target`: its orders, then part of its largest position. Refused while it is healthy."""
+
+    time_ms: int
+    account: int
+    client_id: int
+    target: int
+
+
+class Signal(NamedTuple):
+    """Something outside saw `trigger` (`rules.modes`) in `market` (-1: the whole venue); `seen` 0 takes it back."""
+
+    time_ms: int
+    account: int
+    client_id: int
+    market: int
+    trigger: int
+    seen: int
+
+
+Command: TypeAlias = (
+    OpenAccount
+    | Deposit
+    | Withdraw
+    | FundTransfer
+    | PlaceOrder
+    | CancelOrder
+    | SetPrices
+    | PayFunding
+    | Liquidate
+    | Signal
+)

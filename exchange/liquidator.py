@@ -1,0 +1,45 @@
+"""Finds who is to be liquidated, over all accounts at once, and lets the engine do it step by step."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from exchange.commands import Liquidate, SetPrices
+from exchange.engine import Answer, Done, Engine
+from exchange.rules.rounding import PPM
+from exchange.scanning import scan_accounts
+from exchange.state import FIRST_USER, FUND, Ledger
+
+ROUNDS_MAX: Final = 8
+"""Steps of one account per price: a large position is closed over several prices, not into one thin book."""
+
+
+def due(ledger: Ledger) -> list[int]:
+    """Accounts to liquidate, the least healthy first, equal ones by number."""
+    result = scan_accounts(ledger)
+    (found,) = np.nonzero(result.liquidatable | (result.equity < 0))
+    ratios = []
+    for account in found.tolist():
+        if account >= FIRST_USER:
+            equity, required = int(result.equity[account]), int(result.required[account])
+            ratios.append((equity * PPM // max(required, 1), account))
+    return [account for _, account in sorted(ratios)]
+
+
+def set_prices(engine: Engine, command: SetPrices, rounds: int = ROUNDS_MAX) -> list[Answer]:
+    """New prices, and the liquidations that follow from them; all of it journalled as ordinary commands.
+
+    After each round the accounts are scanned again, because trades and the fund may have changed anybody.
+    """
+    answers = engine.submit([command])
+    if not isinstance(answers[0], Done):
+        return answers
+    for _ in range(rounds):
+        accounts = due(engine.ledger)
+        steps = engine.submit([Liquidate(command.time_ms, FUND, 0, account) for account in accounts])
+        answers.extend(steps)
+        if not any(isinstance(answer, Done) for answer in steps):
+            break
+    return answers

@@ -1,0 +1,227 @@
+"""A venue in real markets: bars set the index, a population trades, and liquidations press the book that sets the mark.
+
+Closed loop: what liquidations leave of the makers' ladder moves the book's middle, and with it the mark of the next
+step, until the makers have quoted again. Everything that reaches the ledger is an ordinary command in its journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from exchange.commands import PayFunding, SetPrices
+from exchange.engine import Answer, Done, Engine
+from exchange.events import Deleveraged, FundSettled, OrderOpened, Traded
+from exchange.liquidator import set_prices
+from exchange.population import MAKERS, Population
+from exchange.rules.rounding import PPM, clamp, median_of_three
+from exchange.scanning import scan_accounts
+from exchange.state import FIRST_USER, FUND, QUOTE, Ledger
+from exchange.venue import PERPETUAL, Asset, HaircutTier, MarginTier, Market, Venue
+
+QUOTE_DECIMALS: Final = 6
+ASSET_DECIMALS: Final = 8
+FUNDING_MS: Final = 8 * 3_600_000
+FUNDING_PPM_MAX: Final = 750
+PREMIUM_PPM_MAX: Final = 20_000
+PRICE_MAX: Final = 10**8
+FIRST_DEPTH: Final = 400
+"""While first positions are taken the ladder is this many times deeper: they stand for months of trading."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """One market's bars. Prices are in ticks of 10^-tick_decimals quote units.
+
+    Attributes:
+        magnitude: floor(log10 of the first price): one lot is 10^(1 - magnitude) of the asset.
+    """
+
+    symbol: str
+    tick_decimals: int
+    magnitude: int
+    opens: tuple[int, ...]
+    highs: tuple[int, ...]
+    lows: tuple[int, ...]
+    closes: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Row:
+    """What one bar did; money in quote atoms, prices in ticks per market, `mode` the strictest of the bar."""
+
+    time_ms: int
+    index: list[int]
+    marks: list[int]
+    open_interest: int
+    fund: int
+    bad_debt: int
+    mode: int
+    liquidations: int = 0
+    liquidated: int = 0
+    deleveraged: int = 0
+    fund_paid: int = 0
+    trades: int = 0
+    commands: int = 0
+    refused: int = 0
+
+
+@dataclass(slots=True)
+class Simulation:
+    """A run in progress.
+
+    Attributes:
+        rows: one per bar.
+        after_bar: called with the bar's number when it is done.
+    """
+
+    engine: Engine
+    population: Population
+    bars: Sequence[Bars]
+    times_ms: Sequence[int]
+    after_bar: Callable[[int], None] = lambda number: None
+    rows: list[Row] = field(default_factory=list)
+    premiums: list[int] = field(default_factory=list)
+    _next_funding_ms: int = 0
+
+    def run(self) -> None:
+        """Opens the venue and goes through all bars."""
+        self.premiums = [0] * len(self.bars)
+        self._open()
+        step_ms = self.times_ms[1] - self.times_ms[0] if len(self.times_ms) > 1 else 60_000
+        for number, time_ms in enumerate(self.times_ms):
+            row = Row(time_ms, [], [], 0, 0, 0, 0)
+            for part, prices in enumerate(self._path(number)):
+                self._step(row, number, time_ms + step_ms * part // 4, prices)
+            self._measure(row, number)
+            self.rows.append(row)
+            self.after_bar(number)
+
+    def _open(self) -> None:
+        first, time_ms = [bar.opens[0] for bar in self.bars], self.times_ms[0]
+        self._next_funding_ms = (time_ms // FUNDING_MS + 1) * FUNDING_MS
+        self.engine.submit([_prices(self.engine.ledger, time_ms, first, first)])
+        self.engine.submit(self.population.openings(time_ms))
+        wide = [self.population.requote(time_ms, n, price, 0.0, FIRST_DEPTH) for n, price in enumerate(first)]
+        for number, commands in enumerate(wide):
+            self.population.remember(number, _opened(self.engine.submit(commands)))
+        self.engine.submit(self.population.first_positions(time_ms))
+
+    def _path(self, number: int) -> list[list[int]]:
+        """Four prices per bar: open, the nearer extreme, the other one, close."""
+        paths = []
+        for bar in self.bars:
+            open_, high, low, close = bar.opens[number], bar.highs[number], bar.lows[number], bar.closes[number]
+            extremes = [high, low] if high - open_ <= open_ - low else [low, high]
+            paths.append([open_, *extremes, close])
+        return [list(prices) for prices in zip(*paths, strict=True)]
+
+    def _step(self, row: Row, number: int, time_ms: int, index: list[int]) -> None:
+        ledger = self.engine.ledger
+        marks = [self._mark(market, price) for market, price in enumerate(index)]
+        move = marks[0] / ledger.marks[0] - 1.0
+        self._count(row, set_prices(self.engine, _prices(ledger, time_ms, index, marks)))
+        for market, bar in enumerate(self.bars):
+            # Makers follow half of the premium: without further pressure it halves with every step.
+            centre = clamp(index[market] * (2 * PPM + self.premiums[market]) // (2 * PPM), 1, PRICE_MAX)
+            bar_range = (bar.highs[number] - bar.lows[number]) / bar.opens[number]
+            answers = self.engine.submit(self.population.requote(time_ms, market, centre, bar_range))
+            self.population.remember(market, _opened(answers))
+            self._count(row, answers)
+        crowd = clamp(len(self.population.kinds) // 500, 5, 200)
+        self._count(row, self.engine.submit(self.population.orders(time_ms, crowd, move)))
+        if time_ms >= self._next_funding_ms:
+            self._next_funding_ms += FUNDING_MS
+            rates = [clamp(100 + premium, -FUNDING_PPM_MAX, FUNDING_PPM_MAX) for premium in self.premiums]
+            commands = [PayFunding(time_ms, FUND, 0, market, rate) for market, rate in enumerate(rates)]
+            self._count(row, self.engine.submit(commands))
+        row.mode = max(row.mode, *ledger.effective_modes)
+
+    def _mark(self, market: int, index: int) -> int:
+        """Median of the index, the index with the average premium, and the own book's middle."""
+        book = self.engine.ledger.books[market]
+        bid, ask = book.bids.best(), book.asks.best()
+        middle = index if bid is None or ask is None else (bid + ask) // 2
+        premium = clamp((middle - index) * PPM // index, -PREMIUM_PPM_MAX, PREMIUM_PPM_MAX)
+        self.premiums[market] = (self.premiums[market] + premium) // 2
+        return median_of_three(index, index * (PPM + self.premiums[market]) // PPM, middle)
+
+    def _count(self, row: Row, answers: Sequence[Answer]) -> None:
+        ledger = self.engine.ledger
+        row.commands += len(answers)
+        for answer in answers:
+            if not isinstance(answer, Done):
+                row.refused += 1
+                continue
+            touched = False
+            for event in answer.events:
+                if type(event) is Traded:
+                    row.trades += 1
+                elif type(event) is Deleveraged:
+                    row.deleveraged += abs(event.lots) * ledger.lot_values[event.market]
+                    touched = True
+                elif type(event) is FundSettled:
+                    row.fund_paid += max(0, -event.amount)
+                    touched = True
+            if touched:
+                row.liquidations += 1
+                row.liquidated += sum(
+                    event.lots * event.price * ledger.venue.markets[event.market].tick_lot_atoms
+                    for event in answer.events
+                    if type(event) is Traded
+                )
+
+    def _measure(self, row: Row, number: int) -> None:
+        ledger = self.engine.ledger
+        row.index = [bar.closes[number] for bar in self.bars]
+        row.marks = list(ledger.marks)
+        row.open_interest = sum(
+            lots * value for lots, value in zip(ledger.open_interest, ledger.lot_values, strict=True)
+        )
+        row.fund = ledger.balance[QUOTE][FUND]
+        equity = scan_accounts(ledger).equity[FIRST_USER:]
+        row.bad_debt = int(-equity[equity < 0].sum())
+
+
+def venue_for(bars: Sequence[Bars], name: str = "simulated") -> Venue:
+    """A venue with a perpetual market per file, the assets as collateral."""
+    assets = [Asset("usdt", QUOTE_DECIMALS)]
+    markets = []
+    million = 10 ** (QUOTE_DECIMALS + 6)
+    margin = (
+        MarginTier(3 * million // 10, 10_000, 5_000),
+        MarginTier(3 * million, 25_000, 12_500),
+        MarginTier(30 * million, 50_000, 25_000),
+        MarginTier(None, 100_000, 50_000),
+    )
+    for bar in bars:
+        haircut = (HaircutTier(5 * million, 950_000), HaircutTier(50 * million, 900_000))
+        assets.append(Asset(bar.symbol.lower(), ASSET_DECIMALS, haircut))
+        lot_atoms = 10 ** (ASSET_DECIMALS + 1 - bar.magnitude)
+        tick_lot = 10 ** (QUOTE_DECIMALS - bar.tick_decimals + 1 - bar.magnitude)
+        limits = (PRICE_MAX, 10**8, 10**9)
+        name_of = f"{bar.symbol}-PERP"
+        markets.append(
+            Market(name_of, PERPETUAL, len(assets) - 1, lot_atoms, tick_lot, *limits, -20, 450, 50_000, margin)
+        )
+    return Venue(name, tuple(assets), tuple(markets), open_orders_max=1_000).check()
+
+
+def _prices(ledger: Ledger, time_ms: int, index: Sequence[int], marks: Sequence[int]) -> SetPrices:
+    units = ledger.tables.units
+    assets = [units[QUOTE]]
+    for market, price in zip(ledger.venue.markets, index, strict=True):
+        assets.append(price * market.tick_lot_atoms * units[market.asset] // market.lot_atoms)
+    return SetPrices(time_ms, FUND, 0, tuple(assets), tuple(marks))
+
+
+def _opened(answers: Sequence[Answer]) -> list[int]:
+    makers = range(FIRST_USER, FIRST_USER + MAKERS)
+    return [
+        event.order
+        for answer in answers
+        if isinstance(answer, Done)
+        for event in answer.events
+        if type(event) is OrderOpened and event.account in makers
+    ]

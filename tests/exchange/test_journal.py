@@ -1,0 +1,228 @@
+"""The journal: what is acknowledged is there, what is damaged is seen, and recovery gives the same state."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from exchange.audit import Auditor
+from exchange.engine import Done, Engine, Repeated
+from exchange.errors import JournalBroken, LedgerError
+from exchange.events import unpack_frames
+from exchange.journal import Journal, journal_url
+from exchange.recovery import recover
+from exchange.state import QUOTE, Ledger
+from exchange.statehash import state_bytes, state_hash
+from exchange.venue import Venue
+from tests.exchange.flow import batches
+from tests.exchange.venues import ALICE, venue
+
+OPENED: list[Journal] = []
+
+
+@pytest.fixture(autouse=True)
+def _closing() -> Iterator[None]:
+    yield
+    while OPENED:
+        OPENED.pop().close()
+
+
+def journal_at(path: Path, definition: Venue | None = None) -> Journal:
+    journal = Journal(journal_url(path), definition)
+    OPENED.append(journal)
+    return journal
+
+
+def recorded(path: Path, count: int = 400, seed: int = 1, size: int = 50, checkpoint: int | None = None) -> Ledger:
+    """A journal at `path`, closed, with a checkpoint after so many batches; the ledger that wrote it."""
+    journal = journal_at(path, venue())
+    engine = Engine(Ledger(venue()), journal)
+    for number, batch in enumerate(batches(count, seed, size)):
+        engine.submit(batch)
+        if number == checkpoint:
+            journal.add_checkpoint(engine.ledger)
+    journal.close()
+    return engine.ledger
+
+
+def reopened(path: Path) -> tuple[Journal, Ledger]:
+    journal = journal_at(path)
+    return journal, recover(journal).ledger
+
+
+def edit(path: Path, statement: str, *values: object) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute(statement, values)
+    connection.close()
+
+
+@pytest.mark.parametrize("checkpoint", [None, 4])
+def test_recovery_gives_the_same_state(tmp_path: Path, checkpoint: int | None) -> None:
+    path = tmp_path / "journal.db"
+    ledger = recorded(path, checkpoint=checkpoint)
+    journal = journal_at(path)
+    found = recover(journal)
+    assert state_bytes(found.ledger) == state_bytes(ledger)
+    assert (found.checkpoint > 0) == (checkpoint is not None)
+    assert found.checkpoint + found.frames_replayed == journal.sequence == ledger.sequence
+    whole = recover(journal, from_start=True)
+    assert whole.checkpoint == 0 and state_hash(whole.ledger) == state_hash(ledger)
+    journal.close()
+
+
+def test_the_engine_goes_on_where_the_journal_ends(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    whole = Engine(Ledger(venue()), journal_at(tmp_path / "whole.db", venue()))
+    all_batches = batches(600, 3, 60)
+    for batch in all_batches:
+        whole.submit(batch)
+    first = Engine(Ledger(venue()), journal_at(path, venue()))
+    for batch in all_batches[:5]:
+        first.submit(batch)
+    journal, ledger = reopened(path)
+    second = Engine(ledger, journal)
+    # The clients do not know what was answered and send the last batch again.
+    again = second.submit(all_batches[4])
+    assert not any(isinstance(answer, Done) for answer in again)
+    assert any(isinstance(answer, Repeated) for answer in again)
+    for batch in all_batches[5:]:
+        second.submit(batch)
+    assert state_hash(second.ledger) == state_hash(whole.ledger)
+
+
+def test_a_torn_last_block_is_cut_and_said(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    ledger = recorded(path)
+    edit(path, "update blocks set payload = substr(payload, 1, length(payload) - 1) where first_sequence = "
+               "(select max(first_sequence) from blocks)")  # fmt: skip
+    journal, cut = reopened(path)
+    assert journal.frames_cut > 0
+    assert cut.sequence == journal.sequence == ledger.sequence - journal.frames_cut
+    journal.close()
+    assert reopened(path)[0].frames_cut == 0
+
+
+FIRST = "where first_sequence = (select min(first_sequence) from blocks)"
+LAST = "where first_sequence = (select max(first_sequence) from blocks)"
+DAMAGES: list[tuple[str, str]] = [
+    (f"update blocks set payload = zeroblob(length(payload)) {FIRST}", "broken link"),
+    (f"update blocks set payload = zeroblob(length(payload)) {LAST}", "broken link"),
+    (f"update blocks set payload = substr(payload, 1, 99) {FIRST}", "broken link"),
+    (f"update blocks set link = zeroblob(32) {LAST}", "broken link"),
+    (f"update blocks set time_ms = time_ms + 1 {FIRST}", "broken link"),
+    (f"delete from blocks {FIRST}", "is missing"),
+    ("delete from blocks where first_sequence = (select first_sequence from blocks limit 1 offset 2)", "is missing"),
+    ("update header set value = 'x' where key = 'format'", "format"),
+    ("update header set value = replace(value, '\"test\"', '\"other\"') where key = 'venue'", "broken link"),
+    ("delete from header where key = 'venue'", "format"),
+    ("drop table blocks", "not a journal|unreadable"),
+]
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize(("statement", "message"), DAMAGES)
+def test_damage_stops_the_replay(tmp_path: Path, statement: str, message: str) -> None:
+    path = tmp_path / "journal.db"
+    recorded(path, count=300)
+    edit(path, statement)
+    with pytest.raises(JournalBroken, match=message):
+        reopened(path)
+
+
+@pytest.mark.negative
+def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    path.write_bytes(b"no database" * 1000)
+    with pytest.raises(JournalBroken, match="not a journal"):
+        journal_at(path)
+    with pytest.raises(JournalBroken, match="no journal at"):
+        journal_at(tmp_path / "missing.db")
+
+
+def _other_state(state: bytes) -> bytes:
+    return state[:-1] + bytes([state[-1] ^ 1])
+
+
+@pytest.mark.parametrize("damage", [_other_state, lambda state: state[:-9], lambda state: state + b"x"])
+def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / "journal.db"
+    ledger = recorded(path, checkpoint=4)
+    with sqlite3.connect(path) as connection:
+        (state,) = connection.execute("select state from checkpoints").fetchone()
+    connection.close()
+    edit(path, "update checkpoints set state = ?", damage(state))
+    journal = journal_at(path)
+    found = recover(journal)
+    assert len(found.checkpoints_refused) == 1 and found.checkpoint == 0
+    assert state_hash(found.ledger) == state_hash(ledger)
+
+
+def test_a_checkpoint_of_another_chain_is_not_used(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    ledger = recorded(path, checkpoint=4)
+    edit(path, "update checkpoints set link = zeroblob(32)")
+    found = recover(journal_at(path))
+    assert found.checkpoint == 0 and state_hash(found.ledger) == state_hash(ledger)
+
+
+def test_two_writers_cannot_both_go_on(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    recorded(path, count=50)
+    engines = [Engine(ledger, journal) for journal, ledger in (reopened(path), reopened(path))]
+    batch = batches(60, 9, 10**6)[0][60:]
+    assert any(isinstance(answer, Done) for answer in engines[0].submit(batch))
+    with pytest.raises(LedgerError, match="could not be written"):
+        engines[1].submit(batch)
+    with pytest.raises(RuntimeError, match="recover"):
+        engines[1].submit([])
+    assert state_hash(reopened(path)[1]) == state_hash(engines[0].ledger)
+
+
+def test_a_journal_is_not_made_over_another(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    recorded(path, count=50)
+    with pytest.raises(LedgerError, match="there is a journal already"):
+        journal_at(path, venue())
+
+
+def test_frames_must_follow_and_checkpoints_must_stand_at_the_end(tmp_path: Path) -> None:
+    journal = journal_at(tmp_path / "journal.db", venue())
+    with pytest.raises(LedgerError, match="does not follow"):
+        journal.append(2, 1, 0, b"")
+    ledger = Ledger(venue())
+    ledger.sequence = 1
+    with pytest.raises(LedgerError, match="checkpoint"):
+        journal.add_checkpoint(ledger)
+
+
+def audited(journal: Journal, ledger: Ledger) -> dict[str, bool]:
+    auditor = Auditor(journal.venue)
+    for block in journal.blocks():
+        auditor.read(unpack_frames(block.payload))
+    return {check.name: check.ok for check in auditor.compare(ledger)}
+
+
+def test_the_audit_agrees_with_the_books(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    recorded(path, count=3000, size=500)
+    journal, ledger = reopened(path)
+    checks = audited(journal, ledger)
+    assert len(checks) == 15 and all(checks.values()), checks
+    assert ledger.open_interest[0] > 0 and ledger.orders
+
+
+def test_the_audit_finds_a_single_atom(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    recorded(path, count=300)
+    journal, ledger = reopened(path)
+    ledger.balance[QUOTE][ALICE] += 1
+    ledger.balance[QUOTE][ALICE + 1] -= 1
+    failed = [name for name, ok in audited(journal, ledger).items() if not ok]
+    assert failed == ["cash: accounts that agree"]
+    ledger.balance[QUOTE][ALICE] -= 2
+    assert "usdt: deposits - withdrawals = held" in [n for n, ok in audited(journal, ledger).items() if not ok]
+    ledger.size[0][ALICE] += 1
+    assert "BTC-PERP: positions sum to zero" in [n for n, ok in audited(journal, ledger).items() if not ok]

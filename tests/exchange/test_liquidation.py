@@ -1,0 +1,186 @@
+"""Liquidation step by step, each layer of the waterfall on its own, with numbers worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from exchange.codes import Reject
+from exchange.commands import Deposit, Liquidate, SetPrices
+from exchange.engine import Done
+from exchange.events import Closed, Deleveraged, FundReason, FundSettled, ModeSet, OrderClosed, SignSeen, Traded
+from exchange.liquidator import due, set_prices
+from exchange.risk import account_risk
+from exchange.rules.modes import Mode, Trigger
+from exchange.state import FUND, QUOTE
+from tests.exchange.venues import (
+    ALICE,
+    BOB,
+    BTC_SPOT,
+    BUY,
+    CAROL,
+    MARKS,
+    PERP,
+    PRICES,
+    SELL,
+    UNIT,
+    Desk,
+    check_invariants,
+)
+
+P = MARKS[PERP]
+
+
+def prices(desk: Desk, btc: int) -> SetPrices:
+    assets = (UNIT, btc * 100_000, PRICES[2])
+    return SetPrices(next(desk.time), 0, 0, assets, (btc, MARKS[1], btc))
+
+
+def leveraged(**changes: int) -> Desk:
+    """Alice is long 10 lots (600 USDT), Bob short; Alice has 33 USDT and half the fees, Bob and Carol are rich."""
+    desk = Desk(3, 0, None, **changes)
+    for account, amount in ((ALICE, 33 * UNIT), (BOB, 10**12), (CAROL, 10**12)):
+        desk.accept(Deposit(next(desk.time), account, 0, 0, amount))
+    desk.accept(desk.order(ALICE, BUY, P, 10))
+    desk.accept(desk.order(BOB, SELL, P, 10))
+    return desk
+
+
+def liquidate(desk: Desk) -> Liquidate:
+    return Liquidate(next(desk.time), FUND, 0, ALICE)
+
+
+def test_a_fill_above_the_bankruptcy_price_pays_the_fund_at_most_the_fee() -> None:
+    desk = leveraged()
+    desk.accept(desk.order(ALICE, SELL, P + 90, 1))
+    mark = P - P * 34 // 1000  # -3.4 %: 33.03 - 20.4 = 12.63 of equity, 14.49 of maintenance
+    desk.accept(prices(desk, mark))
+    desk.accept(desk.order(CAROL, BUY, mark - 10, 50))
+    events = desk.accept(liquidate(desk))
+    # No rebate for the maker, no fee for the taker: 1.5 % of the fill for the fund, if it is above bankruptcy.
+    fee = -(-10 * (mark - 10) * 100 * 15_000 // 10**6)
+    assert events == (
+        OrderClosed(2, ALICE, PERP, 1, Closed.LIQUIDATED),
+        Traded(PERP, 3, CAROL, ALICE, SELL, mark - 10, 10, 0, 0),
+        FundSettled(ALICE, fee, FundReason.FEE),
+    )
+    assert desk.ledger.balance[QUOTE][FUND] == fee
+    assert desk.equity(ALICE) == 33 * UNIT + 30_000 - 10 * (P - mark + 10) * 100 - fee
+
+
+def test_the_fund_takes_no_more_than_what_is_above_bankruptcy() -> None:
+    desk = leveraged()
+    mark = P - P * 5 // 100
+    desk.accept(prices(desk, mark))  # equity 33.03 - 30
+    desk.accept(desk.order(CAROL, BUY, mark, 50))
+    events = desk.accept(liquidate(desk))
+    assert events[1] == FundSettled(ALICE, 3 * UNIT + 30_000, FundReason.FEE)
+    assert desk.equity(ALICE) == 0 == desk.ledger.size[PERP][ALICE]
+
+
+def test_the_fund_pays_what_a_fill_is_below_bankruptcy() -> None:
+    desk = leveraged()
+    desk.accept(Deposit(next(desk.time), FUND, 0, 0, 100 * UNIT))
+    mark = P - P * 6 // 100
+    desk.accept(prices(desk, mark))  # equity 33.03 - 36
+    desk.accept(desk.order(CAROL, BUY, mark, 50))
+    events = desk.accept(liquidate(desk))
+    assert events[1] == FundSettled(ALICE, -(3 * UNIT - 30_000), FundReason.FEE)
+    assert desk.equity(ALICE) == 0
+    assert desk.ledger.balance[QUOTE][FUND] == 100 * UNIT - 3 * UNIT + 30_000
+
+
+def test_without_fund_and_buyers_the_best_ranked_winner_takes_over_at_bankruptcy() -> None:
+    desk = leveraged()
+    mark = P - P * 6 // 100
+    desk.accept(prices(desk, mark))
+    desk.accept(desk.order(CAROL, BUY, mark, 50))  # too low: it would need the fund
+    (taken, *modes) = desk.accept(liquidate(desk))
+    # Bankruptcy: 600 - 33.03 USDT for the ten lots.
+    assert taken == Deleveraged(PERP, ALICE, BOB, -10, 600 * UNIT - 33 * UNIT - 30_000)
+    assert modes == [SignSeen(PERP, Trigger.DELEVERAGED, 1), ModeSet(PERP, Mode.REDUCE_ONLY)]
+    assert desk.equity(ALICE) == 0 == desk.ledger.size[PERP][BOB]
+    assert desk.ledger.balance[QUOTE][FUND] == 0
+
+
+def test_the_fund_goes_first_and_spares_the_winners() -> None:
+    desk = leveraged()
+    desk.accept(Deposit(next(desk.time), FUND, 0, 0, 2 * UNIT))
+    mark = P - P * 6 // 100
+    desk.accept(prices(desk, mark))
+    covered, taken, *_ = desk.accept(liquidate(desk))
+    assert covered == FundSettled(ALICE, -2 * UNIT, FundReason.LOSS)
+    assert taken == Deleveraged(PERP, ALICE, BOB, -10, 600 * UNIT - 33 * UNIT - 30_000 - 2 * UNIT)
+    assert desk.ledger.balance[QUOTE][FUND] == 0 == desk.equity(ALICE)
+
+
+def test_while_there_is_equity_the_position_waits_for_the_book() -> None:
+    desk = leveraged()
+    desk.accept(prices(desk, P - P * 34 // 1000))
+    assert desk.refuse(liquidate(desk)) is Reject.NOTHING_TO_LIQUIDATE
+
+
+def test_a_large_position_is_closed_in_parts() -> None:
+    desk = leveraged(clip_notional=100 * UNIT)
+    mark = P - P * 306 // 10_000  # equity 14.67, maintenance 14.541 : healthy; a bit lower and not
+    desk.accept(prices(desk, mark))
+    assert desk.refuse(liquidate(desk)) is Reject.NOT_LIQUIDATABLE
+    mark = P - P * 31 // 1000
+    desk.accept(prices(desk, mark))
+    desk.accept(desk.order(CAROL, BUY, mark, 50))
+    events = desk.accept(liquidate(desk))
+    assert type(events[0]) is Traded and 2 <= events[0].lots < 10
+    risk = account_risk(desk.ledger, ALICE)
+    assert risk.equity >= risk.maintenance and desk.ledger.size[PERP][ALICE] > 0
+
+
+def test_collateral_is_sold_for_what_is_owed_when_the_positions_are_gone() -> None:
+    desk = Desk(cash=0)
+    desk.accept(Deposit(next(desk.time), ALICE, 0, 1, 10**5))  # a lot of BTC, 60 USDT, counted with 57
+    for account in (BOB, CAROL):
+        desk.accept(Deposit(next(desk.time), account, 0, 0, 10**12))
+    desk.accept(desk.order(ALICE, BUY, P, 10))
+    desk.accept(desk.order(BOB, SELL, P, 10))
+    mark = P - P * 9 // 100
+    desk.accept(prices(desk, mark))  # 54.6 of BTC, counted with 51.87; owed 54
+    desk.accept(desk.order(CAROL, BUY, mark, 50))
+    desk.accept(desk.order(CAROL, BUY, mark, 50, BTC_SPOT))
+    desk.accept(liquidate(desk))
+    assert desk.ledger.size[PERP][ALICE] == 0 and desk.ledger.balance[QUOTE][ALICE] < 0
+    answer = desk.ask(liquidate(desk))
+    if isinstance(answer, Done):
+        assert desk.ledger.balance[1][ALICE] == 0
+    assert account_risk(desk.ledger, ALICE).equity >= 0
+
+
+REFUSALS: list[tuple[dict[str, int], Reject]] = [
+    ({"account": ALICE}, Reject.ACCOUNT_RESERVED),
+    ({"target": FUND}, Reject.ACCOUNT_RESERVED),
+    ({"target": 9}, Reject.ACCOUNT_UNKNOWN),
+    ({"time_ms": 100_000}, Reject.PRICE_STALE),
+    ({"target": BOB}, Reject.NOT_LIQUIDATABLE),
+]
+
+
+@pytest.mark.parametrize(("changes", "code"), REFUSALS)
+def test_the_first_reason_wins(changes: dict[str, int], code: Reject) -> None:
+    desk = leveraged()
+    desk.accept(prices(desk, P - P * 6 // 100))
+    assert desk.refuse(liquidate(desk)._replace(**changes)) is code
+
+
+def test_a_crash_is_worked_off_until_nobody_is_due() -> None:
+    desk = Desk(users=30, cash=0)
+    desk.accept(Deposit(next(desk.time), ALICE, 0, 0, 10**12))
+    desk.accept(Deposit(next(desk.time), FUND, 0, 0, 5 * UNIT))
+    for account in range(3, 32):
+        desk.accept(Deposit(next(desk.time), account, 0, 0, (30 + account) * UNIT))
+        desk.trade(account, ALICE, P, 10)
+    desk.accept(desk.order(ALICE, BUY, P - P // 25, 60))
+    mark = P - P * 85 // 1000
+    answers = set_prices(desk.engine, prices(desk, mark))
+    check_invariants(desk.ledger)
+    assert sum(isinstance(answer, Done) for answer in answers) > 10
+    for account in due(desk.ledger):  # nobody bids, but these have enough left to wait
+        risk = account_risk(desk.ledger, account)
+        assert risk.equity * 3 >= risk.maintenance * 2
+    assert all(desk.equity(account) >= 0 for account in range(2, 32))

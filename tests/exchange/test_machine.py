@@ -1,0 +1,178 @@
+"""Hypothesis drives the ledger with anything it can think of; the invariants hold after every command."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from exchange.codes import Reject
+from exchange.commands import (
+    CancelOrder,
+    Command,
+    Deposit,
+    FundTransfer,
+    Liquidate,
+    PayFunding,
+    PlaceOrder,
+    SetPrices,
+    Withdraw,
+)
+from exchange.engine import Done
+from exchange.events import Frame, pack_frame, unpack_frames
+from exchange.evolve import evolve_frame
+from exchange.risk import account_risk, initial_excess
+from exchange.rules.margin import Risk
+from exchange.scanning import scan_accounts
+from exchange.state import Ledger
+from exchange.statehash import ledger_from_bytes, state_bytes
+from tests.exchange.venues import MARKS, PRICES, UNIT, Desk, check_invariants, venue
+
+ACCOUNTS = st.integers(2, 5)
+AMOUNTS = st.sampled_from([1, 7, 59 * UNIT, 10**9 + 1, 10**11])
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """A twin ledger sees only the journalled bytes, and must stay the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.desk = Desk(users=0, open_orders_max=6, client_ids_kept=4)
+        self.twin = ledger_from_bytes(venue(open_orders_max=6, client_ids_kept=4), state_bytes(self.desk.ledger))
+        for user in range(4):
+            self.send(_opened(user))
+        self.send(Deposit(9, 2, 0, 0, 10**10))
+        self.send(Deposit(9, 3, 0, 0, 10**9))
+        self.send(Deposit(9, 4, 0, 1, 10**8))
+        self.send(Deposit(9, 5, 0, 0, 10**9))
+        for account, side in ((2, 1), (3, -1), (5, 1), (4, -1)):
+            self.send(PlaceOrder(9, account, 0, 0, side, MARKS[0], 250, 0))
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.desk.ledger
+
+    def send(self, command: Command) -> Done | None:
+        before = state_bytes(self.ledger)
+        (answer,) = self.desk.engine.submit([command])
+        if not isinstance(answer, Done):
+            assert isinstance(answer, Reject) and state_bytes(self.ledger) == before
+            return None
+        frame = Frame(command.time_ms, command.account, command.client_id, answer.events)
+        (read,) = unpack_frames(pack_frame(frame))
+        assert read == frame
+        evolve_frame(self.twin, read)
+        return answer
+
+    def now(self) -> int:
+        return next(self.desk.time) * 9_000  # halts of two minutes pass
+
+    @rule(account=ACCOUNTS, asset=st.integers(0, 2), amount=AMOUNTS)
+    def deposit(self, account: int, asset: int, amount: int) -> None:
+        self.send(Deposit(self.now(), account, 0, asset, amount))
+
+    @rule(account=ACCOUNTS, asset=st.integers(0, 2), amount=AMOUNTS, to_fund=st.booleans())
+    def leave(self, account: int, asset: int, amount: int, to_fund: bool) -> None:
+        command = FundTransfer(self.now(), account, 0, amount) if to_fund else Withdraw(
+            self.now(), account, 0, asset, amount)  # fmt: skip
+        if self.send(command):
+            # What has left was free: the account still has its initial margin, unrealised profit left aside.
+            assert initial_excess(self.ledger, account) >= 0
+
+    @rule(
+        account=ACCOUNTS,
+        market=st.integers(0, 2),
+        side=st.sampled_from([1, -1]),
+        away_ppm=st.integers(-60_000, 60_000) | st.integers(-20, 20) | st.just(10**9),
+        lots=st.integers(1, 12) | st.integers(1, 2_000),
+        flags=st.sampled_from([0, 0, 0, 1, 2, 4, 8, 9, 16]),
+    )
+    def place(self, account: int, market: int, side: int, away_ppm: int, lots: int, flags: int) -> None:
+        mark = self.ledger.marks[market]
+        price = 0 if away_ppm == 10**9 else mark + mark * away_ppm // 10**6
+        before = account_risk(self.ledger, account)
+        if self.send(PlaceOrder(self.now(), account, 0, market, side, price, lots, flags)):
+            check_not_riskier(before, account_risk(self.ledger, account), initial_excess(self.ledger, account))
+
+    @rule(pick=st.integers(0, 100), own=st.integers(0, 9))
+    def cancel(self, pick: int, own: int) -> None:
+        orders = sorted(self.ledger.orders)
+        if orders:
+            number = orders[pick % len(orders)]
+            self.send(CancelOrder(self.now(), self.ledger.orders[number].account if own else 2, 0, number))
+
+    @rule(moves=st.tuples(*[st.integers(-60_000, 60_000)] * 2), fast=st.booleans())
+    def prices(self, moves: tuple[int, int], fast: bool) -> None:
+        btc, eth = (mark + mark * ppm // 10**6 for mark, ppm in zip(MARKS[:2], moves, strict=True))
+        assets = (UNIT, *(max(1, price + price * ppm // 10**6) for price, ppm in zip(PRICES[1:], moves, strict=True)))
+        self.send(SetPrices(self.now(), 0, 0, assets, (btc, eth, btc)))
+        if fast:
+            for account, side in ((4, 1), (3, -1), (3, 1)):
+                away = btc // 500
+                self.send(PlaceOrder(self.now(), account, 0, 0, side, btc - side * away, 40, 0))
+            for account in range(2, 6):
+                self.liquidate(account)
+
+    @rule(market=st.integers(0, 2), rate=st.integers(-500, 500))
+    def funding(self, market: int, rate: int) -> None:
+        self.send(PayFunding(self.now(), 0, 0, market, rate))
+
+    @rule(account=ACCOUNTS)
+    def liquidated(self, account: int) -> None:
+        self.liquidate(account)
+
+    def liquidate(self, account: int) -> None:
+        ledger = self.ledger
+        before = account_risk(ledger, account)
+        flat = [a for a in range(6) if a != account and not any(size[a] for size in ledger.size)]
+        held = [[column[a] for column in ledger.balance] for a in flat]
+        makers = {order.account for order in ledger.orders.values()}
+        due = before.equity < before.maintenance
+        done = self.send(Liquidate(self.now(), 0, 0, account))
+        assert due or done is None
+        if done:
+            after = account_risk(ledger, account)
+            if before.maintenance:
+                # Health never worsens; for an account without positions collateral is sold, at worst at the band.
+                assert after.equity * before.maintenance >= before.equity * after.maintenance
+            assert not ledger.open_orders[account]
+            for a, columns in zip(flat, held, strict=True):
+                if a >= 2 and a not in makers:
+                    assert [column[a] for column in ledger.balance] == columns
+
+    @rule()
+    def scan_agrees(self) -> None:
+        found = scan_accounts(self.ledger)
+        for account in range(6):
+            risk = account_risk(self.ledger, account)
+            assert int(found.equity[account] - found.required[account]) == risk.equity - risk.maintenance
+
+    @rule()
+    def restart(self) -> None:
+        state = state_bytes(self.ledger)
+        self.desk.engine.ledger = ledger_from_bytes(self.ledger.venue, state)
+        assert state_bytes(self.ledger) == state
+
+    @invariant()
+    def books_add_up(self) -> None:
+        check_invariants(self.ledger)
+
+    @invariant()
+    def the_journal_tells_it_all(self) -> None:
+        assert state_bytes(self.twin) == state_bytes(self.ledger)
+
+
+def check_not_riskier(before: Risk, after: Risk, excess: int) -> None:
+    """After an accepted order there is initial margin, or the account has become no riskier."""
+    assert excess >= 0 or (after.maintenance <= before.maintenance and after.initial <= before.initial) or (
+        after.equity >= before.equity)  # fmt: skip
+
+
+def _opened(user: int) -> Command:
+    from exchange.commands import OpenAccount
+
+    return OpenAccount(2 + user, 0, 0, f"user-{user}")
+
+
+LedgerMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
+test_machine = LedgerMachine.TestCase
