@@ -178,7 +178,7 @@ class Lowering:
         if node[1] < base_columns:
             return slot_form(self.load((BASE, BASE_NEXT)[node[2]], node[1]))
         first_row = EXTENSION_DEGREE * (node[1] - base_columns)
-        slots = [self.load((EXT, EXT_NEXT)[node[2]], first_row + k) for k in range(EXTENSION_DEGREE)]
+        slots = (self.load((EXT, EXT_NEXT)[node[2]], first_row + k) for k in range(EXTENSION_DEGREE))
         return Form(ext_zero, dict(zip(slots, _UNITS, strict=True)))
 
     def load(self, source: int, row: int) -> int:
@@ -203,6 +203,10 @@ class Lowering:
         if a.is_base and b.is_base:
             return slot_form(self._multiply(self.base_slot(a), self.base_slot(b)))
         if not a.is_base and not b.is_base:
+            few, other = sorted((a, b), key=lambda form: len(form.terms))
+            if len(few.terms) <= 2:  # five products a slot and none for coefficients, instead of twenty-five
+                parts = ((c, self._product(slot_form(slot), other)) for slot, c in few.terms.items())
+                return weighted_sum([(few.constant, other), *parts])
             return ext_slots_form(self._multiply(self.ext_slot(a), self.ext_slot(b), EXT_MUL, EXTENSION_DEGREE))
         gate, value = (self.base_slot(a), b) if a.is_base else (self.base_slot(b), a)
         if value.size > EXTENSION_DEGREE:
@@ -329,14 +333,11 @@ def constraint_program(system: ConstraintSystem, scalars: Mapping[str, Ext], wei
         weights: one canonical extension element per constraint.
     """
     lowering = Lowering(system, scalars)
-    values = lowering.forms(constraint.node for constraint in system.constraints)
+    values = lowering.forms(each.node for each in system.constraints)
     parts = []
     for number, domain in enumerate(DOMAINS):
-        chosen = [
-            (weight, value)
-            for constraint, weight, value in zip(system.constraints, weights, values, strict=True)
-            if constraint.domain == domain
-        ]
+        whole = zip(system.constraints, weights, values, strict=True)
+        chosen = [(weight, value) for constraint, weight, value in whole if constraint.domain == domain]
         if chosen:
             multiplier = slot_form(lowering.load(MULTIPLIER, number))
             parts.append((ext_one, lowering.product(multiplier, weighted_sum(chosen))))
