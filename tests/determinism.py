@@ -9,23 +9,31 @@ import sys
 import tempfile
 from pathlib import Path
 
-DATA = Path(__file__).parent.parent / "data" / "binance"
+DATA = Path(__file__).parent.parent / "data"
 
 
 def prove_once() -> str:
-    """SHA-256 over every file of a publication and of its private store."""
+    """SHA-256 over every file of two publications, equity and stress, and of their private stores."""
     from api.importers.accounts import ImportOptions
     from api.importers.binance import import_binance
+    from api.importers.scenarios import read_scenarios
+    from api.importers.table import import_table
     from prover.publication import private_folder, prove_directory
 
     options = ImportOptions(exchange="determinism", time="2026-01-01T00:00:00Z", ledger_salt="00" * 32)
-    snapshot = import_binance([DATA / "sample_users0.csv"], DATA / "cex_assets_info_sample4.csv", options)
+    sample, example = DATA / "binance", DATA / "margin-example"
+    users, assets = [sample / "sample_users0.csv"], sample / "cex_assets_info_sample4.csv"
+    equity = import_binance(users, assets, options, equity_only=True)
+    margin = import_table(example / "accounts.csv", example / "instruments.json", options)
+    meta = margin.meta
+    stress = read_scenarios(example / "scenarios.json", meta.instruments, meta.value_decimals, meta.quote)
     digest = hashlib.sha256()
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "publication"
-        prove_directory(snapshot, out, seed=bytes(32))
-        for file in sorted([*out.iterdir(), *private_folder(out).iterdir()]):
-            digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+        for name, snapshot, scenarios in (("equity", equity, ()), ("margin", margin, stress)):
+            out = Path(folder) / name
+            prove_directory(snapshot, out, scenarios=scenarios, seed=bytes(32))
+            for file in sorted([*out.iterdir(), *private_folder(out).iterdir()]):
+                digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
 
 
