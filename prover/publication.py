@@ -38,7 +38,7 @@ from verifier.legs import Leg, derive_legs
 from verifier.params import accepted_profile
 from verifier.poseidon import INSTANCES
 from verifier.prices import check_prices
-from verifier.report import FUND_FILE, PRICES_FILE, PROOF_FILE, RESERVES_FILE, STATEMENT_FILE, read_statement
+from verifier.report import FUND_FILE, PRICES_FILE, RESERVES_FILE, STATEMENT_FILE, read_statement
 from verifier.reserves import parse_reserves
 from verifier.solvency import CIRCUITS, pinned_digest, relation
 from verifier.statement import STRICT, Losses, Statement, Totals, levels_for, parse_statement
@@ -134,7 +134,7 @@ def prove_directory(
         statement = made.statement
     proof = prove(relation(statement), accepted_profile(profile), made.witness.trace, random, phases).to_bytes()
     with phases.phase("write"):
-        files = {STATEMENT_FILE: statement.to_bytes(), PROOF_FILE: proof}
+        files = {STATEMENT_FILE: statement.to_bytes(), "proof.bin": proof}
         files |= {name: data for name, data in ((RESERVES_FILE, reserves_bytes), (PRICES_FILE, evidence)) if data}
         _publish(out, files, private, statement, lambda folder: write_private(folder, *made.secrets))
     return ProveReport(

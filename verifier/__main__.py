@@ -50,9 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _verify(words: Sequence[str]) -> int:
+    from verifier.files import read_file
     from verifier.params import PROFILES
     from verifier.quotes import SOURCES_BYTES_MAX, read_sources
-    from verifier.report import read_file, verify_directory
+    from verifier.report import verify_directory
 
     parser = argparse.ArgumentParser(
         prog="python -m verifier",
@@ -92,8 +93,8 @@ def _verify(words: Sequence[str]) -> int:
 
 
 def _inclusion(words: Sequence[str]) -> int:
+    from verifier.files import read_file
     from verifier.inclusion import BUNDLE_BYTES_MAX, check_bundle
-    from verifier.report import read_file
 
     parser = argparse.ArgumentParser(
         prog="python -m verifier inclusion",
@@ -135,8 +136,8 @@ def _inclusion(words: Sequence[str]) -> int:
 
 
 def _opening(words: Sequence[str]) -> int:
+    from verifier.files import read_file
     from verifier.opening import OPENING_BYTES_MAX, check_opening
-    from verifier.report import read_file
     from verifier.statement import units
 
     parser = argparse.ArgumentParser(

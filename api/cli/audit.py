@@ -59,7 +59,7 @@ def check(
 ) -> int:
     """What is owed below one node of the tree? Verifies a publication, then an opening against it."""
     from verifier.opening import OPENING_BYTES_MAX, check_opening
-    from verifier.report import read_file
+    from verifier.files import read_file
     from verifier.statement import units
 
     output = Output(json)

@@ -116,7 +116,7 @@ def assemble(
     from prover.prices import assemble as assembled
     from verifier.prices import Rules
     from verifier.quotes import SIGNED_QUOTES_BYTES_MAX, parse_signed_quotes
-    from verifier.report import read_file
+    from verifier.files import read_file
 
     output = Output(json)
     _require_free(out, force)
@@ -162,7 +162,7 @@ def fill(
     """Write the median of each instrument into an instrument file, so that what is imported follows from the quotes."""
     from verifier.prices import ONE, PRICES_BYTES_MAX, agree, is_one, parse_evidence
     from verifier.quotes import PRICE_DECIMALS
-    from verifier.report import read_file
+    from verifier.files import read_file
     from verifier.statement import units
 
     output = Output(json)
@@ -209,7 +209,8 @@ def check(
     """
     from prover.snapshot import Snapshot
     from verifier.prices import PRICES_BYTES_MAX, check_evidence, check_prices
-    from verifier.report import read_file, read_statement
+    from verifier.files import read_file
+    from verifier.report import read_statement
 
     output = Output(json)
     require_file(prices, "a price file")
@@ -330,7 +331,7 @@ def _price_columns(path: Path) -> tuple[CsvFile, str, str]:
 
 def _read_sources(path: Path | None) -> Mapping[str, Source] | None:
     from verifier.quotes import SOURCES_BYTES_MAX, read_sources
-    from verifier.report import read_file
+    from verifier.files import read_file
 
     if path is None:
         return None

@@ -238,7 +238,7 @@ def _scenarios(name: str, snapshot: Snapshot) -> tuple[Scenario, ...]:
 
 def _sources(path: Path) -> Mapping[str, Source]:
     from verifier.quotes import SOURCES_BYTES_MAX, read_sources
-    from verifier.report import read_file
+    from verifier.files import read_file
 
     require_file(path, "a list of sources")
     return read_sources(read_file(path, SOURCES_BYTES_MAX))

@@ -112,7 +112,7 @@ def inclusion(
     in DIR is not looked at here: run `solvent verify DIR` once, or trust somebody who did.
     """
     from verifier.inclusion import BUNDLE_BYTES_MAX, check_bundle
-    from verifier.report import read_file
+    from verifier.files import read_file
 
     output = Output(json)
     require_file(file, "a bundle")

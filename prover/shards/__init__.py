@@ -1,0 +1,1 @@
+"""Shards: how a snapshot of any size becomes proofs of bounded size."""
