@@ -117,8 +117,9 @@ def choose_capacity(
         return need(capacity) <= free - (free // GROW_SLACK if slack else 0)
 
     allowed = previous is not None and log2_rows in (None, previous.log2_rows) and shards in (None, previous.shards)
-    if previous is not None and allowed and previous.shards <= len(entries) and fits(previous, slack=False):
-        if total_rows > previous.rows // SHRINK_FACTOR:
+    if previous is not None and allowed and previous.shards <= len(entries):
+        is_too_large = total_rows <= previous.rows // SHRINK_FACTOR
+        if not is_too_large and fits(previous, slack=False):
             return previous
     for capacity in _ladder(log2_rows, shards):
         if fits(capacity, slack=True):

@@ -6,7 +6,7 @@ position with haircut tiers has several. Nothing here rounds: values are sums of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -228,15 +228,16 @@ def find_overflow(
 ) -> tuple[int | None, str] | None:
     """The first account (or, with None, the total) that reaches 2^112 value units, and a phrase that says so."""
 
-    def values(value_of: Callable[[Int64, UInt16, UInt64], Values]) -> Iterator[tuple[int, Values]]:
+    def blocks() -> Iterator[tuple[int, tuple[Int64, UInt16, UInt64]]]:
         for start, stop in account_blocks(offsets):
-            held = slice(int(offsets[start]), int(offsets[stop]))
-            yield start, value_of(offsets[start : stop + 1] - held.start, positions[held], amounts[held])
+            first, last = int(offsets[start]), int(offsets[stop])
+            yield start, (offsets[start : stop + 1] - first, positions[first:last], amounts[first:last])
 
-    found = _overflow(values(lambda *block: equity_of(*block, instruments)), "worth", ("liability", "shortfall"))
+    equities = ((start, equity_of(*block, instruments)) for start, block in blocks())
+    found = _overflow(equities, "worth", ("liability", "shortfall"))
     if found is None and not is_plain(instruments):
         legs = risk_legs(instruments, value_decimals)
-        healths = values(lambda *block: health_of(*block, legs))
+        healths = ((start, health_of(*block, legs)) for start, block in blocks())
         found = _overflow(healths, "with a health of", ("health", "margin deficit"))
     return found
 

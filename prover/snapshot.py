@@ -201,6 +201,10 @@ class Snapshot:
         meta = SnapshotMeta.from_bytes(meta_path.read_bytes(), str(meta_path))
         file = str(accounts_path)
         snapshot = read_accounts(meta, accounts_path)
+        found = (len(snapshot.lines), len(snapshot.positions))
+        if found != (meta.accounts, meta.entries):
+            expected = f"{meta.accounts} accounts with {meta.entries} entries"
+            raise InputError(file=file, got=f"{found[0]} accounts with {found[1]} entries", expected=expected)
         snapshot.check(file)
         if meta.ledger_salt != ZERO_DIGEST and snapshot.ledger_state(meta.ledger_salt) != meta.ledger_state:
             raise InputError(file=file, got="other content", expected=f"the ledger state in {META_FILE}")
@@ -280,7 +284,7 @@ def read_accounts(meta: SnapshotMeta, path: Path) -> Snapshot:
     """The accounts of a file that `Snapshot.write_accounts` wrote, through a memory map. Values are not checked.
 
     Raises:
-        InputError: another format, nulls, or not as many accounts and entries as `meta` says.
+        InputError: another format, or nulls.
     """
     file = str(path)
     try:
@@ -292,12 +296,7 @@ def read_accounts(meta: SnapshotMeta, path: Path) -> Snapshot:
         raise InputError(file=file, got=_first_line(error), expected="an Arrow IPC file") from None
     if not table.schema.equals(SCHEMA):
         raise InputError(file=file, got=columns, expected=f"the columns {SCHEMA.names}, typed")
-    snapshot = _from_table(meta, table, file)
-    found = (len(snapshot.lines), len(snapshot.positions))
-    if found != (meta.accounts, meta.entries):
-        expected = f"{meta.accounts} accounts with {meta.entries} entries"
-        raise InputError(file=file, got=f"{found[0]} accounts with {found[1]} entries", expected=expected)
-    return snapshot
+    return _from_table(meta, table, file)
 
 
 def is_user_id(text: str) -> bool:
