@@ -1,8 +1,8 @@
 """A pool of processes on this machine, one thread each.
 
 Every worker has a pipe of its own. So the death of one (out of memory, `kill -9`) is seen at once and costs nobody
-else's work; the pools of the standard library break as a whole. Workers are spawned, not forked: the kernels' threads do
-not survive a fork.
+else's work; the pools of the standard library break as a whole. Workers are spawned, not forked: the kernels' threads
+do not survive a fork.
 """
 
 from __future__ import annotations
