@@ -114,33 +114,56 @@ def prove_directory(
     Raises:
         InputError: an account, the reserves, the prices or the place of `out` is wrong; nothing is published then.
     """
-    phases = Phases(progress)
-    private, work = private or private_folder(out), work_folder(out)
-    require_apart(out, private, work)
-    require_place(out, STATEMENT_FILE, force)
-    require_place(private, META_FILE, force)
-    instruments = snapshot.meta.instruments
-    circuit = choose_circuit(instruments, len(scenarios), circuit)
-    files = {RESERVES_FILE: _read_reserves(reserves, instruments)}
-    evidence = files[PRICES_FILE] = None if prices is None else load_evidence(prices, snapshot.meta)
+    phases, meta = Phases(progress), snapshot.meta
+    places = _Places(out, private or private_folder(out), work_folder(out))
+    places.require(force)
+    circuit = choose_circuit(meta.instruments, len(scenarios), circuit)
+    files = {RESERVES_FILE: _read_reserves(reserves, meta.instruments)}
+    evidence = files[PRICES_FILE] = None if prices is None else load_evidence(prices, meta)
     with phases.phase("compile"):
         compile_kernels(phases.at)
-    before = None if previous is None else _previous_capacity(previous, snapshot.meta.previous)
+    before = None if previous is None else _previous_capacity(previous, meta.previous)
     plan = _plan(snapshot, Terms(profile, policy, circuit, scenarios, evidence), before, log2_rows, shards)
-    if restart and work.exists():
-        shutil.rmtree(work)
+    if restart and places.work.exists():
+        shutil.rmtree(places.work)
+    return _run(plan, snapshot, places, files, executor, seed, phases)
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Three folders, none inside another."""
+
+    out: Path
+    private: Path
+    work: Path
+
+    def require(self, force: bool) -> None:
+        """They may be written, as `prove_directory` says."""
+        require_apart(self.out, self.private, self.work)
+        require_place(self.out, STATEMENT_FILE, force)
+        require_place(self.private, META_FILE, force)
+
+
+def _run(
+    plan: _Plan,
+    snapshot: Snapshot,
+    places: _Places,
+    files: dict[str, bytes | None],
+    executor: Executor | None,
+    seed: bytes | None,
+    phases: Phases,
+) -> ProveReport:
+    """Prove what is not proved yet, and publish."""
     try:
-        with Run(work, plan.statement.to_bytes(), plan.statement.shards, seed) as run:
+        with Run(places.work, plan.statement.to_bytes(), plan.statement.shards, seed) as run:
             results, resumed = _prove_shards(run, plan, snapshot, executor, phases)
             with phases.phase("write"):
-                statement, proof_bytes = _publish(run, plan.statement, files, out, private)
+                statement, proof_bytes = _publish(run, plan.statement, files, places.out, places.private)
     except AccountRefused:
-        shutil.rmtree(work)  # no later run of this snapshot can use it
+        shutil.rmtree(places.work)  # no later run of this snapshot can use it
         raise
-    shutil.rmtree(work)
-    for result in results:
-        for name, seconds in result.seconds.items():
-            phases.seconds[name] = phases.seconds.get(name, 0.0) + seconds
+    shutil.rmtree(places.work)
+    phases.add(result.seconds for result in results)
     return ProveReport(
         phase_seconds=phases.seconds,
         rows=1 << statement.log2_rows,

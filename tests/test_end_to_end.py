@@ -99,8 +99,8 @@ def test_every_node_opens_to_the_sum_of_its_accounts(tmp_path: Path) -> None:
     prove_directory(snapshot, out)
     statement = read_statement(out)
     for level, nodes in ((1, 9), (2, 2), (statement.levels, 1)):
-        opened = [check_opening(make_opening(out, private_folder(out), level, n), statement) for n in range(nodes)]
+        opened = [check_opening(make_opening(out, private_folder(out), 0, level, n), statement) for n in range(nodes)]
         assert sum(report.value for report in opened) == statement.total_liability
         assert {report.level for report in opened} == {level}
     with pytest.raises(InputError, match="LEVEL:NUMBER"):
-        make_opening(out, private_folder(out), 1, 9)
+        make_opening(out, private_folder(out), 0, 1, 9)

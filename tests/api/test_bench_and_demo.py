@@ -59,7 +59,7 @@ def test_bench_takes_medians_and_leaves_compilation_out(
         clock.now += 50.0
         phases = {"compile": 50.0, "witness": next(seconds)}
         clock.now += phases["witness"]
-        return ProveReport(phases, 1 << 17, 999, 600_000, 5, "ab" * 32)
+        return ProveReport(phases, 1 << 17, 1, 999, 0, 600_000, 5, "ab" * 32)
 
     def verify_directory(path: Path, *, profile: str, circuit: str) -> Any:
         return SimpleNamespace(accepted=True, seconds=0.5, soundness_bits=100)
