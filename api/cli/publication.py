@@ -123,12 +123,11 @@ def prove(
     from prover.publication import prove_directory
     from prover.snapshot import Snapshot
 
-    output = Output(json)
+    output, secrets = Output(json), private_directory(out, private)
     require_directory(snapshot, "a snapshot directory")
     for path, what in ((reserves, "a reserves file"), (prices, "a price file")):
         if path is not None:
             require_file(path, what)
-    secrets = private_directory(out, private)
     check_free(out, secrets, force)
     executor = choose_executor(workers, cluster, scheduler, tls)
     started, loaded = time.perf_counter(), Snapshot.load(snapshot)
@@ -143,7 +142,7 @@ def prove(
     seconds = time.perf_counter() - started
     chosen = {"profile": profile.value, "policy": policy.value, "scenarios": [scenario.name for scenario in stress]}
     places = {"publication": str(out), "private": str(secrets)}
-    output.json({"verdict": "proved", **places, **prove_figures(report), **chosen, "seconds": seconds})
+    output.json({"verdict": "proved", **places, **chosen, **prove_figures(report), "seconds": seconds})
     _print_proved(output, report, seconds)
     output.line(f"Publish {out}, keep {secrets} secret. Next: solvent verify {out}")
     return ACCEPTED

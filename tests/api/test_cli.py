@@ -504,6 +504,7 @@ def test_every_registered_circuit_can_be_accepted() -> None:
 def test_only_the_accepted_circuit(run_json: Callable[..., tuple[int, Any]], published: Path, tmp_path: Path) -> None:
     other = publication("solvency_equity_v1_poseidon2")
     (published / "statement.json").write_bytes(other.statement.to_bytes())
+    (published / "shards/000000.json").write_bytes(other.shard.to_bytes())
     bundle, opening = write(tmp_path / "b.json", other.bundle(1)), write(tmp_path / "o.json", other.opening(1, 1))
     for words in (
         ("verify", published),
@@ -571,7 +572,7 @@ def test_inspect(run: Run, run_json: Callable[..., tuple[int, Any]], published: 
     statement = small.statement
     assert data["verdict"] == "not verified"
     assert data["statement_digest"] == statement.digest.hex()
-    assert data["root"] == hex_words(statement.root)
+    assert data["root"] == statement.root.hex()
     assert data["file_bytes"][PROOF] == 4
     assert data["soundness_bits"] >= 100
     assert data["account_tree_bits"] == 123.9
