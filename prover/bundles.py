@@ -16,7 +16,8 @@ from verifier.statement import Statement
 from verifier.tree import ARITY, PathStep, ValueOpening
 
 
-def _open(public: Path, private: Path) -> tuple[Statement, PrivateStore]:
+def open_pair(public: Path, private: Path) -> tuple[Statement, PrivateStore]:
+    """A publication's statement and its private store. Raises InputError where they do not belong together."""
     statement, store = read_statement(public), PrivateStore.open(private)
     if store.statement != statement.digest.hex():
         raise InputError(
@@ -52,7 +53,7 @@ def make_bundle(public: Path, private: Path, user_id: str) -> bytes:
     Raises:
         InputError: unknown user, or the two directories do not belong together.
     """
-    statement, store = _open(public, private)
+    statement, store = open_pair(public, private)
     return _bundle(statement, store, user_id, store.find(user_id))
 
 
@@ -90,7 +91,7 @@ def make_opening(public: Path, private: Path, level: int, node: int) -> bytes:
         level: 1 .. levels; the root has the statement's number of levels.
         node: its number within the level, as the exchange counts.
     """
-    statement, store = _open(public, private)
+    statement, store = open_pair(public, private)
     count = len(store.array(f"sums{level}")) if 1 <= level <= store.levels else 0
     if not 0 <= node < count:
         raise InputError(field="--node", got=f"{level}:{node}", expected="LEVEL:NUMBER of a node in this tree")

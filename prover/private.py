@@ -23,23 +23,29 @@ FORMAT = "solvent/private/v1"
 META_FILE = "private.json"
 KEY_TYPE = np.dtype([("key", "S16"), ("index", "<u4")])
 LEVEL_ARRAYS = ("source", "children", "state", "sums", "value_random", "value_digests")
-ACCOUNT_ARRAYS = ("nonces", "blindings", "offsets", "legs", "amounts", "leaves")
+ACCOUNT_ARRAYS = ("user_ids", "user_offsets", "nonces", "blindings", "offsets", "legs", "amounts", "leaves")
 
 Array = npt.NDArray[Any]
 
 
 def lookup_key(user_id: str) -> bytes:
-    """16 bytes under which an account is found: no user id is written down."""
+    """16 bytes under which one account is found."""
     return hashlib.sha256(b"solvent/private-key/v1" + user_id.encode()).digest()[:16]
 
 
 def write_private(
     folder: Path, digest: str, accounts: Accounts, nonces: Array, leaves: Array, tree: Tree, user_ids: list[str]
 ) -> None:
-    """Write the store into an existing folder. `user_ids`, `nonces`, `leaves` are in trace order."""
+    """Write the store into an existing folder. `user_ids`, `nonces`, `leaves` are in trace order.
+
+    The ids are kept (UTF-8, one after the other, with offsets) so that all bundles can be written without the snapshot.
+    """
     keys = np.array([(lookup_key(user), i) for i, user in enumerate(user_ids)], KEY_TYPE)
+    names = [user.encode() for user in user_ids]
     arrays: dict[str, Array] = {
         "keys": np.sort(keys, order="key"),
+        "user_ids": np.frombuffer(b"".join(names), np.uint8),
+        "user_offsets": np.cumsum([0, *map(len, names)], dtype=np.int64),
         "nonces": nonces,
         "blindings": accounts.blindings,
         "offsets": accounts.offsets,

@@ -7,9 +7,7 @@ import os
 import resource
 import shutil
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +25,7 @@ from prover.progress import Phases, Progress
 from prover.prove import prove
 from prover.randomness import Randomness, fresh_seed
 from prover.snapshot import Snapshot
+from prover.staging import put_in_place, require_apart, require_place, staged
 from prover.terms import Terms, choose_circuit
 from prover.tree import Tree
 from prover.warm import compile_kernels
@@ -117,9 +116,9 @@ def prove_directory(
     """
     phases = Phases(progress)
     private = private or private_folder(out)
-    _require_apart(out, private)
-    _require_place(out, STATEMENT_FILE, force)
-    _require_place(private, META_FILE, force)
+    require_apart(out, private)
+    require_place(out, STATEMENT_FILE, force)
+    require_place(private, META_FILE, force)
     instruments = snapshot.meta.instruments
     circuit = choose_circuit(instruments, len(scenarios), circuit)
     reserves_bytes = _read_reserves(reserves, instruments)
@@ -180,25 +179,6 @@ def _previous_log2_rows(previous: Path | None, digest: str) -> int | None:
             file=previous, got=f"statement {statement.digest.hex()}", expected=f"{digest}, which the snapshot names"
         )
     return statement.log2_rows
-
-
-def _require_apart(out: Path, private: Path) -> None:
-    """Neither folder inside the other: replacing one would delete the other, and publishing one reveal it."""
-    one, two = out.resolve(), private.resolve()
-    if one == two or one in two.parents or two in one.parents:
-        raise InputError(file=private, got="a folder inside the other, or the same", expected=f"one apart from {out}")
-
-
-def _require_place(folder: Path, marker: str, force: bool) -> None:
-    """Nothing may stand where we write, unless `force` is given and it is what we wrote before."""
-    if not folder.exists():
-        return
-    if not force:
-        raise InputError(file=folder, got="an existing path", expected="a new one (or --force to replace it)")
-    if not folder.is_dir() or (any(folder.iterdir()) and not (folder / marker).is_file()):
-        raise InputError(
-            file=folder, got="something else", expected=f"a folder with {marker}: --force replaces no other"
-        )
 
 
 def peak_memory_bytes() -> int:
@@ -336,7 +316,7 @@ def _publish(
     Both are complete and on disk before anything is moved, and what they replace is deleted last: killed at any moment,
     each publication that can be seen still has its store, if need be under a name that starts with a dot.
     """
-    with _staged(out) as new_out, _staged(private) as new_private:
+    with staged(out) as new_out, staged(private) as new_private:
         fill_private(new_private)
         fund = fund_bundle(statement, PrivateStore.open(new_private))
         for name, data in (files if fund is None else {**files, FUND_FILE: fund}).items():
@@ -345,28 +325,7 @@ def _publish(
         for file in (*new_out.iterdir(), *new_private.iterdir()):
             with file.open("rb") as written:
                 os.fsync(written.fileno())
-        old = [_put_in_place(new_private, private), _put_in_place(new_out, out)]
+        old = [put_in_place(new_private, private), put_in_place(new_out, out)]
     for folder in old:
         if folder is not None:
             shutil.rmtree(folder)
-
-
-@contextmanager
-def _staged(target: Path) -> Iterator[Path]:
-    """A new folder (mode 700) beside `target`; gone afterwards if it was not moved."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        yield fresh
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _put_in_place(fresh: Path, target: Path) -> Path | None:
-    """Rename `fresh` to `target`; what stood there moves aside and is returned."""
-    aside = None
-    if target.exists():
-        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-        target.rename(aside / target.name)
-    fresh.rename(target)
-    return aside
