@@ -62,6 +62,9 @@ class FileDigest:
     bytes: int
     sha256: str
 
+    def __str__(self) -> str:
+        return f"{self.bytes} bytes with SHA-256 {self.sha256}"
+
     @classmethod
     def of(cls, path: Path) -> FileDigest:
         """Of a file on disk. Raises OSError."""
@@ -103,7 +106,7 @@ class StoreMeta:
         return self.capacity + self.reach + 1
 
     @property
-    def bytes(self) -> int:
+    def total_bytes(self) -> int:
         """Of all bundles."""
         return sum(segment.bytes for segment in self.segments)
 
@@ -157,11 +160,11 @@ class BundleStore:
         meta = _read_meta(folder)
         for name, expected in _files(meta).items():
             _require(folder / name, lambda path: path.stat().st_size, expected.bytes, "bytes")
-        key = _require(folder / KEY_FILE, FileDigest.of, meta.key) and (folder / KEY_FILE).read_bytes()
+        _require(folder / KEY_FILE, FileDigest.of, meta.key)
         if meta.index.bytes != meta.slots * SLOT.itemsize:
             raise _damaged(folder / META_FILE, f"an index of {meta.index.bytes} bytes", f"{meta.slots} slots")
         table: Table = np.memmap(folder / INDEX_FILE, SLOT, "r")
-        return cls(folder, meta, key, table)
+        return cls(folder, meta, (folder / KEY_FILE).read_bytes(), table)
 
     def get(self, user_id: str) -> bytes | None:
         """A user's bundle, None for an unknown user; in constant time: a run of the index, and the bundle.
@@ -177,7 +180,7 @@ class BundleStore:
         found = np.flatnonzero((run["high"] == high) & (run["low"] == low) & (run["length"] > 0))
         if not len(found):
             return None
-        segment, offset, length, check = (int(run[name][found[0]]) for name in SLOT.names[2:])
+        segment, offset, length, check = map(int, run[found[0]].item()[2:])
         path = self.folder / segment_name(segment)
         try:
             with path.open("rb", buffering=0) as stream:
@@ -220,14 +223,13 @@ def _read_meta(folder: Path) -> StoreMeta:
         raise _damaged(path, str(error), "the list of files of a bundle store") from None
 
 
-def _require(path: Path, measure: Callable[[Path], object], expected: object, unit: str = "") -> bool:
+def _require(path: Path, measure: Callable[[Path], object], expected: object, unit: str = "") -> None:
     try:
         got = measure(path)
     except OSError as error:
         raise _damaged(path, error.strerror or "nothing readable", f"{expected} {unit}".rstrip()) from None
     if got != expected:
         raise _damaged(path, f"{got} {unit}".rstrip(), f"{expected} {unit}".rstrip())
-    return True
 
 
 def _damaged(path: Path, got: str, expected: str) -> InputError:

@@ -109,7 +109,7 @@ class Shard:
         sound = (np.diff(offsets) >= 0).all() and len(legs) == len(amounts) == offsets[-1] - offsets[0]
         if not sound or legs.max(initial=0) >= len(self.legs_text.offsets) - 1:
             raise damaged(self.store)
-        blindings = np.ascontiguousarray(array("blindings")[start:stop], "<u4").view(np.uint8)
+        blindings = np.array(array("blindings")[start:stop], "<u4").view(np.uint8)
         text, ends = bundle_texts(
             self.constants, self.legs_text, escaped(users), blindings, np.array(array("nonces")[start:stop]),
             offsets, legs, amounts, _steps(self.store, 1, start, stop - start), self.steps, self.step_starts, start,
@@ -189,7 +189,7 @@ def write_segment(shard: Shard, start: int, stop: int, folder: Path, number: int
     """Bundles of accounts start .. stop - 1 as segment `number`, on disk when this returns."""
     users, text, ends = shard.render(start, stop)
     slots = np.zeros(stop - start, SLOT)
-    hashed, names, bundles = keyed_hash(key), memoryview(users.text), memoryview(text)
+    hashed, names, bundles = keyed_hash(key), users.text.data, text.data
     digests, checks = [], []
     for (a, b), (c, d) in zip(pairwise(users.offsets.tolist()), pairwise(ends.tolist()), strict=True):
         own = hashed.copy()
@@ -269,8 +269,10 @@ def damaged(store: PrivateStore) -> InputError:
 def _steps(store: PrivateStore, level: int, first: int, count: int) -> Bytes:
     """Texts of the steps from items first .. first + count - 1 of the level below to `level`."""
     nodes = slice(first // ARITY, -(-(first + count) // ARITY))
-    parts = (store.array(f"{name}{level}")[nodes] for name in ("source", "children", "value_digests"))
-    text, written = step_texts(*parts, first, count)
+    source, children, values = (
+        store.array(f"{name}{level}")[nodes] for name in ("source", "children", "value_digests")
+    )
+    text, written = step_texts(source, children, values, first, count)
     if written != count:
         raise damaged(store)
     return text
@@ -296,7 +298,7 @@ def _finish(folder: Path, key: bytes, parts: list[Segment], statement: Statement
     """Index, key and list of files; and a look at a few bundles through the verifier's eyes."""
     slots = np.concatenate([part.slots for part in parts])
     table, capacity, reach = hash_table(slots)
-    data = memoryview(table.view(np.uint8))
+    data = table.view(np.uint8).data
     write_synced(folder / INDEX_FILE, data)
     write_synced(folder / KEY_FILE, key)
     meta = StoreMeta(

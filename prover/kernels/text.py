@@ -35,7 +35,7 @@ class Runs(NamedTuple):
     def of(cls, parts: list[bytes]) -> Runs:
         """From separate byte strings."""
         offsets = np.cumsum([0, *map(len, parts)], dtype=np.int64)
-        return cls(np.frombuffer(b"".join(parts), np.uint8), offsets)
+        return cls(np.array(bytearray(b"".join(parts)), np.uint8), offsets)
 
     def part(self, number: int) -> bytes:
         """One of them."""
@@ -65,7 +65,7 @@ def _step_texts_twin(source: Words, children: Words, values: Words, first: int, 
     for node in range(len(source)):
         digests = [tuple(int(word) for word in child) for child in children[node]]
         for position, item in enumerate(source[node].tolist()):
-            if first <= item < first + count:
+            if first <= item < first + count and not out[item - first].any():
                 siblings = digests[:position] + digests[position + 1 :]
                 text = _step(position, siblings, tuple(int(word) for word in values[node]))
                 out[item - first] = np.frombuffer(text, np.uint8)
@@ -117,16 +117,13 @@ def step_texts(source: Words, children: Words, values: Words, first: int, count:
         children, values: (nodes, 8, 8) digests in slot order and (nodes, 8) value digests, canonical words.
 
     Returns:
-        (count, STEP_BYTES) text, and how many steps were written: `count` if each item has its slot.
+        (count, STEP_BYTES) text, and how many steps were written: `count` if each item has its slot. An item's first
+        slot counts.
     """
-    out = np.empty((count, STEP_BYTES), np.uint8)
-    return out, _fill_steps(
-        np.ascontiguousarray(source, np.uint32),
-        np.ascontiguousarray(children, "<u4").view(np.uint8),
-        np.ascontiguousarray(values, "<u4").view(np.uint8),
-        first,
-        out,
-    )
+    out = np.zeros((count, STEP_BYTES), np.uint8)
+    # Copies, small ones: code is compiled once, and not again for read-only arrays.
+    digests = [np.array(part, "<u4").view(np.uint8) for part in (children, values)]
+    return out, _fill_steps(np.array(source, np.uint32), digests[0], digests[1], first, out)
 
 
 @kernel(twin=_bundle_texts_twin)
@@ -216,7 +213,7 @@ def _fill_steps(source: Words, children: Bytes, values: Bytes, first: int, out: 
             _hex(children[node, slot], 0, _DIGEST_BYTES, digests, slot * _DIGEST_TEXT)
         for slot in range(ARITY):
             item = np.int64(source[node, slot]) - first
-            if item < 0 or item >= len(out):
+            if item < 0 or item >= len(out) or out[item, 0]:
                 continue
             step = out[item]
             _copy(_STEP, 0, STEP_BYTES, step, 0)

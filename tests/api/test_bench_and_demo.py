@@ -126,10 +126,16 @@ def test_the_whole_way(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
         capsys, "inclusion", tmp_path / "b.json", "--against", out, "--user-id", account, "--nonce", bundled["nonce"]
     )
     assert code == 0
+    code, data = call(capsys, "bundles", out, "--out", tmp_path / "store")
+    assert (code, data["users"], data["statement_digest"]) == (0, 200, verified["statement_digest"])
+    code, data = call(capsys, "bundle", "--store", tmp_path / "store", "--account", account, "--out", tmp_path / "s")
+    assert (code, (tmp_path / "s").read_bytes()) == (0, (tmp_path / "b.json").read_bytes())
     code, data = call(capsys, "bundle", out, "--account", "nobody", "--out", tmp_path / "n.json")
     assert (code, data["field"]) == (2, "--account")
     shown = main(["demo", "--out", str(out)])  # again, over the first, in words
     captured = capsys.readouterr()
     assert shown == 0
     assert captured.out.endswith("Verdict: honest publications and bundle accepted, all forgeries refused\n")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.json", "demo", "demo.bundle.json", "demo.private"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("b.json", "demo", "demo.bundle.json", "demo.private", "s", "store")
+    ]

@@ -39,6 +39,7 @@ COMMANDS = (
         ("inclusion",),
         ("prove",),
         ("bundle",),
+        ("bundles",),
         ("bench",),
         ("generate",),
     ),
