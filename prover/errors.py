@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 
 from verifier.errors import SolvencyError
 
@@ -36,6 +37,11 @@ class InputError(SolvencyError):
         self.got = got
         self.expected = expected
         super().__init__(self._line())
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Errors come out of worker processes, too; `Exception` would be rebuilt from its text alone."""
+        fields = {name: getattr(self, name) for name in ("file", "row", "field", "got", "expected")}
+        return partial(InputError, **fields), ()
 
     def _line(self) -> str:
         where = []
