@@ -43,7 +43,7 @@ def run_sweep(kind: str, full: bool, case: Case, output: Output, out: Path | Non
     result: dict[str, Any] = {}
     with output.progress() as progress:
         for each in cases:
-            name = f"{each.accounts} accounts with {each.entries} entries"
+            name = f"{each.accounts} x {each.entries}"
             progress(name, 0.0)
             points.append(in_a_new_process(measure, each))
             progress(name, 1.0)

@@ -47,11 +47,10 @@ def _step(position: int, siblings: list[tuple[int, ...]], value: tuple[int, ...]
 
 
 _NO_STEP = _step(0, [(0,) * 8] * (ARITY - 1), (0,) * 8)
-_STEP = np.frombuffer(_NO_STEP, np.uint8)
+_STEP = np.array(bytearray(_NO_STEP), np.uint8)
+_STEP_PLACES = np.array([_NO_STEP.index(mark) + len(mark) for mark in (b'"position":', b'"siblings":"', b'"value":"')])
+"""Where position, siblings and value stand. Handed to kernels: what they refer to would be frozen in Numba's cache."""
 STEP_BYTES = len(_NO_STEP)
-_AT_POSITION = _NO_STEP.index(b'"position":') + len(b'"position":')
-_AT_SIBLINGS = _NO_STEP.index(b'"siblings":"') + len(b'"siblings":"')
-_AT_VALUE = _NO_STEP.index(b'"value":"') + len(b'"value":"')
 
 BLINDING, ENTRIES, NONCE, PATH, USER_ID, END = range(6)
 """Runs of a bundle's constant text, each named after what follows it: a blinding, entries, .., a user id, nothing."""
@@ -123,7 +122,7 @@ def step_texts(source: Words, children: Words, values: Words, first: int, count:
     out = np.zeros((count, STEP_BYTES), np.uint8)
     # Copies, small ones: code is compiled once, and not again for read-only arrays.
     digests = [np.array(part, "<u4").view(np.uint8) for part in (children, values)]
-    return out, _fill_steps(np.array(source, np.uint32), digests[0], digests[1], first, out)
+    return out, _fill_steps(np.array(source, np.uint32), digests[0], digests[1], first, _STEP, _STEP_PLACES, out)
 
 
 @kernel(twin=_bundle_texts_twin)
@@ -155,9 +154,9 @@ def bundle_texts(
     Returns:
         All text, and the offsets (n + 1,) of each bundle in it.
     """
-    accounts = len(own_steps)
+    accounts, path_bytes = len(own_steps), STEP_BYTES + (STEP_BYTES + 1) * len(step_starts)
     ends = np.zeros(accounts + 1, np.int64)
-    _measure(constants.offsets, legs_text.offsets, users.offsets, offsets, legs, amounts, len(step_starts), ends)
+    _measure(constants.offsets, legs_text.offsets, users.offsets, offsets, legs, amounts, path_bytes, ends)
     ends = np.cumsum(ends)
     out = np.empty(int(ends[-1]), np.uint8)
     _fill_bundles(
@@ -205,7 +204,9 @@ def _decimal(amount: np.uint64, out: Bytes, to: int) -> int:
 
 
 @compiled
-def _fill_steps(source: Words, children: Bytes, values: Bytes, first: int, out: Bytes) -> int:
+def _fill_steps(
+    source: Words, children: Bytes, values: Bytes, first: int, template: Bytes, places: Int64, out: Bytes
+) -> int:
     digests = np.empty(ARITY * _DIGEST_TEXT, np.uint8)
     written = 0
     for node in range(len(source)):
@@ -216,11 +217,11 @@ def _fill_steps(source: Words, children: Bytes, values: Bytes, first: int, out: 
             if item < 0 or item >= len(out) or out[item, 0]:
                 continue
             step = out[item]
-            _copy(_STEP, 0, STEP_BYTES, step, 0)
-            step[_AT_POSITION] = 48 + slot
-            at = _copy(digests, 0, slot * _DIGEST_TEXT, step, _AT_SIBLINGS)
+            _copy(template, 0, len(template), step, 0)
+            step[places[0]] = 48 + slot
+            at = _copy(digests, 0, slot * _DIGEST_TEXT, step, places[1])
             _copy(digests, (slot + 1) * _DIGEST_TEXT, ARITY * _DIGEST_TEXT, step, at)
-            _hex(values[node], 0, _DIGEST_BYTES, step, _AT_VALUE)
+            _hex(values[node], 0, _DIGEST_BYTES, step, places[2])
             written += 1
     return written
 
@@ -233,11 +234,11 @@ def _measure(
     offsets: Int64,
     legs: npt.NDArray[np.uint16],
     amounts: npt.NDArray[np.uint64],
-    levels_above: int,
+    path_bytes: int,
     lengths: Int64,
 ) -> None:
     """lengths[i + 1]: bytes of bundle i."""
-    fixed = constants[END + 1] + 2 * (_BLINDING_BYTES + _DIGEST_BYTES) + STEP_BYTES + levels_above * (STEP_BYTES + 1)
+    fixed = constants[END + 1] + 2 * (_BLINDING_BYTES + _DIGEST_BYTES) + path_bytes
     head = constants[END + 2] - constants[END + 1]
     for i in range(len(lengths) - 1):
         length = fixed + users[i + 1] - users[i]
@@ -280,12 +281,12 @@ def _fill_bundles(
         to = _copy(fixed, bounds[NONCE], bounds[NONCE + 1], out, to)
         to = _hex(nonces[i], 0, _DIGEST_BYTES, out, to)
         to = _copy(fixed, bounds[PATH], bounds[PATH + 1], out, to)
-        to = _copy(own_steps[i], 0, STEP_BYTES, out, to)
+        to = _copy(own_steps[i], 0, own_steps.shape[1], out, to)
         item = first + i
         for level in range(len(step_starts)):
             item //= ARITY
             out[to] = 44
-            to = _copy(steps[step_starts[level] + item], 0, STEP_BYTES, out, to + 1)
+            to = _copy(steps[step_starts[level] + item], 0, steps.shape[1], out, to + 1)
         to = _copy(fixed, bounds[USER_ID], bounds[USER_ID + 1], out, to)
         to = _copy(users.text, users.offsets[i], users.offsets[i + 1], out, to)
         _copy(fixed, bounds[END], bounds[END + 1], out, to)
