@@ -254,11 +254,14 @@ def escaped(users: Runs) -> Runs:
 
 
 def write_synced(path: Path, data: bytes | memoryview) -> None:
-    """A new file, on disk when this returns."""
-    with path.open("xb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
+    """A new file, on disk when this returns. Raises OSError that names the file, also where writing fails."""
+    try:
+        with path.open("xb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
 
 
 def damaged(store: PrivateStore) -> InputError:

@@ -90,6 +90,25 @@ def test_every_bundle_is_the_one_made_alone(make: Callable[[], Publication], tmp
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.private", "store"]
 
 
+@pytest.mark.usefixtures("small_segments")
+def test_several_trees_fill_one_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under one statement here, which is why the verifier's look is left out: it knows one root."""
+    first = publication()
+    second = replace(named_publication(), statement=first.statement)
+    renamed = tuple(replace(account, user_id=f"other {i}") for i, account in enumerate(second.accounts))
+    second = replace(second, accounts=renamed)
+    public, private = published(first, tmp_path)
+    (tmp_path / "more").mkdir()
+    stores = [PrivateStore.open(private), private_store(second, tmp_path / "more")]
+    monkeypatch.setattr(bundle_writer, "_stores", lambda *_: (first.statement, stores))
+    monkeypatch.setattr(bundle_writer, "CHECKED", 0)
+    assert write_store(public, private, tmp_path / "store").users == 81
+    store = BundleStore.open(tmp_path / "store")
+    for small in (first, second):
+        for index, account in enumerate(small.accounts):
+            assert store.get(account.user_id) == small.bundle(index)
+
+
 def test_two_stores_share_no_key(tmp_path: Path) -> None:
     public, private = published(publication(), tmp_path)
     for name in ("one", "two"):
@@ -206,6 +225,19 @@ def test_nothing_is_left_of_a_failure(
 
 
 @pytest.mark.negative
+def test_a_full_disk_is_reported_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    public, private = published(publication(), tmp_path)
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/segments/000000'"):
+        write_store(public, private, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.negative
 def test_a_disk_too_small_is_named_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     public, private = published(publication(), tmp_path)
     usage = SimpleNamespace(free=3000 * 11)
@@ -234,10 +266,11 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
     words = [sys.executable, "-c", code, "bundles", str(public), "--out", str(tmp_path / "store")]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "writing\n"
+        said = process.stdout.readline()
         time.sleep(0.2)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
+    assert said == "writing\n"
     assert (process.returncode, errors) == (130, "solvent: interrupted\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.private"]
 
