@@ -54,7 +54,7 @@ class ProveReport:
         used_rows: of all traces together.
         resumed: shards that an earlier run had finished.
         proof_bytes: of all shards together.
-        peak_memory_bytes: of the largest process so far.
+        peak_memory_bytes: of this process and all workers on this machine together, at most.
     """
 
     phase_seconds: dict[str, float]
@@ -126,6 +126,8 @@ def prove_directory(
     plan = _plan(snapshot, Terms(profile, policy, circuit, scenarios, evidence), before, log2_rows, shards)
     if restart and places.work.exists():
         shutil.rmtree(places.work)
+    if executor is None:
+        executor = InlineExecutor() if plan.statement.shards == 1 else LocalExecutor()
     return _run(plan, snapshot, places, files, executor, seed, phases)
 
 
@@ -149,7 +151,7 @@ def _run(
     snapshot: Snapshot,
     places: _Places,
     files: dict[str, bytes | None],
-    executor: Executor | None,
+    executor: Executor,
     seed: bytes | None,
     phases: Phases,
 ) -> ProveReport:
@@ -164,6 +166,7 @@ def _run(
         raise
     shutil.rmtree(places.work)
     phases.add(result.seconds for result in results)
+    largest = max(result.peak_memory_bytes for result in results)
     return ProveReport(
         phase_seconds=phases.seconds,
         rows=1 << statement.log2_rows,
@@ -171,7 +174,7 @@ def _run(
         used_rows=plan.used_rows,
         resumed=resumed,
         proof_bytes=proof_bytes,
-        peak_memory_bytes=max(peak_memory_bytes(), *(result.peak_memory_bytes for result in results)),
+        peak_memory_bytes=peak_memory_bytes() + min(executor.processes, statement.shards) * largest,
         statement_digest=statement.digest.hex(),
     )
 
@@ -226,7 +229,7 @@ def _plan(
 
 
 def _prove_shards(
-    run: Run, plan: _Plan, snapshot: Snapshot, executor: Executor | None, phases: Phases
+    run: Run, plan: _Plan, snapshot: Snapshot, executor: Executor, phases: Phases
 ) -> tuple[list[ShardResult], int]:
     """Results of all shards, and how many were there already."""
     statement = plan.statement
@@ -242,11 +245,10 @@ def _prove_shards(
             progress=phases.at,
         )
     resumed = len(run.finished)
-    if executor is None and statement.shards == 1:
-        return run_shards(run, run.tasks(), partial(prove_task, phases=phases.apart()), InlineExecutor()), resumed
+    if isinstance(executor, InlineExecutor):
+        return run_shards(run, run.tasks(), partial(prove_task, phases=phases.apart()), executor), resumed
     with phases.phase("shards"):
-        chosen = executor or LocalExecutor()
-        return run_shards(run, run.tasks(), prove_task, chosen, lambda done, of: phases.at(done / of)), resumed
+        return run_shards(run, run.tasks(), prove_task, executor, lambda done, of: phases.at(done / of)), resumed
 
 
 def _publish(

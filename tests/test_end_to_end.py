@@ -12,6 +12,8 @@ from api.cli.bench import synthetic_snapshot
 from api.importers.accounts import ImportOptions
 from api.importers.binance import import_binance
 from api.importers.okx import import_okx
+from prover.bundle_store import BundleStore
+from prover.bundle_writer import write_store
 from prover.bundles import make_bundle, make_opening
 from prover.errors import InputError
 from prover.publication import private_folder, prove_directory
@@ -54,9 +56,13 @@ def test_okx_batch_and_every_bundle(tmp_path: Path) -> None:
     prove_directory(snapshot, out)
     assert verify_directory(out).accepted
     statement = read_statement(out)
+    write_store(out, private_folder(out), tmp_path / "store")
+    store = BundleStore.open(tmp_path / "store")
     for index in range(len(snapshot.offsets) - 1):
         user = snapshot.user_id(index)
-        report = check_bundle(make_bundle(out, private_folder(out), user), statement, user_id=user)
+        bundle = make_bundle(out, private_folder(out), user)
+        assert store.get(user) == bundle
+        report = check_bundle(bundle, statement, user_id=user)
         held = snapshot.amounts[snapshot.offsets[index] : snapshot.offsets[index + 1]]
         assert sorted(b.atoms for b in report.balances) == sorted(int(a) for a in held)
     with pytest.raises(InputError, match="--account"):

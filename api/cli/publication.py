@@ -152,7 +152,7 @@ def _print_proved(output: Output, report: ProveReport, seconds: float) -> None:
     output.line(f"Statement {report.statement_digest}")
     output.line(
         f"{_proofs(report.shards)} of {report.rows} rows ({report.used_rows} in use), {report.proof_bytes} bytes, "
-        f"in {seconds:.1f} s, memory at most {report.peak_memory_bytes / 2**20:.0f} MiB a process"
+        f"in {seconds:.1f} s, memory at most {report.peak_memory_bytes / 2**20:.0f} MiB"
     )
     if report.resumed:
         output.line(f"{report.resumed} shards were there from an earlier run")

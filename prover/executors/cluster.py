@@ -66,6 +66,10 @@ class ClusterExecutor:
         if self.tls is not None:
             self.tls.require()
 
+    @property
+    def processes(self) -> int:
+        return 0 if self.address is not None else self.workers or processors()
+
     def run(
         self, function: Callable[[Task], Result], tasks: Iterable[Task]
     ) -> Generator[tuple[Task, Result], None, None]:

@@ -44,6 +44,10 @@ class LocalExecutor:
         if self.workers is not None and self.workers < 1:
             raise InputError(field="--workers", got=str(self.workers), expected="at least 1")
 
+    @property
+    def processes(self) -> int:
+        return self.workers or processors()
+
     def run(
         self, function: Callable[[Task], Result], tasks: Iterable[Task]
     ) -> Generator[tuple[Task, Result], None, None]:

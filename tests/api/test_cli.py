@@ -40,6 +40,7 @@ COMMANDS = (
         ("prove",),
         ("shard",),
         ("bundle",),
+        ("bundles",),
         ("bench",),
         ("generate",),
     ),

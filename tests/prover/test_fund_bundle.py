@@ -24,7 +24,10 @@ def store(small: Publication, folder: Path) -> PrivateStore:
     accounts = small.accounts
     keys = np.array([(lookup_key(account.user_id), i, 0) for i, account in enumerate(accounts)], PLACED_KEY_TYPE)
     entries = [entry for account in accounts for entry in account.entries]
+    names = [account.user_id.encode() for account in accounts]
     arrays = {
+        "user_ids": np.frombuffer(b"".join(names), np.uint8),
+        "user_offsets": np.cumsum([0, *map(len, names)]),
         "nonces": np.array([list(account.nonce) for account in accounts], np.uint8),
         "blindings": np.array([account.blinding for account in accounts], np.uint32),
         "offsets": np.cumsum([0, *(len(account.entries) for account in accounts)]),
