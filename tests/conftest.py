@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 
 import hypothesis
 import pytest
@@ -13,9 +14,9 @@ hypothesis.settings.load_profile("solvent")
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> object:
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """In CI (`SOLVENT_SKIP_NOTHING`) a test that lacks a server or a browser has failed."""
-    report: pytest.TestReport = yield
+    report = yield
     if report.skipped and os.environ.get("SOLVENT_SKIP_NOTHING") and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped, where nothing may skip: {report.longrepr}"
