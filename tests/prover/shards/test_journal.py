@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 from pathlib import Path
@@ -261,6 +262,25 @@ def test_a_full_disk_leaves_the_journal_whole(tmp_path: Path, monkeypatch: pytes
     assert (run.path / "journal.jsonl").read_bytes() == before
     run.add(result)
     assert (run.path / "journal.jsonl").read_bytes() == before + journal_line(result, (run.inputs or [])[1])
+    run.close()
+
+
+class Short(io.FileIO):
+    """A file on a disk with room for half a line."""
+
+    def write(self, data: Any) -> int:
+        return super().write(data[: len(data) // 2])
+
+
+@pytest.mark.negative
+def test_half_a_line_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = begin(tmp_path / "run", SHARDS)
+    result = prove(run.tasks()[1])
+    with Short(run.path / "journal.jsonl", "r+") as stream, monkeypatch.context() as patch:
+        patch.setattr(run, "_stream", stream)
+        with pytest.raises(InputError, match=r"journal\.jsonl: got a full disk"):
+            run.add(result)
+    assert (run.path / "journal.jsonl").read_bytes() == b""
     run.close()
 
 
