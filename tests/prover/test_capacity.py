@@ -99,6 +99,14 @@ def test_too_many_accounts_for_the_shards_given() -> None:
         choose_capacity(three(400_000), SPECIAL, shards=1)
 
 
+def test_room_for_what_every_shard_has_and_for_one_account_more() -> None:
+    assert chosen(100_000, log2_rows=17) == (17, 6)
+    assert choose_capacity(three(100_000), 30_000, log2_rows=17) == Capacity(17, 8)
+    # 29.5 accounts are an equal share of two shards, and would fit; 30, which one of them gets, would not.
+    heavy = np.full(59, ENTRIES_MAX, np.int64)
+    assert choose_capacity(heavy, SPECIAL, log2_rows=17) == Capacity(17, 3)
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     st.integers(0, 2**32),
