@@ -6,7 +6,6 @@ directory: it would reveal every balance.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,30 +15,24 @@ import numpy as np
 import numpy.typing as npt
 
 from prover.errors import InputError
+from prover.identities import lookup_key, sorted_keys
 from prover.tree import Tree
 from prover.witness import Accounts
 
 FORMAT = "solvent/private/v1"
 META_FILE = "private.json"
-KEY_TYPE = np.dtype([("key", "S16"), ("index", "<u4")])
 LEVEL_ARRAYS = ("source", "children", "state", "sums", "value_random", "value_digests")
 ACCOUNT_ARRAYS = ("nonces", "blindings", "offsets", "legs", "amounts", "leaves")
 
 Array = npt.NDArray[Any]
 
 
-def lookup_key(user_id: str) -> bytes:
-    """16 bytes under which an account is found: no user id is written down."""
-    return hashlib.sha256(b"solvent/private-key/v1" + user_id.encode()).digest()[:16]
-
-
 def write_private(
     folder: Path, digest: str, accounts: Accounts, nonces: Array, leaves: Array, tree: Tree, user_ids: list[str]
 ) -> None:
     """Write the store into an existing folder. `user_ids`, `nonces`, `leaves` are in trace order."""
-    keys = np.array([(lookup_key(user), i) for i, user in enumerate(user_ids)], KEY_TYPE)
     arrays: dict[str, Array] = {
-        "keys": np.sort(keys, order="key"),
+        "keys": sorted_keys(user_ids),
         "nonces": nonces,
         "blindings": accounts.blindings,
         "offsets": accounts.offsets,

@@ -20,6 +20,7 @@ from circuits.registry import records_of
 from prover.bundles import fund_bundle
 from prover.capacity import choose_log2_rows
 from prover.errors import InputError
+from prover.identities import account_ids
 from prover.positions import split_positions
 from prover.prices import load_evidence
 from prover.private import META_FILE, PrivateStore, write_private
@@ -31,7 +32,6 @@ from prover.terms import Terms, choose_circuit
 from prover.tree import Tree
 from prover.warm import compile_kernels
 from prover.witness import AccountAtFault, Accounts, Legs, TraceWitness, build_witness, finish
-from verifier.account_id import account_id
 from verifier.errors import VerificationError
 from verifier.instruments import Instrument, Scenario
 from verifier.legs import Leg, derive_legs
@@ -231,9 +231,7 @@ def _accounts(
     all_users: list[str] = snapshot.user_ids.to_pylist()
     users = [all_users[i] for i in order.tolist()]
     exchange = snapshot.meta.exchange
-    identities = np.array(
-        [account_id(exchange, user, nonce.tobytes()) for user, nonce in zip(users, nonces, strict=True)], np.uint32
-    ).reshape(count, 8)
+    identities = account_ids(exchange, users, nonces)
     phases.at(0.3)
     counts = np.diff(snapshot.offsets)[order]
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)

@@ -22,6 +22,7 @@ from prover.kernels.merkle_hash import MerkleTree, hash_rows
 from prover.kernels.ntt import evaluate_small_coset, interpolate_coset, lde
 from prover.kernels.poseidon import compress_rows, fill_permutation_cells
 from prover.kernels.rowkernels import RowKernels
+from prover.kernels.threads import keep_freed_memory
 from verifier.air import ConstraintSystem
 from verifier.field import Ext
 
@@ -29,7 +30,11 @@ _POINT: Ext = (1, 2, 3, 4, 5)
 
 
 def compile_kernels(at: Callable[[float], None] = lambda fraction: None) -> None:
-    """Call each kernel on a few rows. About a minute when nothing is cached, a second when all is."""
+    """Call each kernel on a few rows. About a minute when nothing is cached, a second when all is.
+
+    From then on the process keeps the memory it frees: see `prover.kernels.threads.keep_freed_memory`.
+    """
+    keep_freed_memory()
     steps: list[Callable[[], object]] = [
         _warm_field,
         _warm_poseidon,

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from prover.bundles import fund_bundle
-from prover.private import FORMAT, KEY_TYPE, META_FILE, PrivateStore, lookup_key
+from prover.identities import KEY_TYPE, lookup_key
+from prover.private import FORMAT, META_FILE, PrivateStore
 from tests.verifier.small_tree import Publication, publication, risk_publication
 from verifier.errors import Reason, VerificationError
 from verifier.fund import check_fund
