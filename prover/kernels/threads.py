@@ -12,7 +12,7 @@ THREADS_VARIABLE = "SOLVENT_THREADS"
 """Environment variable with the number of threads; a pool of single-threaded workers sets it to 1."""
 _PIECES_PER_THREAD = 4
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
-_chosen: int | None = None
+_chosen: list[int] = []
 
 
 def set_thread_count(threads: int | None) -> None:
@@ -21,16 +21,15 @@ def set_thread_count(threads: int | None) -> None:
     Raises:
         ValueError: fewer than one.
     """
-    global _chosen
     if threads is not None and threads < 1:
         raise ValueError(f"expected at least one thread, got {threads}")
-    _chosen = threads
+    _chosen[:] = [] if threads is None else [threads]
 
 
 def thread_count() -> int:
     """Threads of this process: as set, else as SOLVENT_THREADS says, else the processors it is allowed to run on."""
-    if _chosen is not None:
-        return _chosen
+    if _chosen:
+        return _chosen[0]
     given = os.environ.get(THREADS_VARIABLE, "")
     if given.isdecimal() and int(given) > 0:
         return int(given)

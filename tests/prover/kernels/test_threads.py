@@ -60,7 +60,7 @@ from prover.kernels.threads import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    np.ones(1 << 23, np.uint8)
+    np.ones(1 << 26, np.uint8)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 returned = min(faults() for _ in range(5))
