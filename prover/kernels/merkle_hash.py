@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from prover.kernels.field import U32Array, empty_words, int_of_mont
-from prover.kernels.lanes import WIDTH, broadcast, load, mul, store, transpose, word_add, word_rotate, word_xor
+from prover.kernels.lanes import WIDTH, broadcast, canonical, load, store, transpose, word_add, word_rotate, word_xor
 from prover.kernels.registry import compiled, inlined, kernel
 from prover.kernels.threads import run_ranges
 from verifier.hashing import DIGEST_BYTES, SALT_BYTES, leaf_digest, node_digest
@@ -29,7 +29,6 @@ _TILE = _TILE_GROUPS * WIDTH
 _IV = (0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19)
 _IV0, _IV1, _IV2, _IV3, _IV4, _IV5, _IV6, _IV7 = (np.uint32(word) for word in _IV)
 _ONES = np.uint32(0xFFFFFFFF)
-_CANONICAL_ONE = np.uint32(1)
 
 _MESSAGE_ORDER = WIDTH * np.array(
     [
@@ -180,7 +179,7 @@ def _hash_tiles(
                         for lane in range(WIDTH):
                             message[at + lane] = salts[(row + lane) * SALT_WORDS + block + j]
                     elif k < width:
-                        store(message, at, mul(load(columns, k * rows + row), _CANONICAL_ONE))
+                        store(message, at, canonical(load(columns, k * rows + row)))
                     else:
                         store(message, at, np.uint32(0))
             is_last = block + BLOCK_WORDS >= words
