@@ -61,13 +61,13 @@ class Prover:
         """All steps in order."""
         transcript, phases = self.transcript, self.phases
         with phases.phase("extend"):
-            base = Extended(self.base, self.params.blowup, phases.at)
+            base = Extended(self.base, self.params.blowup, self.in_next_row(len(self.base), 1), phases.at)
         with phases.phase("commit"):  # step 2
             base_tree = self.commit("base", base.values)
             lookup_nonce = self.grind("lookup grind")
         with phases.phase("lookups"):  # steps 3 and 4
             scalars, publics, lookup_rows = self.lookup_rows()
-            lookup = Extended(lookup_rows, self.params.blowup)
+            lookup = Extended(lookup_rows, self.params.blowup, self.in_next_row(len(lookup_rows), 5))
             lookup_tree = self.commit("lookup", lookup.values)
             constraint_nonce = self.grind("constraint grind")
         with phases.phase("constraints"):  # step 5
@@ -101,6 +101,12 @@ class Prover:
             layers=layers,
         )
 
+    def in_next_row(self, width: int, words: int) -> npt.NDArray[np.bool_]:
+        """Which of the `width` base columns (1 word each) or lookup columns (5 words) a constraint reads a row later."""
+        first = 0 if words == 1 else len(self.system.columns)
+        columns = np.arange(width) // words + first
+        return np.isin(columns, self.system.next_row_columns)
+
     def commit(self, name: str, values: Words) -> Commitment:
         """The tree over the rows of `values` (w, B, N), its root absorbed."""
         tree = Commitment(values.reshape(len(values), values.shape[1] * values.shape[2]), self.random, name)
@@ -124,7 +130,7 @@ class Prover:
     def quotient(self, base: Extended, lookup: Extended, publics: Words, scalars: dict[str, Ext]) -> Words:
         """The three masked chunks and the mask R on the domain: (20, B, N)."""
         weights = self.transcript.draw("constraint weights")
-        extended = Extended(publics, self.params.blowup)
+        extended = Extended(publics, self.params.blowup, np.zeros(len(publics), np.bool_))
         values = quotient_values(self.kernels, base, lookup, extended, scalars, weights, self.phases.at)
         chunks = masked_chunks(quotient_coefficients(*values), self.params, self.log2_rows, self.random)
         return lde_from_coefficients(chunks, self.log2_rows, self.params.blowup)

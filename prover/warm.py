@@ -19,7 +19,7 @@ from prover.kernels.deep import (
 from prover.kernels.field import from_mont, running_sum, to_mont
 from prover.kernels.fold import fold8
 from prover.kernels.merkle_hash import MerkleTree, hash_rows
-from prover.kernels.ntt import evaluate_small_coset, interpolate_coset, lde
+from prover.kernels.ntt import interpolate_coset, lde
 from prover.kernels.poseidon import compress_rows, fill_permutation_cells
 from prover.kernels.rowkernels import RowKernels
 from prover.kernels.threads import keep_freed_memory
@@ -75,9 +75,7 @@ def _warm_accounts() -> None:
 
 
 def _warm_ntt() -> None:
-    scratch = _zeros(1, 1 << 13)
-    lde(_zeros(1, 1 << 13), 2, coefficients=scratch)
-    evaluate_small_coset(scratch)
+    lde(_zeros(1, 1 << 13), 2, small=_zeros(1, 512))
     interpolate_coset(_zeros(5, 1, 512), shift=9)
 
 

@@ -308,3 +308,23 @@ def reduce_column(source: U32Array, weights: U32Array, positions: IndexArray, ta
             for lane in range(WIDTH):
                 total = add(total, sums[lane])
         target[positions[group]] = total
+
+
+# -- moving words ---------------------------------------------------------------------------------------------------
+
+
+@compiled
+def gather_words(source: U32Array, order: IndexArray, target: U32Array) -> None:
+    """target[i] = source[order[i]]."""
+    for i in range(order.shape[0]):
+        target[i] = source[order[i]]
+
+
+@compiled
+def interleave(values: U32Array, out: U32Array) -> None:
+    """out (w, n C): values (w, C, n) with the C words of each position side by side."""
+    width, cosets, count = values.shape
+    for column in range(width):
+        for i in range(count):
+            for c in range(cosets):
+                out[column, i * cosets + c] = values[column, c, i]

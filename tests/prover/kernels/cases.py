@@ -69,7 +69,7 @@ def _interpolate(s: Source) -> Iterator[Arguments]:
 def _lde(s: Source) -> Iterator[Arguments]:
     for log_n in (0, 3, 8, 9, 11):
         n = 1 << log_n
-        yield s.words(2, n), 2, 3, None, s.words(2, n), s.words(2, 512)
+        yield s.words(2, n), 2, 3, None, s.words(2, n), s.words(2, 512), s.words(2, 512), np.array([log_n > 8, True])
     yield s.words(1, 1 << 13), 4, 5
     yield full(1, 1 << 8), 2
 
