@@ -10,26 +10,43 @@ Progress = Callable[[str, float], None]
 """Called with a phase and the fraction of it that is done, 0 to 1."""
 
 PHASES = (
-    "compile", "witness", "extend", "commit", "lookups", "constraints", "openings", "fri", "queries", "write",
+    "compile", "witness", "hashing", "extend", "commit", "lookups", "constraints", "openings", "fri", "queries",
+    "write",
 )  # fmt: skip
 
 
 class Phases:
-    """Times each phase (wall seconds, summed where a phase comes back) and reports progress."""
+    """Times each phase, summed where it comes back and without the phases inside it, and reports progress.
+
+    Attributes:
+        seconds: wall seconds by phase. cpu_seconds: of all threads of this process.
+    """
 
     def __init__(self, progress: Progress | None = None) -> None:
         self.seconds: dict[str, float] = {}
+        self.cpu_seconds: dict[str, float] = {}
         self._progress = progress or (lambda phase, fraction: None)
-        self._current = ""
+        self._current: list[str] = []
+        self._since = (0.0, 0.0)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        started, self._current = time.perf_counter(), name
+        self._book()
+        self._current.append(name)
         self._progress(name, 0.0)
         yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+        self._book()
+        self._current.pop()
         self._progress(name, 1.0)
 
     def at(self, fraction: float) -> None:
         """The current phase is this far."""
-        self._progress(self._current, fraction)
+        self._progress(self._current[-1] if self._current else "", fraction)
+
+    def _book(self) -> None:
+        """Count the time since the last change for the phase that had it."""
+        now = time.perf_counter(), time.process_time()
+        if self._current:
+            for sums, end, start in zip((self.seconds, self.cpu_seconds), now, self._since, strict=True):
+                sums[self._current[-1]] = sums.get(self._current[-1], 0.0) + end - start
+        self._since = now

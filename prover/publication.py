@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +50,7 @@ class ProveReport:
     """What proving cost.
 
     Args:
-        phase_seconds: wall seconds by phase of `prover.progress.PHASES`.
+        phase_seconds, phase_cpu_seconds: by phase of `prover.progress.PHASES`, by the clock and of all threads.
         rows, used_rows: of the trace; only `rows` is public.
         peak_memory_bytes: of this process so far.
     """
@@ -61,6 +61,7 @@ class ProveReport:
     proof_bytes: int
     peak_memory_bytes: int
     statement_digest: str
+    phase_cpu_seconds: dict[str, float] = field(default_factory=dict)
 
 
 def private_folder(out: Path) -> Path:
@@ -139,6 +140,7 @@ def prove_directory(
         _publish(out, files, private, statement, lambda folder: write_private(folder, *made.secrets))
     return ProveReport(
         phase_seconds=phases.seconds,
+        phase_cpu_seconds=phases.cpu_seconds,
         rows=1 << statement.log2_rows,
         used_rows=made.witness.used_rows,
         proof_bytes=len(proof),
@@ -164,7 +166,8 @@ def _prepare(
     witness = _witness(snapshot, order, accounts, legs, terms, log2_rows, random)
     statement = _statement(snapshot, witness, terms, log2_rows)
     phases.at(0.8)
-    finish(witness.trace, INSTANCES[statement.tree_hash])
+    with phases.phase("hashing"):
+        finish(witness.trace, INSTANCES[statement.tree_hash])
     return _Prepared(statement, witness, accounts, nonces, users)
 
 

@@ -18,6 +18,7 @@ from prover.kernels.deep import (
 )
 from prover.kernels.field import from_mont, running_sum, to_mont
 from prover.kernels.fold import fold8
+from prover.kernels.grind import search_nonce
 from prover.kernels.merkle_hash import MerkleTree, hash_rows
 from prover.kernels.ntt import interpolate_coset, lde
 from prover.kernels.poseidon import compress_rows, fill_permutation_cells
@@ -81,6 +82,7 @@ def _warm_ntt() -> None:
 
 def _warm_merkle() -> None:
     MerkleTree(hash_rows(_zeros(20, 64), _zeros(64, 4))).open([0])
+    search_nonce(b"", 0)
 
 
 def _warm_deep() -> None:

@@ -42,6 +42,10 @@ def bench(
     compare: Annotated[
         bool, typer.Option("--compare", help="Instead: all circuits on the same accounts of 1 to 483 entries.")
     ] = False,
+    floors: Annotated[
+        bool,
+        typer.Option("--floors", help="Instead: each phase against its floor in operations and bytes, equity circuit."),
+    ] = False,
     json: Json = False,
 ) -> int:
     """Measure this machine: prove synthetic accounts, verify each proof, print the figures.
@@ -50,9 +54,12 @@ def bench(
     """
     from api.cli.bench import run_bench
     from api.cli.bench_circuits import run_comparison
+    from api.cli.bench_floors import run_floors
 
     if compare:
         return run_comparison(profile, runs, seed, Output(json))
+    if floors:
+        return run_floors(accounts, entries, profile, runs, seed, Output(json))
     name = None if circuit is None else circuit.value
     return run_bench(accounts, entries, profile, runs, seed, Output(json), name, scenarios)
 

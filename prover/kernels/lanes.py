@@ -200,7 +200,7 @@ def mul(typing_context: Any, left: Any, right: Any) -> Any:
     is_lanes = _check_words(left, right)
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return _reduce(builder, _product(builder, *values, is_lanes), is_lanes)
+        return _reduce(builder, _product(builder, values[0], values[1], is_lanes), is_lanes)
 
     return (LANES if is_lanes else types.uint32)(left, right), generate
 
@@ -260,7 +260,7 @@ def wide_mul(typing_context: Any, left: Any, right: Any) -> Any:
     is_lanes = _check_words(left, right)
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return _product(builder, *values, is_lanes)
+        return _product(builder, values[0], values[1], is_lanes)
 
     return (WIDE_LANES if is_lanes else types.uint64)(left, right), generate
 

@@ -77,7 +77,7 @@ def _internal_position(log_n: int) -> IndexArray:
 
 
 @lru_cache(maxsize=16)
-def _twiddles(log_n: int, shift: int) -> U32Array:
+def twiddles(log_n: int, shift: int) -> U32Array:
     table = empty_words(1 << log_n)
     table[0] = 0
     for log_m in range(log_n):
@@ -214,7 +214,7 @@ def _n_inverse(log_n: int) -> np.uint32:
 
 
 def _coset_tables(log_n: int, blowup: int, shift: int) -> list[U32Array]:
-    return [_twiddles(log_n, coset_shift) for coset_shift in coset_shifts(log_n, blowup, shift)]
+    return [twiddles(log_n, coset_shift) for coset_shift in coset_shifts(log_n, blowup, shift)]
 
 
 @kernel(twin=_interpolate_twin)
@@ -313,7 +313,7 @@ def _small_coset_columns(coefficients: U32Array, log_size: int, shift: int) -> U
     result = empty_words(width, size)
     for row, reduced in zip(source, result, strict=True):
         reduce_column(row, weights, positions, reduced)
-        evaluate_column(reduced, reduced, log_size, _twiddles(log_size, shift))
+        evaluate_column(reduced, reduced, log_size, twiddles(log_size, shift))
     return result
 
 

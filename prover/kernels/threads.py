@@ -5,8 +5,9 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 
 THREADS_VARIABLE = "SOLVENT_THREADS"
 """Environment variable with the number of threads; a pool of single-threaded workers sets it to 1."""
@@ -24,6 +25,17 @@ def set_thread_count(threads: int | None) -> None:
     if threads is not None and threads < 1:
         raise ValueError(f"expected at least one thread, got {threads}")
     _chosen[:] = [] if threads is None else [threads]
+
+
+@contextmanager
+def limited_to(threads: int) -> Iterator[None]:
+    """Use this many threads inside, and as many as before afterwards."""
+    before = list(_chosen)
+    set_thread_count(threads)
+    try:
+        yield
+    finally:
+        _chosen[:] = before
 
 
 def thread_count() -> int:

@@ -105,6 +105,9 @@ def _hash_rows(s: Source) -> Iterator[Arguments]:
         yield s.words(width, rows), s.any_words(rows, 4)
 
 
+_PREFIXES = ((40, 0), (92, 6), (93, 8), (94, 1), (95, 7), (96, 8), (97, 9), (98, 5), (99, 8), (100, 8), (170, 8))
+"""End of the prefix, whose length decides how the nonce lies in words and blocks, and bits of work."""
+
 CASES: dict[str, Callable[[Source], Iterator[Arguments]]] = {
     "field.to_mont": _to_mont,
     "field.from_mont": _from_mont,
@@ -124,6 +127,7 @@ CASES: dict[str, Callable[[Source], Iterator[Arguments]]] = {
     "deep.combine_columns": _combine_columns,
     "deep.divide_by_linear": _divide,
     "fold.fold8": _fold8,
+    "grind.search_nonce": lambda s: ((bytes(range(40, k)), bits) for k, bits in _PREFIXES),
     "merkle_hash.hash_rows": _hash_rows,
     "merkle_hash.hash_pairs": lambda s: ((s.any_words(2 * m, 8),) for m in (1, 2, 3, 16, 100)),
 }
