@@ -102,7 +102,7 @@ def measure_rates() -> Rates:
 def hashing_seconds(permutations: int) -> float:
     """Seconds of that many permutations of the tree hash by the threads of this process, and nothing else."""
     halves = _random(8, _PERMUTATIONS * thread_count()), _random(8, _PERMUTATIONS * thread_count())
-    return _best(lambda: compress_rows(*halves)) * permutations / halves[0].shape[1]
+    return float(_best(lambda: compress_rows(*halves)) * permutations / halves[0].shape[1])
 
 
 def _best(function: Callable[[], object]) -> float:
