@@ -375,6 +375,22 @@ def store(typing_context: Any, array: Any, index: Any, words: Any) -> Any:
 
 
 @_operation
+def prefetch(typing_context: Any, array: Any, index: Any) -> Any:
+    """Ask for the cache line at flat position `index`; a position outside of the array does no harm."""
+    _check_array(array)
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        pointer = builder.bitcast(_vector_pointer(context, builder, signature, *values), ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, _I32, _I32, _I32])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        read, all_levels, data = _constant(_I32, 0), _constant(_I32, 3), _constant(_I32, 1)
+        builder.call(function, [pointer, read, all_levels, data])
+        return context.get_dummy_value()
+
+    return types.void(array, index), generate
+
+
+@_operation
 def broadcast(typing_context: Any, word: Any) -> Any:
     """A scalar uint32 in all sixteen lanes."""
     _check_words(word)
