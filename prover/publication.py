@@ -27,19 +27,22 @@ from prover.progress import Phases, Progress
 from prover.prove import prove
 from prover.randomness import Randomness, fresh_seed
 from prover.snapshot import Snapshot
+from prover.snapshot_meta import SnapshotMeta
 from prover.terms import Terms, choose_circuit
 from prover.tree import Tree
 from prover.warm import compile_kernels
 from prover.witness import AccountAtFault, Accounts, Legs, TraceWitness, build_witness, finish
 from verifier.account_id import account_id
 from verifier.errors import VerificationError
-from verifier.instruments import Instrument, Scenario
+from verifier.instruments import Scenario
 from verifier.legs import Leg, derive_legs
 from verifier.params import accepted_profile
 from verifier.poseidon import INSTANCES
 from verifier.prices import check_prices
 from verifier.report import FUND_FILE, PRICES_FILE, PROOF_FILE, RESERVES_FILE, STATEMENT_FILE, read_statement
 from verifier.reserves import parse_reserves
+from verifier.reserves_evidence import FILE as RESERVES_EVIDENCE_FILE
+from verifier.reserves_evidence import check_reserves_evidence
 from verifier.solvency import CIRCUITS, pinned_digest, relation
 from verifier.statement import STRICT, Losses, Statement, Totals, levels_for, parse_statement
 from verifier.verdict import NO_EVIDENCE
@@ -95,6 +98,7 @@ def prove_directory(
     scenarios: tuple[Scenario, ...] = (),
     prices: Path | None = None,
     reserves: Path | None = None,
+    reserves_evidence: Path | None = None,
     private: Path | None = None,
     seed: bytes | None = None,
     previous: Path | None = None,
@@ -106,6 +110,7 @@ def prove_directory(
 
     Args:
         circuit: None chooses the smallest that proves everything in the snapshot, and the scenarios.
+        reserves_evidence: the addresses behind `reserves`, as `solvent reserves verify` wrote them.
         prices: signed quotes from which the snapshot's prices follow.
         seed: tests only; None takes fresh randomness from the operating system.
         previous: the publication before this one, which the snapshot has to name; its size is kept if it can be.
@@ -122,7 +127,7 @@ def prove_directory(
     _require_place(private, META_FILE, force)
     instruments = snapshot.meta.instruments
     circuit = choose_circuit(instruments, len(scenarios), circuit)
-    reserves_bytes = _read_reserves(reserves, instruments)
+    held = _read_reserves(reserves, reserves_evidence, snapshot.meta)
     evidence = None if prices is None else load_evidence(prices, snapshot.meta)
     with phases.phase("compile"):
         compile_kernels(phases.at)
@@ -135,7 +140,7 @@ def prove_directory(
     proof = prove(relation(statement), accepted_profile(profile), made.witness.trace, random, phases).to_bytes()
     with phases.phase("write"):
         files = {STATEMENT_FILE: statement.to_bytes(), PROOF_FILE: proof}
-        files |= {name: data for name, data in ((RESERVES_FILE, reserves_bytes), (PRICES_FILE, evidence)) if data}
+        files |= held if evidence is None else {**held, PRICES_FILE: evidence}
         _publish(out, files, private, statement, lambda folder: write_private(folder, *made.secrets))
     return ProveReport(
         phase_seconds=phases.seconds,
@@ -207,17 +212,26 @@ def peak_memory_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _read_reserves(path: Path | None, instruments: tuple[Instrument, ...]) -> bytes | None:
+def _read_reserves(path: Path | None, signed: Path | None, meta: SnapshotMeta) -> dict[str, bytes]:
+    """The files about reserves that are published, checked."""
     if path is None:
-        return None
+        if signed is not None:
+            raise InputError(file=signed, got="no reserves", expected="the reserves file that it is the evidence of")
+        return {}
+    files = {}
     try:
-        data = path.read_bytes()
-        parse_reserves(data, instruments)
+        files[RESERVES_FILE] = path.read_bytes()
+        parse_reserves(files[RESERVES_FILE], meta.instruments)
+        path = signed or path
+        if signed is not None:
+            files[RESERVES_EVIDENCE_FILE] = signed.read_bytes()
+            check_reserves_evidence(files[RESERVES_EVIDENCE_FILE], files[RESERVES_FILE], meta)
     except OSError as error:
-        raise InputError(file=path, got=error.strerror or "no file", expected="a CSV file asset,amount") from None
+        raise InputError(file=path, got=error.strerror or "no file", expected="a file that can be read") from None
     except VerificationError as error:
-        raise InputError(file=path, got=str(error), expected="a CSV file asset,amount") from None
-    return data
+        what = "a CSV file asset,amount" if len(files) == 1 else "the addresses behind these reserves, of this snapshot"
+        raise InputError(file=path, got=str(error), expected=what) from None
+    return files
 
 
 def _accounts(

@@ -27,6 +27,7 @@ from api.cli.report import print_report
 from prover.errors import InputError
 
 if TYPE_CHECKING:
+    from api.quorum import Quorum
     from prover.publication import ProveReport
     from prover.snapshot import Snapshot
     from verifier.instruments import Scenario
@@ -34,7 +35,10 @@ if TYPE_CHECKING:
     from verifier.report import Against
     from verifier.statement import Statement
 
-PUBLIC_FILES: Final = frozenset({"statement.json", "proof.bin", "reserves.csv", "prices.json", "fund.json"})
+QUORUM_FILE: Final = "quorum.json"
+PUBLIC_FILES: Final = frozenset(
+    {"statement.json", "proof.bin", "reserves.csv", "reserves-evidence.json", "prices.json", "fund.json", QUORUM_FILE}
+)
 PRIVATE_FILE: Final = "private.json"
 
 
@@ -90,6 +94,10 @@ def prove(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Publication directory to make.")],
     profile: ProofProfile = Profile.FAST,
     reserves: Reserves = None,
+    reserves_evidence: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The addresses behind them (`solvent reserves verify`); published."),
+    ] = None,
     policy: Annotated[
         Policy,
         typer.Option(
@@ -117,7 +125,9 @@ def prove(
 
     output = Output(json)
     require_directory(snapshot, "a snapshot directory")
-    for path, what in ((reserves, "a reserves file"), (prices, "a price file")):
+    for path, what in (
+        (reserves, "a reserves file"), (reserves_evidence, "reserves with signatures"), (prices, "a price file")
+    ):  # fmt: skip
         if path is not None:
             require_file(path, what)
     secrets = private_directory(out, private)
@@ -129,7 +139,7 @@ def prove(
         report = prove_directory(
             loaded, out, profile=profile.value, policy=policy.value,
             circuit=None if circuit is None else circuit.value, scenarios=stress, prices=prices, reserves=reserves,
-            private=secrets, previous=previous, force=force, progress=progress,
+            reserves_evidence=reserves_evidence, private=secrets, previous=previous, force=force, progress=progress,
         )  # fmt: skip
     seconds = time.perf_counter() - started
     figures = prove_figures(report) | {"profile": profile.value, "policy": policy.value, "seconds": seconds}
@@ -150,6 +160,10 @@ def verify(
     circuit: AcceptedCircuit = None,
     reserves: Reserves = None,
     price_sources: PriceSources = None,
+    validators: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Demand a certificate of these validators in DIR/quorum.json."),
+    ] = None,
     json: Json = False,
 ) -> int:
     """Is the exchange solvent? Checks statement, proof, reserves, prices and insurance fund; trusts none of them.
@@ -171,8 +185,9 @@ def verify(
         reserves=reserves,
         price_sources=sources,
     )
-    output.json(report.to_json())
-    print_report(report, output)
+    quorum = None if validators is None else _check_quorum(publication, validators, report.statement)
+    output.json(report.to_json() | {"quorum": quorum.to_json() if quorum else None})
+    print_report(report, output, quorum.summary if quorum else None)
     return ACCEPTED if report.accepted else REJECTED
 
 
@@ -234,6 +249,15 @@ def _scenarios(name: str, snapshot: Snapshot) -> tuple[Scenario, ...]:
         require_file(path, f'a scenarios file, or the word "{DEFAULT}"')
     meta = snapshot.meta
     return read_scenarios(path, meta.instruments, meta.value_decimals, meta.quote)
+
+
+def _check_quorum(publication: Path, validators: Path, statement: Statement) -> Quorum:
+    from api.cli.validator import read_validators
+    from api.quorum import FILE_BYTES_MAX, check_quorum
+    from verifier.report import read_file
+
+    data = read_file(publication / QUORUM_FILE, FILE_BYTES_MAX)
+    return check_quorum(data, read_validators(validators), statement)
 
 
 def _sources(path: Path) -> Mapping[str, Source]:
