@@ -134,6 +134,7 @@ class Node:
             with urllib.request.urlopen(request, timeout=seconds) as answer:
                 raw = answer.read(ANSWER_BYTES_MAX + 1)
         except urllib.error.HTTPError as error:
+            error.close()
             raise self.error(f"HTTP status {error.code} to {method}", "an answer") from None
         except (OSError, ValueError) as error:
             raise self.error(f"{error} to {method}", "an answer") from None
