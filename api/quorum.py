@@ -303,7 +303,7 @@ def _first_repeated(keys: Collection[bytes]) -> str:
     seen: set[bytes] = set()
     for key in keys:
         if key in seen:
-            return f"{key.hex()} twice"
+            return f"twice {key.hex()}"
         seen.add(key)
     return "another order"
 

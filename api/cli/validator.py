@@ -48,15 +48,17 @@ def keygen(
     json: Json = False,
 ) -> int:
     """Draw a validator's key."""
-    from api.quorum import new_secret, parse_registration, register
+    from api.quorum import NAME_CHARACTERS_MAX, new_secret, register
     from verifier.canonical import dumps
 
     output = Output(json)
     require_free(out, force=False)  # an older key is never replaced
     require_free(registration, force=False)
+    if not (name.isascii() and name.isprintable() and " " not in name and 1 <= len(name) <= NAME_CHARACTERS_MAX):
+        expected = f"1 to {NAME_CHARACTERS_MAX} visible ASCII characters"
+        raise InputError(field="--name", got=name, expected=expected)
     secret = new_secret()
     public = register(secret, name)
-    parse_registration(public.to_bytes())
     write_new(out, dumps({"format": KEY_FORMAT, "secret_key": secret.to_bytes(SECRET_BYTES, "big").hex()}))
     write_new(registration, public.to_bytes())
     output.json({"verdict": "drawn", "public_key": public.key.hex(), "secret_key": str(out)})

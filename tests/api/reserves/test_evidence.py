@@ -38,7 +38,7 @@ def evidence() -> bytes:
 
 
 def spot(symbol: str, decimals: int) -> Instrument:
-    return Instrument(symbol, SPOT, decimals, 1, (), None)
+    return Instrument(symbol, SPOT, decimals, 1, (), ())
 
 
 def test_it_is_checked_again() -> None:

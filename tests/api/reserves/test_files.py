@@ -64,7 +64,7 @@ def test_a_message_keeps_its_blanks(tmp_path: Path) -> None:
 
 
 GOOD = "coin,network,height,address,amount,message,signature1\n"
-BAD = {
+BAD: dict[str, tuple[str | bytes, str]] = {
     "no header": ("a,b\n1,2\n", "no header"),
     "nothing": ("", "no header"),
     "no row": (GOOD, "expected at least one address"),
