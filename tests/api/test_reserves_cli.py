@@ -229,3 +229,29 @@ def test_nothing_is_replaced_unasked(run: Run, asked: Path, signed: Path, tmp_pa
         ("reserves", "verify", tmp_path / "no", "--challenge", asked),
     ):
         assert run(*missing)[0] == 2
+
+
+def test_the_whole_way(run: Run, asked: Path, signed: Path, tmp_path: Path) -> None:
+    """With a real proof: snapshot, signed reserves, validators, publication, verdict."""
+    instruments = write(tmp_path / "instruments.csv", "symbol,kind,decimals,price\nbtc,spot,8,65000\nusdt,spot,6,1\n")
+    accounts = write(tmp_path / "accounts.csv", "user_id,asset,side,amount\na,btc,long,4.5\nb,usdt,long,999\n")
+    snap, out, proof = tmp_path / "snap", tmp_path / "reserves", tmp_path / "publication"
+    words = ("--accounts", accounts, "--instruments", instruments, "--exchange", EXCHANGE, "--sequence", 7)
+    assert run("import", "table", *words, "--out", snap)[0] == 0
+    words = ("reserves", "verify", signed, "--challenge", asked, "--snapshot", snap, "--out", out)
+    code, found = run(*words)
+    assert (code, found["left_out"]) == (0, ["ETH", "SOL"])
+    both = ("--reserves", out / "reserves.csv", "--reserves-evidence", out / "reserves-evidence.json")
+    assert run("prove", snap, "--out", proof, *both)[0] == 0
+    key, listed, one = tmp_path / "amber.key", tmp_path / "list.json", tmp_path / "amber.json"
+    assert run("validator", "keygen", "--name", "amber", "--out", key, "--registration", one)[0] == 0
+    assert run("validator", "register", one, "--out", listed)[0] == 0
+    state = run("inspect", proof)[1]["ledger_state"]
+    vote = tmp_path / "vote.json"
+    assert run("validator", "sign", proof, "--key", key, "--ledger-state", state, "--out", vote)[0] == 0
+    assert run("validator", "aggregate", vote, "--validators", listed, "--out", proof / "quorum.json")[0] == 0
+    code, found = run("verify", proof, "--validators", listed)
+    assert (code, found["verdict"], found["quorum"]["signers"]) == (0, "solvent", ["amber"])
+    assert found["reserves_evidence"]["totals"]["BTC"][0]["height"] == 870_000
+    assert run("reserves", "check", proof)[0] == 0
+    assert run("prove", snap, "--out", proof, "--force", *both)[0] == 0  # what is ours may be replaced
