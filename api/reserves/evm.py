@@ -7,6 +7,7 @@ inconclusive here.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 from api.reserves.results import Outcome, Undecodable, failed, inconclusive, verified
@@ -62,19 +63,17 @@ def check(
     return verified(scheme)
 
 
-def _signers(text: str, typed_data: dict[str, Any] | None, signature: bytes) -> list[tuple[str, bytes]]:
-    """Whose signature this would be, by each scheme."""
+def _signers(text: str, typed_data: dict[str, Any] | None, signature: bytes) -> Iterator[tuple[str, bytes]]:
+    """Whose signature this would be, by one scheme after the other: recovering a key is what costs here."""
     from eth_account import Account
     from eth_account.messages import encode_defunct, encode_typed_data
     from eth_keys.exceptions import BadSignature
 
-    messages = [(EIP_191, encode_defunct(primitive=text.encode()))]
-    if typed_data is not None:
-        messages.append((EIP_712, encode_typed_data(full_message=typed_data)))
-    out = []
-    for name, message in messages:
+    for name, data in ((EIP_191, text), (EIP_712, typed_data)):
+        if data is None:
+            continue
+        message = encode_defunct(text=data) if isinstance(data, str) else encode_typed_data(full_message=data)
         try:
-            out.append((name, bytes.fromhex(Account.recover_message(message, signature=signature)[2:])))
+            yield name, bytes.fromhex(Account.recover_message(message, signature=signature)[2:])
         except BadSignature:
             continue
-    return out
