@@ -20,7 +20,7 @@ from verifier.statement import EXCHANGE_CHARACTERS_MAX, units
 
 FILE = "reserves-evidence.json"
 FORMAT = "solvent/reserves-evidence/v1"
-EVIDENCE_BYTES_MAX = 1 << 27
+EVIDENCE_BYTES_MAX = 1 << 25
 ADDRESSES_MAX, NETWORKS_MAX, ASSETS_MAX = 50_000, 64, 2**14
 DECIMALS = 30
 """Amounts are integers of 10^-30 units here: more than any ledger has."""

@@ -139,7 +139,9 @@ def verify(
     require_file(challenges, "challenges")
     asked = parse_challenges(read_file(challenges, CHALLENGES_BYTES_MAX))
     table = _table(snapshot, against, asked.exchange, asked.sequence, challenges)
-    report = verify_rows(read_rows(file), asked, _source(balances, node, token))
+    rows, source = read_rows(file), _source(balances, node, token)
+    with output.progress() as progress:
+        report = verify_rows(rows, asked, source, progress)
     reserves, left_out = reserves_bytes(report, table)
     written: dict[str, str] = {}
     if out is not None and report.accepted:

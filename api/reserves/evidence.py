@@ -13,6 +13,7 @@ from api.reserves.files import Row, shown_units
 from api.reserves.networks import Address
 from api.reserves.results import Status
 from api.reserves.verify import Report, Result, total, verify_rows
+from prover.errors import InputError
 from verifier.canonical import Record, dumps, read_document, refuse
 from verifier.errors import BadReserves, Reason
 from verifier.instruments import SPOT, Instrument
@@ -37,8 +38,12 @@ RESULTS = (VERIFIED, INCONCLUSIVE)
 
 
 def evidence_bytes(report: Report) -> bytes:
-    """Canonical JSON of a report in which nothing failed."""
-    return dumps(
+    """Canonical JSON of a report in which nothing failed.
+
+    Raises:
+        InputError: longer than a verifier reads.
+    """
+    data = dumps(
         {
             "format": FORMAT,
             "exchange": report.challenges.exchange,
@@ -65,6 +70,10 @@ def evidence_bytes(report: Report) -> bytes:
             ],
         }
     )
+    if len(data) > EVIDENCE_BYTES_MAX:
+        expected = f"at most {EVIDENCE_BYTES_MAX} bytes: fewer addresses, or shorter signatures"
+        raise InputError(got=f"evidence of {len(data)} bytes", expected=expected)
+    return data
 
 
 def reserves_bytes(report: Report, instruments: Sequence[Instrument] | None) -> tuple[bytes, tuple[str, ...]]:

@@ -16,6 +16,7 @@ from api.reserves.challenge import Block, Challenge, Challenges
 from api.reserves.files import Row, shown_units
 from api.reserves.networks import BITCOIN, EDWARDS, EVM, Address, decode_address
 from api.reserves.results import Outcome, Status, Undecodable, failed, inconclusive
+from prover.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +61,25 @@ def total(parts: Iterable[Part]) -> int:
     return sum(part.amount for part in parts)
 
 
-def verify_rows(rows: Sequence[Row], challenges: Challenges, source: BalanceSource) -> Report:
+def verify_rows(
+    rows: Sequence[Row], challenges: Challenges, source: BalanceSource, progress: Progress | None = None
+) -> Report:
     """Check every row.
+
+    Args:
+        progress: is told the phase ("signatures", "balances") and the fraction of it that is done.
 
     Raises:
         InputError: the balance source cannot be used. Whatever is wrong with a row is in its result.
     """
-    checker = _Checker(challenges)
-    results = [checker.check(row) for row in rows]
+    checker, results = _Checker(challenges), []
+    tell = progress or (lambda phase, fraction: None)
+    for done, row in enumerate(rows, start=1):
+        results.append(checker.check(row))
+        tell("signatures", done / len(rows))
+    tell("balances", 0)
     results = _with_balances(results, checker.blocks, source)
+    tell("balances", 1)
     return Report(challenges, tuple(results), source.name, _totals(results, checker.blocks))
 
 

@@ -238,8 +238,7 @@ def test_the_whole_way(run: Run, asked: Path, signed: Path, tmp_path: Path) -> N
     snap, out, proof = tmp_path / "snap", tmp_path / "reserves", tmp_path / "publication"
     words = ("--accounts", accounts, "--instruments", instruments, "--exchange", EXCHANGE, "--sequence", 7)
     assert run("import", "table", *words, "--out", snap)[0] == 0
-    words = ("reserves", "verify", signed, "--challenge", asked, "--snapshot", snap, "--out", out)
-    code, found = run(*words)
+    code, found = run("reserves", "verify", signed, "--challenge", asked, "--snapshot", snap, "--out", out)
     assert (code, found["left_out"]) == (0, ["ETH", "SOL"])
     both = ("--reserves", out / "reserves.csv", "--reserves-evidence", out / "reserves-evidence.json")
     assert run("prove", snap, "--out", proof, *both)[0] == 0

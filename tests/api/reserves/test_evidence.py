@@ -13,6 +13,7 @@ import pytest
 from api.reserves.evidence import check_again, evidence_bytes, reserves_bytes
 from api.reserves.results import Status
 from api.reserves.verify import verify_rows
+from prover.errors import InputError
 from tests.api.reserves.signed import (
     Case,
     bitcoin_address,
@@ -131,3 +132,9 @@ def test_reserves_for_a_table_of_assets() -> None:
     data, left_out = reserves_bytes(report, None)
     assert data == b"asset,amount\nBTC,4.75\nETH,3.058959708849230328\nSOL,12\nUSDT,1000000\n"
     assert left_out == ()
+
+
+def test_a_file_that_no_verifier_would_read_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.reserves.evidence.EVIDENCE_BYTES_MAX", 1000)
+    with pytest.raises(InputError, match="fewer addresses"):
+        evidence_bytes(verified_list())
