@@ -156,7 +156,8 @@ def verify(
     if left_out:
         output.line(f"Not in the table of assets, so not in {RESERVES_FILE}: {', '.join(left_out)}")
     if written:
-        output.line(f"Next: solvent prove SNAP --reserves {written[RESERVES_FILE]} .. with {EVIDENCE_FILE} beside it")
+        options = f"--reserves {written[RESERVES_FILE]} --reserves-evidence {written[EVIDENCE_FILE]}"
+        output.line(f"Next: solvent prove SNAP {options} --out DIR")
     return ACCEPTED if report.accepted else REJECTED
 
 

@@ -67,20 +67,29 @@ def _check_legacy(address: str, message: bytes, signature: str, raw: bytes) -> O
 
 def _check_bip322(address: str, message: bytes, signature: str) -> Outcome:
     from btclib.exceptions import InconclusiveError
+    from btclib.script.engine import verify_transaction
+    from btclib.script.script_pub_key import ScriptPubKey
     from btclib.tx import Tx
     from btclib_wallet import bip322
+    from btclib_wallet.psbt import Psbt
 
     parsed = bip322.Sig.b64decode(signature)
     names = {bip322.SIMPLE: "simple", bip322.FULL: "full", bip322.PROOF_OF_FUNDS: "proof of funds"}
     scheme = f"BIP-322 {names[parsed.variant]}"
-    if parsed.variant == bip322.PROOF_OF_FUNDS:
+    if isinstance(parsed.payload, Psbt):
         return inconclusive("a proof of funds speaks of further outputs, which only a node knows", scheme)
     try:
         bip322.assert_as_valid(message, address, parsed, legacy=False)
     except InconclusiveError as error:
         return inconclusive(str(error), scheme)
-    if isinstance(parsed.payload, Tx):
-        time, age = parsed.payload.lock_time, parsed.payload.vin[0].sequence
-        if time or age:
-            return inconclusive(f"valid at time {time} and age {age} only, which is not now", scheme)
+    spend = bip322.to_spend(message, ScriptPubKey.from_address(address).script)
+    tx = parsed.payload if isinstance(parsed.payload, Tx) else bip322.to_sign(spend, witness=parsed.payload)
+    signatures: list[int] = []
+    verify_transaction(spend.vout, tx, bip322.REQUIRED_RULES, hash_types=signatures)
+    if not signatures:
+        # Such a script is satisfied by the same bytes whatever the message: nothing binds them to the challenge.
+        return failed("the address's script asks for no signature: anybody can satisfy it", scheme)
+    time, age = tx.lock_time, tx.vin[0].sequence
+    if time or age:
+        return inconclusive(f"valid at time {time} and age {age} only, which is not now", scheme)
     return verified(scheme)

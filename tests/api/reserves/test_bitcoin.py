@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from btclib.hashes import hash160, magic_message
 from btclib.script.script_pub_key import ScriptPubKey
+from btclib.script.witness import Witness
 from btclib_wallet import bip322
 from hypothesis import given
 from hypothesis import strategies as st
@@ -138,3 +139,26 @@ def test_every_flipped_byte_is_noticed(kind: str) -> None:
         changed = raw[:i] + bytes([raw[i] ^ 1]) + raw[i + 1 :]
         text = signature[:3] + base64.b64encode(changed).decode()
         assert check(address, MESSAGE.encode(), text).status != Status.VERIFIED, i
+
+
+def _p2wsh(script: bytes) -> str:
+    return ScriptPubKey(b"\x00\x20" + sha256(script).digest()).address
+
+
+@pytest.mark.parametrize(
+    ("script", "stack"),
+    [
+        (b"\x51", []),  # OP_TRUE
+        (b"\xa8\x20" + sha256(b"open").digest() + b"\x87", [b"open"]),  # OP_SHA256 <digest> OP_EQUAL
+    ],
+)
+def test_a_script_that_asks_for_no_signature_shows_nothing(script: bytes, stack: list[bytes]) -> None:
+    text = bip322.Sig(Witness([*stack, script])).b64encode()
+    for message in (b"one", b"another"):  # the same bytes satisfy it for every message
+        outcome = check(_p2wsh(script), message, text)
+        assert (outcome.status, "asks for no signature" in outcome.reason) == (Status.FAILED, True)
+
+
+def test_an_anchor_is_nobodys() -> None:
+    text = bip322.Sig(Witness([])).b64encode()
+    assert check("bc1pfeessrawgf", MESSAGE.encode(), text).status != Status.VERIFIED
