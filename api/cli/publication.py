@@ -87,6 +87,10 @@ StatementOnly = Annotated[
     bool, typer.Option("--statement-only", help="Do not verify the publication's proof here; the verdict says so.")
 ]
 Reserves = Annotated[Path | None, typer.Option(metavar="CSV", help="asset,amount: what the exchange holds, in units.")]
+SignedReserves = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="The addresses behind the reserves (`solvent reserves verify`); published."),
+]
 
 
 def prove(
@@ -94,10 +98,7 @@ def prove(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Publication directory to make.")],
     profile: ProofProfile = Profile.FAST,
     reserves: Reserves = None,
-    reserves_evidence: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="The addresses behind them (`solvent reserves verify`); published."),
-    ] = None,
+    reserves_evidence: SignedReserves = None,
     policy: Annotated[
         Policy,
         typer.Option(
