@@ -122,11 +122,8 @@ def prove_directory(
     """
     phases = Phases(progress)
     private = private or private_folder(out)
-    _require_apart(out, private)
-    _require_place(out, STATEMENT_FILE, force)
-    _require_place(private, META_FILE, force)
-    instruments = snapshot.meta.instruments
-    circuit = choose_circuit(instruments, len(scenarios), circuit)
+    _require_places(out, private, force)
+    circuit = choose_circuit(snapshot.meta.instruments, len(scenarios), circuit)
     held = _read_reserves(reserves, reserves_evidence, snapshot.meta)
     evidence = None if prices is None else load_evidence(prices, snapshot.meta)
     with phases.phase("compile"):
@@ -136,11 +133,11 @@ def prove_directory(
         before = None if log2_rows else _previous_log2_rows(previous, snapshot.meta.previous)
         terms = Terms(profile, policy, circuit, scenarios, evidence)
         made = _prepare(snapshot, terms, random, log2_rows, before, phases)
-        statement = made.statement
+    statement = made.statement
     proof = prove(relation(statement), accepted_profile(profile), made.witness.trace, random, phases).to_bytes()
     with phases.phase("write"):
-        files = {STATEMENT_FILE: statement.to_bytes(), PROOF_FILE: proof}
-        files |= held if evidence is None else {**held, PRICES_FILE: evidence}
+        files = {STATEMENT_FILE: statement.to_bytes(), PROOF_FILE: proof, **held}
+        files |= {PRICES_FILE: evidence} if evidence else {}
         _publish(out, files, private, statement, lambda folder: write_private(folder, *made.secrets))
     return ProveReport(
         phase_seconds=phases.seconds,
@@ -187,11 +184,13 @@ def _previous_log2_rows(previous: Path | None, digest: str) -> int | None:
     return statement.log2_rows
 
 
-def _require_apart(out: Path, private: Path) -> None:
+def _require_places(out: Path, private: Path, force: bool) -> None:
     """Neither folder inside the other: replacing one would delete the other, and publishing one reveal it."""
     one, two = out.resolve(), private.resolve()
     if one == two or one in two.parents or two in one.parents:
         raise InputError(file=private, got="a folder inside the other, or the same", expected=f"one apart from {out}")
+    _require_place(out, STATEMENT_FILE, force)
+    _require_place(private, META_FILE, force)
 
 
 def _require_place(folder: Path, marker: str, force: bool) -> None:

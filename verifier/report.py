@@ -201,10 +201,8 @@ def verify_directory(
     statement = read_statement(path)
     _accept_circuit(statement, circuit)
     accepted = _accepted_params(statement, profile, params)
-    if reserves is None:
-        used = _read_if_there(path / RESERVES_FILE, RESERVES_BYTES_MAX)
-    else:
-        used = read_file(reserves, RESERVES_BYTES_MAX)
+    own = _read_if_there(path / RESERVES_FILE, RESERVES_BYTES_MAX) if reserves is None else None
+    used = own if reserves is None else read_file(reserves, RESERVES_BYTES_MAX)
     held = None if used is None else parse_reserves(used, statement.instruments)
     signed = None if reserves is not None else _check_signed(path, statement, used)
     evidence = _check_evidence(path, statement, price_sources)
