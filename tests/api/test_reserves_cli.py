@@ -26,6 +26,7 @@ from tests.api.reserves.signed import (
 )
 from tests.verifier.small_tree import publication
 from verifier import report
+from verifier.__main__ import main as check_alone
 from verifier.statement import Statement
 
 Run = Callable[..., tuple[int, Any]]
@@ -83,7 +84,7 @@ def test_challenges(run: Run, tmp_path: Path) -> None:
 
 
 def test_from_a_signed_list_to_the_verdict(
-    run: Run, asked: Path, signed: Path, directory: Path, tmp_path: Path
+    run: Run, asked: Path, signed: Path, directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("reserves", "verify", signed, "--challenge", asked, "--against", directory, "--out", tmp_path / "out")
     code, found = run(*words)
@@ -99,6 +100,8 @@ def test_from_a_signed_list_to_the_verdict(
     assert found["reserves_evidence"]["totals"]["BTC"][0]["hash"] == BLOCKS[0].hash
     assert found["caveats"][-1].startswith("signatures of the reserves are not checked here")
     assert code == (0 if found["solvent"] else 1)
+    assert check_alone([str(directory)]) == code
+    assert "Signed: 7 addresses signed, balances the exchange's word, at BTC 870000 (" in capsys.readouterr().out
     text = run("verify", directory, text=True)[1]
     assert "Signed 7 addresses signed, balances the exchange's word, at BTC 870000 (" in text
     # Everything again, from the publication alone.

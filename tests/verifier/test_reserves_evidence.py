@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 from collections.abc import Callable
 from copy import deepcopy
 from types import SimpleNamespace
@@ -157,3 +159,13 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], Reason]] = {
 def test_a_file_that_contradicts_itself_is_refused(name: str) -> None:
     change, reason = CHANGES[name]
     assert refused(change).reason is reason
+
+
+def test_nothing_but_refusals_escapes() -> None:
+    data, source = dumps(DOCUMENT), random.Random(20261126)
+    for _ in range(1500):
+        flipped = bytearray(data)
+        for _ in range(source.randrange(1, 4)):
+            flipped[source.randrange(len(data))] = source.randrange(256)
+        with contextlib.suppress(VerificationError):
+            check_reserves_evidence(bytes(flipped), RESERVES, STATEMENT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -138,3 +139,18 @@ def test_a_file_that_no_verifier_would_read_is_not_written(monkeypatch: pytest.M
     monkeypatch.setattr("api.reserves.evidence.EVIDENCE_BYTES_MAX", 1000)
     with pytest.raises(InputError, match="fewer addresses"):
         evidence_bytes(verified_list())
+
+
+def test_flipped_bits_change_nothing_that_counts() -> None:
+    data, source = evidence(), random.Random(20261126)
+    before = check_again(data)
+    for _ in range(60):
+        at = source.randrange(len(data))
+        flipped = bytearray(data)
+        flipped[at] ^= 1 << source.randrange(8)
+        try:
+            after = check_again(bytes(flipped))
+        except VerificationError:
+            continue
+        # What is left is another spelling of the same signature (hex in capitals), and says the same.
+        assert (after.totals, after.challenges) == (before.totals, before.challenges)

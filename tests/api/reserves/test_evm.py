@@ -169,3 +169,9 @@ def test_signatures_are_hex() -> None:
     for bad in ("", "0x", "0x123", "12" * 65, "0x" + "zz" * 65, "0x" + "00" * 4097, " 0x" + "00" * 65):
         with pytest.raises(Undecodable, match=re.escape("0x and hex of 65 bytes")):
             decode_signature(bad)
+
+
+@settings(max_examples=30)
+@given(st.one_of(st.binary(max_size=140), st.binary(min_size=65, max_size=65)))
+def test_bytes_at_random_neither_pass_nor_raise(signature: bytes) -> None:
+    assert check(ACCOUNT, CHALLENGE.text, CHALLENGE.typed_data, signature).status != Status.VERIFIED

@@ -131,3 +131,9 @@ def test_no_other_numbers(text: str) -> None:
 
 def test_lists_are_as_okx_writes_them() -> None:
     assert HEADER in csv_text(rows()).splitlines()
+
+
+def test_a_large_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.reserves.files.FILE_BYTES_MAX", 10)
+    with pytest.raises(InputError, match="expected at most 10 bytes"):
+        read_rows(write(tmp_path / "list.csv", OKX))
