@@ -205,8 +205,6 @@ def aggregate(votes: Sequence[Vote], validators: Validators) -> Certificate:
     Raises:
         BadQuorum: no vote, another state, an unknown key, a key twice, a bad signature, or too few.
     """
-    if not votes:
-        refuse("votes", f"at least {validators.quorum}", 0, Reason.QUORUM)
     bls = _bls()
     for each in votes:
         each.state.require(votes[0].state, f"vote of {each.key.hex()[:16]}")

@@ -161,6 +161,15 @@ def test_a_file_that_contradicts_itself_is_refused(name: str) -> None:
     assert refused(change).reason is reason
 
 
+def test_an_address_counted_twice_is_refused_even_where_the_sums_fit() -> None:
+    def twice(document: dict[str, Any]) -> None:
+        document["addresses"].append(document["addresses"][1])
+        document["totals"][0] = {"asset": "BTC", "amount": "5.5", "parts": [part("BTC", "5.5", 3)]}
+
+    error = refused(twice, b"asset,amount\nbtc,5.5\nusdt,10\n")
+    assert error.where["field"] == "reserves-evidence.addresses[5].address"
+
+
 def test_nothing_but_refusals_escapes() -> None:
     data, source = dumps(DOCUMENT), random.Random(20261126)
     for _ in range(1500):
