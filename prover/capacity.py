@@ -1,7 +1,7 @@
 """How large a publication is: a policy with slack and hysteresis, never the number of users (02a finding 16).
 
 A publication is S shards of 2^k rows each. Both are public, so both come from few classes: one shard of 2^17 or 2^18
-rows while the accounts fit, above that S shards of 2^18 rows with S = 1, 2, 3 or m * 2^e, m in 4 .. 7.
+rows while the accounts fit, above that S shards of 2^18 rows with S = 1 .. 7 or m * 2^e, m in 8 .. 15.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SHRINK_FACTOR = 4
 SHARD_LOG2_ROWS = 18
 """Rows of a shard where there are several: its trace stays near the processor, and lost work stays small."""
 SHARDS_MAX = 1 << 16
-CLASSES_PER_DOUBLING = 4
+CLASSES_PER_DOUBLING = 8
 COST_UNIT = 7
 """Costs are counted in sevenths of a row: an account of e entries takes e + 2 rows and 10/7 rows of tree."""
 
@@ -71,7 +71,7 @@ def account_costs(entries: Int64, record_rows: int = 0) -> Int64:
 
 
 def shard_classes() -> Iterator[int]:
-    """1, 2, 3, then m * 2^e for m = 4 .. 7, up to `SHARDS_MAX`: each at most a quarter above the one before."""
+    """1 .. 7, then m * 2^e for m = 8 .. 15, up to `SHARDS_MAX`: from there each is at most an eighth above the last."""
     yield from range(1, CLASSES_PER_DOUBLING)
     step = 1
     while True:

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from api.cli.executors import Cluster, Log2Rows, Restart, Scheduler, Shards, Tls, Workers, choose_executor
-from api.cli.options import (
-    Force,
-    Json,
-    Policy,
-    Private,
-    Profile,
-    ProofProfile,
-    private_directory,
-    require_directory,
-    require_file,
+from api.cli.executors import (
+    Executor,
+    Log2Rows,
+    OnlyInputs,
+    Restart,
+    Scheduler,
+    Shards,
+    TlsAuthority,
+    TlsCertificate,
+    TlsKey,
+    Workers,
+    choose_executor,
 )
 from api.cli.output import ACCEPTED, Output
 from api.cli.publication import QUORUM_FILE, Circuit, Reserves
@@ -90,9 +91,12 @@ def prove(
     shards: Shards = None,
     log2_rows: Log2Rows = None,
     workers: Workers = None,
-    cluster: Cluster = False,
+    executor: Executor = None,
     scheduler: Scheduler = None,
-    tls: Tls = None,
+    tls_ca: TlsAuthority = None,
+    tls_cert: TlsCertificate = None,
+    tls_key: TlsKey = None,
+    only_inputs: OnlyInputs = False,
     restart: Restart = False,
     force: Force = False,
     json: Json = False,
@@ -113,7 +117,7 @@ def prove(
         if path is not None:
             require_file(path, what)
     check_free(out, secrets, force)
-    executor = choose_executor(workers, cluster, scheduler, tls)
+    chosen = choose_executor(executor, workers, scheduler, (tls_ca, tls_cert, tls_key))
     started, loaded = time.perf_counter(), Snapshot.load(snapshot)
     stress = () if scenarios is None else _scenarios(scenarios, loaded)
     with output.progress() as progress:
@@ -121,25 +125,35 @@ def prove(
             loaded, out, profile=profile.value, policy=policy.value,
             circuit=None if circuit is None else circuit.value, scenarios=stress, prices=prices, reserves=reserves,
             reserves_evidence=reserves_evidence, private=secrets, previous=previous, shards=shards, log2_rows=log2_rows,
-            executor=executor, restart=restart, force=force, progress=progress,
+            executor=chosen, only_inputs=only_inputs, restart=restart, force=force, progress=progress,
         )  # fmt: skip
     seconds = time.perf_counter() - started
-    chosen = {"profile": profile.value, "policy": policy.value, "scenarios": [scenario.name for scenario in stress]}
-    places = {"publication": str(out), "private": str(secrets)}
-    output.json({"verdict": "proved", **places, **chosen, **prove_figures(report), "seconds": seconds})
-    _print_proved(output, report, seconds)
-    output.line(f"Publish {out}, keep {secrets} secret. Next: solvent verify {out}")
+    figures = {"profile": profile.value, "policy": policy.value, **prove_figures(report), "seconds": seconds}
+    figures |= {"publication": str(out), "private": str(secrets), "scenarios": [scenario.name for scenario in stress]}
+    _print_proved(output, report, figures)
     return ACCEPTED
 
 
-def _print_proved(output: Output, report: ProveReport, seconds: float) -> None:
+def _print_proved(output: Output, report: ProveReport, figures: dict[str, Any]) -> None:
+    for repair in report.repairs:
+        output.note(f"Repaired in the run folder: {repair}")
+    if report.statement_digest is None:
+        output.json({"verdict": "inputs written", **figures})
+        output.line(
+            f"Inputs of {report.shards} shards are in {report.work}. Next: solvent shard {report.work} --index I"
+        )
+        output.line("When all are proved, or some: this command again, without --only-inputs.")
+        return
+    output.json({"verdict": "proved", **figures})
     output.line(f"Statement {report.statement_digest}")
     output.line(
         f"{_proofs(report.shards)} of {report.rows} rows ({report.used_rows} in use), {report.proof_bytes} bytes, "
-        f"in {seconds:.1f} s, memory at most {report.peak_memory_bytes / 2**20:.0f} MiB"
+        f"in {figures['seconds']:.1f} s, memory at most {report.peak_memory_bytes / 2**20:.0f} MiB"
     )
     if report.resumed:
         output.line(f"{report.resumed} shards were there from an earlier run")
+    out, secrets = figures["publication"], figures["private"]
+    output.line(f"Publish {out}, keep {secrets} secret. Next: solvent verify {out}")
 
 
 def check_free(out: Path, secrets: Path, force: bool) -> None:

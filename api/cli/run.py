@@ -17,6 +17,7 @@ from verifier.errors import VerificationError
 EXTRAS: Final = {
     **dict.fromkeys(("numpy", "numba", "pyarrow", "cryptography"), "prover"),
     "matplotlib": "bench",
+    **dict.fromkeys(("dask", "distributed"), "cluster"),
     **dict.fromkeys(("py_ecc", "btclib", "btclib_wallet", "eth_account", "eth_utils", "base58"), "reserves"),
 }
 """Which extra of the distribution brings an importable package."""
