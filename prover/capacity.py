@@ -157,30 +157,3 @@ def _ladder(log2_rows: int | None, shards: int | None) -> Iterator[Capacity]:
 def _require_range(option: str, value: int | None, low: int, high: int) -> None:
     if value is not None and not low <= value <= high:
         raise InputError(field=option, got=str(value), expected=f"{low} to {high}")
-
-
-def choose_log2_rows(
-    accounts: int, entries: int, totals: int, previous: int | None = None, record_rows: int = 0
-) -> int:
-    """The published trace size.
-
-    Args:
-        totals: published totals of the statement. record_rows: of the circuit.
-        previous: size of the publication before, kept while it fits and is not four times too large.
-
-    Raises:
-        InputError: the accounts do not fit in one proof.
-    """
-    for log2_rows in range(LOG2_ROWS_MIN, LOG2_ROWS_MAX + 1):
-        capacity = (1 << log2_rows) - HIDDEN_ROWS
-        need = rows_needed(accounts, entries, totals, levels_for(log2_rows), record_rows)
-        if previous == log2_rows and need <= capacity:
-            return log2_rows
-        if previous is not None and previous > log2_rows and need > (1 << previous) // SHRINK_FACTOR:
-            continue
-        if need <= capacity - capacity // GROW_SLACK:
-            return log2_rows
-    raise InputError(
-        got=f"{accounts} accounts with {entries} entries",
-        expected=f"no more than one proof of 2^{LOG2_ROWS_MAX} rows holds (about 320,000 accounts with 3 entries)",
-    )

@@ -126,8 +126,8 @@ def prove_directory(
     places = _Places(out, private or private_folder(out), work_folder(out))
     places.require(force)
     circuit = choose_circuit(meta.instruments, len(scenarios), circuit)
-    files = read_reserves(reserves, reserves_evidence, meta)
-    evidence = files[PRICES_FILE] = None if prices is None else load_evidence(prices, meta)
+    evidence = None if prices is None else load_evidence(prices, meta)
+    files: dict[str, bytes | None] = {**read_reserves(reserves, reserves_evidence, meta), PRICES_FILE: evidence}
     with phases.phase("compile"):
         compile_kernels(phases.at)
     before = None if previous is None else _previous_capacity(previous, meta.previous)

@@ -13,7 +13,7 @@ from verifier.reserves_evidence import FILE as RESERVES_EVIDENCE_FILE
 from verifier.reserves_evidence import check_reserves_evidence
 
 
-def read_reserves(path: Path | None, signed: Path | None, meta: SnapshotMeta) -> dict[str, bytes | None]:
+def read_reserves(path: Path | None, signed: Path | None, meta: SnapshotMeta) -> dict[str, bytes]:
     """The files about reserves that are published, checked."""
     if path is None:
         if signed is not None:

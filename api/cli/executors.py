@@ -37,8 +37,7 @@ class Who(StrEnum):
 Executor = Annotated[
     Who | None,
     typer.Option(
-        help="local: processes on this machine, for several shards the default; dask: Dask workers (extra [cluster]), here "
-        "or on other machines."
+        help="local: processes on this machine, for several shards the default; dask: Dask workers (extra [cluster])."
     ),
 ]
 Scheduler = Annotated[

@@ -21,6 +21,17 @@ from api.cli.executors import (
     Workers,
     choose_executor,
 )
+from api.cli.options import (
+    Force,
+    Json,
+    Policy,
+    Private,
+    Profile,
+    ProofProfile,
+    private_directory,
+    require_directory,
+    require_file,
+)
 from api.cli.output import ACCEPTED, Output
 from api.cli.publication import QUORUM_FILE, Circuit, Reserves
 from prover.errors import InputError

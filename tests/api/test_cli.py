@@ -351,6 +351,7 @@ def test_prove(
         "shards": None,
         "log2_rows": None,
         "executor": None,
+        "only_inputs": False,
         "restart": False,
         "force": False,
     }

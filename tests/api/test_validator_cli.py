@@ -102,7 +102,7 @@ def test_a_key_signs_one_state_per_sequence(run: Run, keys: Path, directory: Pat
     assert sign(run, keys, directory, "cedar", tmp_path / "again")[0] == 0
     assert (tmp_path / "one").read_bytes() == (tmp_path / "again").read_bytes()
     assert stat.S_IMODE((keys / "cedar.key.signed").stat().st_mode) == 0o600
-    other = replace(publication().statement, root=(1,) * 8)
+    other = replace(publication().statement, root=bytes(31) + b"\1")
     (directory / "statement.json").write_bytes(other.to_bytes())
     code, found = sign(run, keys, directory, "cedar", tmp_path / "two")
     assert (code, "the state that this key signed already" in found["message"]) == (1, True)

@@ -8,7 +8,6 @@ import pytest
 
 from api.cli.bench import synthetic_snapshot
 from prover import publication
-from prover.capacity import choose_log2_rows
 from prover.errors import InputError
 from prover.publication import private_folder, prove_directory
 from verifier.canonical import dumps
@@ -71,15 +70,6 @@ def test_a_second_publication_replaces_the_first_and_keeps_its_size(tmp_path: Pa
     assert first.statement_digest != second.statement_digest
     prove_directory(SNAPSHOT, out, force=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "first.private", "out", "out.private"]
-
-
-def test_capacity_has_slack_and_hysteresis() -> None:
-    small, large = choose_log2_rows(1_000, 3_000, 4), choose_log2_rows(30_000, 90_000, 4)
-    assert (small, large) == (17, 18)
-    assert choose_log2_rows(16_000, 48_000, 4, previous=18) == 18
-    assert choose_log2_rows(9_000, 27_000, 4, previous=18) == 17
-    with pytest.raises(InputError, match=r"2\^21"):
-        choose_log2_rows(1_000_000, 3_000_000, 4)
 
 
 @pytest.mark.negative
