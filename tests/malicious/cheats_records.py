@@ -249,8 +249,10 @@ def published_loss(plan: Plan, lens: int, wraps: dict[int, int]) -> Forge:
     """A loss of another number of p * 256^k, with the carries that hide it."""
 
     def change(forged: Forged) -> None:
-        forged.losses[lens] += P * number([wraps.get(k, 0) for k in range(LENS_POSITIONS)], 8)
-        assert 0 <= forged.losses[lens] < 2**112
+        losses = list(forged.losses)
+        losses[lens] += P * number([wraps.get(k, 0) for k in range(LENS_POSITIONS)], 8)
+        assert 0 <= losses[lens] < 2**112
+        forged.lose(losses)
         records_in(forged).fit_totals(forged.losses, {lens: wraps})
 
     return Forge(plan).then(change)
