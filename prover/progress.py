@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +12,8 @@ Progress = Callable[[str, float], None]
 """Called with a phase and the fraction of it that is done, 0 to 1."""
 
 PHASES = (
-    "compile", "witness", "extend", "commit", "lookups", "constraints", "openings", "fri", "queries", "write",
+    "compile", "split", "shards", "witness", "extend", "commit", "lookups", "constraints", "openings", "fri", "queries",
+    "write",
 )  # fmt: skip
 
 
@@ -21,6 +24,10 @@ class Phases:
         self.seconds: dict[str, float] = {}
         self._progress = progress or (lambda phase, fraction: None)
         self._current = ""
+
+    def apart(self) -> Phases:
+        """The same progress, seconds of its own."""
+        return Phases(self._progress)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -33,3 +40,9 @@ class Phases:
     def at(self, fraction: float) -> None:
         """The current phase is this far."""
         self._progress(self._current, fraction)
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident size of this process so far (macOS counts bytes, others KiB)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -22,6 +22,7 @@ SHARD_BYTES_MAX = 2**21
 """24,000 outputs of 16 bytes in hex take 0.8 MB."""
 TOP_STEPS_MAX = (SHARDS_MAX - 1).bit_length()
 _KEYS = ("header", "shard", "root", "mask_in", "mask_out", "outputs")
+_PLACE_KEYS = ("index", "root", "sum", "document", "top")
 _NO_MASK = (0,) * DIGEST_WORDS
 LEFT, RIGHT = "left", "right"
 
@@ -172,9 +173,17 @@ class Place:
         }
 
     @classmethod
+    def from_data(cls, data: object) -> Place:
+        """From what `data` gave. Nothing is compared yet."""
+        return cls._of(Record(data, "shard", _PLACE_KEYS))
+
+    @classmethod
     def read(cls, top: Record) -> Place:
         """The field `shard` of a bundle or an opening. Nothing is compared yet."""
-        fields = top.record("shard", ("index", "root", "sum", "document", "top"))
+        return cls._of(top.record("shard", _PLACE_KEYS))
+
+    @classmethod
+    def _of(cls, fields: Record) -> Place:
         leaf = Leaf(
             fields.integer("index", 0, SHARDS_MAX - 1),
             fields.words("root", DIGEST_WORDS),

@@ -111,8 +111,8 @@ def inclusion(
     Give --user-id and --nonce: an exchange that shows two users one account has to change one of them. The proof
     in DIR is not looked at here: run `solvent verify DIR` once, or trust somebody who did.
     """
-    from verifier.inclusion import BUNDLE_BYTES_MAX, check_bundle
     from verifier.files import read_file
+    from verifier.inclusion import BUNDLE_BYTES_MAX, check_bundle
 
     output = Output(json)
     require_file(file, "a bundle")

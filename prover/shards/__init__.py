@@ -1,1 +1,1 @@
-"""Shards: how a snapshot of any size becomes proofs of bounded size."""
+"""A publication in shards: how accounts are dealt, what is on disk while it is proved, and how a run resumes."""

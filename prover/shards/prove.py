@@ -12,18 +12,30 @@ from circuits.registry import records_of
 from prover.errors import InputError
 from prover.outputs import MaskPair
 from prover.positions import split_positions
-from prover.progress import Phases
+from prover.private import npy_bytes, shard_arrays
+from prover.progress import Phases, peak_memory_bytes
 from prover.prove import prove
 from prover.randomness import Randomness
+from prover.shards.files import Bytes, put_outputs
+from prover.shards.journal import SEED_FILE, done_folder
+from prover.shards.split import read_input
+from prover.shards.task import ShardResult, ShardTask
 from prover.snapshot import Snapshot
 from prover.witness import AccountAtFault, Accounts, Legs, TraceWitness, build_witness, finish
 from verifier.account_id import account_id
 from verifier.legs import Leg
-from verifier.params import ProofParams
+from verifier.params import ProofParams, accepted_profile
 from verifier.poseidon import INSTANCES
 from verifier.shards import Shard
 from verifier.solvency import relation
-from verifier.statement import STRICT, Statement
+from verifier.statement import STRICT, Statement, parse_statement
+
+SHARD_PART, PROOF_PART = "shard.json", "proof.bin"
+"""Files of a finished shard; beside them the arrays of its private store (`prover.private.shard_arrays`)."""
+
+
+class AccountRefused(InputError):
+    """An account of the snapshot cannot be proved, whatever else is done."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,28 @@ class ProvedShard:
     users: list[str]
 
 
+def prove_task(task: ShardTask, phases: Phases | None = None) -> ShardResult:
+    """Prove one shard of a run and put its files in place (`prover.shards.task.ShardFunction`).
+
+    Raises:
+        InputError: the shard's input is damaged, an account is refused, or the disk is full.
+    """
+    phases = phases or Phases()
+    statement = parse_statement(task.spec)
+    part = read_input(task.run, task.index, task.input_digest)
+    random = Randomness((task.run / SEED_FILE).read_bytes(), statement.header_digest)
+    params = accepted_profile(statement.profile)
+    proved = prove_shard(statement, task.index, part, random, params, phases)
+    with phases.phase("write"):
+        files: dict[str, Bytes] = {SHARD_PART: proved.shard.to_bytes(), PROOF_PART: proved.proof}
+        arrays = shard_arrays(
+            proved.accounts, proved.nonces, proved.witness.leaf_digests, proved.witness.tree, proved.users
+        )
+        files |= {f"{name}.npy": npy_bytes(array) for name, array in arrays.items()}
+        digests = put_outputs(done_folder(task.run, task.index), files)
+    return ShardResult(task.index, digests, phases.seconds, peak_memory_bytes())
+
+
 def prove_shard(
     statement: Statement, index: int, part: Snapshot, random: Randomness, params: ProofParams, phases: Phases
 ) -> ProvedShard:
@@ -49,7 +83,7 @@ def prove_shard(
         random: of the whole run; every shard draws its own streams from it, and its masks.
 
     Raises:
-        InputError: an account cannot be proved, or breaks the statement's policy; named by its place in the snapshot.
+        AccountRefused: an account cannot be proved, or breaks the statement's policy; named by its place.
     """
     own = random.derive(b"shard", index.to_bytes(4, "little"))
     with phases.phase("witness"):
@@ -58,9 +92,7 @@ def prove_shard(
         phases.at(0.8)
         finish(witness.trace, INSTANCES[statement.tree_hash])
     public = witness.outputs
-    shard = Shard(
-        statement.header_digest, index, witness.tree.root, public.mask_in, public.mask_out, public.outputs
-    )
+    shard = Shard(statement.header_digest, index, witness.tree.root, public.mask_in, public.mask_out, public.outputs)
     proof = prove(relation(statement, shard), params, witness.trace, own, phases).to_bytes()
     return ProvedShard(shard, proof, witness, accounts, nonces, users)
 
@@ -102,7 +134,7 @@ def _witness(
         if statement.policy == STRICT:
             _require_healthy(witness)
     except AccountAtFault as fault:
-        raise InputError(
+        raise AccountRefused(
             file=", ".join(source.file for source in part.meta.source) or None,
             row=int(part.lines[fault.index]),
             field=fault.field,
