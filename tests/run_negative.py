@@ -28,7 +28,7 @@ from tests.malicious.forge import Forge, Forged
 from tests.malicious.published import Published
 from tests.malicious.risk_world import RISK, STRESS, honest, risk_world, statement_of
 from tests.malicious.sheet import columns_of
-from tests.malicious.wrong_records import WRONG_LOSSES, WRONG_RECORDS
+from tests.malicious.wrong_records import WRONG_LOSSES, WRONG_RECORDS, losing
 from verifier import verify_directory
 from verifier.errors import VerificationError
 from verifier.inclusion import check_bundle
@@ -164,8 +164,7 @@ class Negative:
         for name, (circuit, change) in WRONG_RECORDS.items():
             offer(name, circuit, with_records(risk_world(circuit).plan, change).build(), frozenset({VALUES}), None)
         for name, (circuit, publish) in WRONG_LOSSES.items():
-            forged = Forge(risk_world(circuit).plan).build()
-            publish(forged.losses)
+            forged = Forge(risk_world(circuit).plan).then(losing(publish)).build()
             offer(name, circuit, forged, frozenset({LOSSES}), None)
         for label in RECORD_LABELS:
             case = case_for(label, risk_world(RISK).plan)

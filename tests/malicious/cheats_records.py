@@ -193,6 +193,16 @@ def free_coins_published_as_collateral(plan: Plan) -> Forge:
     return Forge(plan).then(change)
 
 
+@caught_by("totals")
+def loss_one_less_than_its_row(plan: Plan) -> Forge:
+    return Forge(plan).then(lambda forged: forged.publish(len(forged.totals) + 1, forged.losses[0] - 1))
+
+
+@caught_by("totals")
+def loss_2_112_more_than_its_row(plan: Plan) -> Forge:
+    return Forge(plan).then(lambda forged: forged.publish(len(forged.totals) + 1, forged.losses[0] + 2**112))
+
+
 # -- records ----------------------------------------------------------------------------------------------------------
 
 

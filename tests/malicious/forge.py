@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 
 from circuits.registry import records_of
 from tests.malicious.records import Records, honest_records
-from tests.malicious.special import OUTPUT_END, Layout, Mask, chain_digest, fit_output, mask_chain
 from tests.malicious.rows import (
     CONSUMING,
     POSEIDON1,
@@ -25,6 +24,7 @@ from tests.malicious.rows import (
     limbs,
     number,
 )
+from tests.malicious.special import OUTPUT_END, Layout, Mask, chain_digest, fit_output, mask_chain
 from verifier.solvency import CIRCUITS
 from verifier.tree import ARITY, TAG_ACCOUNT, TAG_DUMMY, TAG_END, TAG_NODE, TAG_VALUE
 

@@ -135,7 +135,7 @@ def fit_output(
 
 
 def carries(coefficients: Sequence[int], masked: bool, wraps: Mapping[int, int]) -> list[int]:
-    """c with coefficients[k] + wraps[k] p + c[k-1] - 256 c[k] = 0; nothing leaves position 7 where there are no masks."""
+    """c with coefficients[k] + wraps[k] p + c[k-1] - 256 c[k] = 0; eight of them where there are no masks."""
     out, carry = [], 0
     for k, coefficient in enumerate(coefficients[: POSITIONS if masked else LOW]):
         carry, rest = divmod(coefficient + wraps.get(k, 0) * P + carry, 256)
