@@ -16,7 +16,8 @@ from verifier.statement import Statement
 from verifier.tree import ARITY, PathStep, ValueOpening
 
 
-def _open(public: Path, private: Path) -> tuple[Statement, PrivateStore]:
+def open_pair(public: Path, private: Path) -> tuple[Statement, PrivateStore]:
+    """A publication's statement and its private store. Raises InputError where they do not belong together."""
     statement, store = read_statement(public), PrivateStore.open(private)
     if store.statement != statement.digest.hex():
         raise InputError(
@@ -52,7 +53,7 @@ def make_bundle(public: Path, private: Path, user_id: str) -> bytes:
     Raises:
         InputError: unknown user, or the two directories do not belong together.
     """
-    statement, store = _open(public, private)
+    statement, store = open_pair(public, private)
     shard, index = store.find(user_id)
     return _bundle(statement, store.shard(shard), user_id, index)
 
@@ -93,7 +94,7 @@ def make_opening(public: Path, private: Path, shard: int, level: int, node: int)
         level: 1 .. levels; the root of a shard has the statement's number of levels.
         node: its number within the level, as the exchange counts.
     """
-    statement, whole = _open(public, private)
+    statement, whole = open_pair(public, private)
     if not 0 <= shard < statement.shards:
         raise InputError(field="--shard", got=str(shard), expected=f"0 to {statement.shards - 1}")
     store = whole.shard(shard)

@@ -42,7 +42,7 @@ class InputError(SolvencyError):
     def __reduce__(self) -> tuple[Any, ...]:
         """Errors come back from worker processes."""
         words = {name: getattr(self, name) for name in ("file", "row", "field", "got", "expected")}
-        return partial(InputError, **words), ()
+        return partial(type(self), **words), ()
 
     def _line(self) -> str:
         where = []

@@ -36,21 +36,27 @@ SHARDS = "shards"
 KEY_TYPE = np.dtype([("key", "S16"), ("index", "<u4")])
 PLACED_KEY_TYPE = np.dtype([("key", "S16"), ("index", "<u4"), ("shard", "<u4")])
 LEVEL_ARRAYS = ("source", "children", "state", "sums", "value_random", "value_digests")
-ACCOUNT_ARRAYS = ("nonces", "blindings", "offsets", "legs", "amounts", "leaves")
+ACCOUNT_ARRAYS = ("user_ids", "user_offsets", "nonces", "blindings", "offsets", "legs", "amounts", "leaves")
 
 Array = npt.NDArray[Any]
 
 
 def lookup_key(user_id: str) -> bytes:
-    """16 bytes under which an account is found: no user id is written down."""
+    """16 bytes under which one account is found."""
     return hashlib.sha256(b"solvent/private-key/v1" + user_id.encode()).digest()[:16]
 
 
 def shard_arrays(accounts: Accounts, nonces: Array, leaves: Array, tree: Tree, user_ids: list[str]) -> dict[str, Array]:
-    """What is kept of one shard, by name. `user_ids`, `nonces`, `leaves` are in trace order."""
+    """What is kept of one shard, by name. `user_ids`, `nonces`, `leaves` are in trace order.
+
+    The ids are kept (UTF-8, one after the other, with offsets) so that all bundles can be written without the snapshot.
+    """
     keys = np.array([(lookup_key(user), i) for i, user in enumerate(user_ids)], KEY_TYPE)
+    names = [user.encode() for user in user_ids]
     arrays: dict[str, Array] = {
         "keys": np.sort(keys, order="key"),
+        "user_ids": np.frombuffer(b"".join(names), np.uint8),
+        "user_offsets": np.cumsum([0, *map(len, names)], dtype=np.int64),
         "nonces": nonces,
         "blindings": accounts.blindings,
         "offsets": accounts.offsets,
@@ -76,7 +82,7 @@ def npy_bytes(array: Array) -> memoryview:
 
 def write_private(folder: Path, statement: Statement, shards: Sequence[Shard], run: Path) -> None:
     """Write the store of a publication into an existing folder, from the finished shards of a run."""
-    keys = []
+    keys, places = [], Place.all(shards, statement.liability_output)
     for index in range(statement.shards):
         done, own = done_folder(run, index), folder / SHARDS / shard_name(index)
         own.mkdir(parents=True, mode=0o700)
@@ -85,8 +91,7 @@ def write_private(folder: Path, statement: Statement, shards: Sequence[Shard], r
                 keys.append(np.load(part, allow_pickle=False))
             else:
                 bring(part, own / part.name)
-        place = Place.of(shards, index, statement.liability_output)
-        (own / PLACE_FILE).write_bytes(dumps(place.data()))
+        (own / PLACE_FILE).write_bytes(dumps(places[index].data()))
     np.save(folder / "keys.npy", _merged(keys), allow_pickle=False)
     meta = {
         "format": FORMAT,
@@ -115,6 +120,11 @@ class ShardStore:
 
     folder: Path
     levels: int
+
+    @property
+    def accounts(self) -> int:
+        """How many stand in it."""
+        return len(self.array("offsets")) - 1
 
     def array(self, name: str) -> Array:
         """One array."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 Progress = Callable[[str, float], None]
@@ -36,6 +36,12 @@ class Phases:
         yield
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
         self._progress(name, 1.0)
+
+    def add(self, others: Iterable[dict[str, float]]) -> None:
+        """Seconds that were measured elsewhere."""
+        for seconds in others:
+            for name, value in seconds.items():
+                self.seconds[name] = self.seconds.get(name, 0.0) + value
 
     def at(self, fraction: float) -> None:
         """The current phase is this far."""

@@ -54,7 +54,7 @@ class ProveReport:
         used_rows: of all traces together.
         resumed: shards that an earlier run had finished.
         proof_bytes: of all shards together.
-        peak_memory_bytes: of the largest process so far.
+        peak_memory_bytes: of this process and all workers on this machine together, at most.
     """
 
     phase_seconds: dict[str, float]
@@ -114,33 +114,59 @@ def prove_directory(
     Raises:
         InputError: an account, the reserves, the prices or the place of `out` is wrong; nothing is published then.
     """
-    phases = Phases(progress)
-    private, work = private or private_folder(out), work_folder(out)
-    require_apart(out, private, work)
-    require_place(out, STATEMENT_FILE, force)
-    require_place(private, META_FILE, force)
-    instruments = snapshot.meta.instruments
-    circuit = choose_circuit(instruments, len(scenarios), circuit)
-    files = {RESERVES_FILE: _read_reserves(reserves, instruments)}
-    evidence = files[PRICES_FILE] = None if prices is None else load_evidence(prices, snapshot.meta)
+    phases, meta = Phases(progress), snapshot.meta
+    places = _Places(out, private or private_folder(out), work_folder(out))
+    places.require(force)
+    circuit = choose_circuit(meta.instruments, len(scenarios), circuit)
+    files = {RESERVES_FILE: _read_reserves(reserves, meta.instruments)}
+    evidence = files[PRICES_FILE] = None if prices is None else load_evidence(prices, meta)
     with phases.phase("compile"):
         compile_kernels(phases.at)
-    before = None if previous is None else _previous_capacity(previous, snapshot.meta.previous)
+    before = None if previous is None else _previous_capacity(previous, meta.previous)
     plan = _plan(snapshot, Terms(profile, policy, circuit, scenarios, evidence), before, log2_rows, shards)
-    if restart and work.exists():
-        shutil.rmtree(work)
+    if restart and places.work.exists():
+        shutil.rmtree(places.work)
+    if executor is None:
+        executor = InlineExecutor() if plan.statement.shards == 1 else LocalExecutor()
+    return _run(plan, snapshot, places, files, executor, seed, phases)
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Three folders, none inside another."""
+
+    out: Path
+    private: Path
+    work: Path
+
+    def require(self, force: bool) -> None:
+        """They may be written, as `prove_directory` says."""
+        require_apart(self.out, self.private, self.work)
+        require_place(self.out, STATEMENT_FILE, force)
+        require_place(self.private, META_FILE, force)
+
+
+def _run(
+    plan: _Plan,
+    snapshot: Snapshot,
+    places: _Places,
+    files: dict[str, bytes | None],
+    executor: Executor,
+    seed: bytes | None,
+    phases: Phases,
+) -> ProveReport:
+    """Prove what is not proved yet, and publish."""
     try:
-        with Run(work, plan.statement.to_bytes(), plan.statement.shards, seed) as run:
+        with Run(places.work, plan.statement.to_bytes(), plan.statement.shards, seed) as run:
             results, resumed = _prove_shards(run, plan, snapshot, executor, phases)
             with phases.phase("write"):
-                statement, proof_bytes = _publish(run, plan.statement, files, out, private)
+                statement, proof_bytes = _publish(run, plan.statement, files, places.out, places.private)
     except AccountRefused:
-        shutil.rmtree(work)  # no later run of this snapshot can use it
+        shutil.rmtree(places.work)  # no later run of this snapshot can use it
         raise
-    shutil.rmtree(work)
-    for result in results:
-        for name, seconds in result.seconds.items():
-            phases.seconds[name] = phases.seconds.get(name, 0.0) + seconds
+    shutil.rmtree(places.work)
+    phases.add(result.seconds for result in results)
+    largest = max(result.peak_memory_bytes for result in results)
     return ProveReport(
         phase_seconds=phases.seconds,
         rows=1 << statement.log2_rows,
@@ -148,7 +174,7 @@ def prove_directory(
         used_rows=plan.used_rows,
         resumed=resumed,
         proof_bytes=proof_bytes,
-        peak_memory_bytes=max(peak_memory_bytes(), *(result.peak_memory_bytes for result in results)),
+        peak_memory_bytes=peak_memory_bytes() + min(executor.processes, statement.shards) * largest,
         statement_digest=statement.digest.hex(),
     )
 
@@ -203,7 +229,7 @@ def _plan(
 
 
 def _prove_shards(
-    run: Run, plan: _Plan, snapshot: Snapshot, executor: Executor | None, phases: Phases
+    run: Run, plan: _Plan, snapshot: Snapshot, executor: Executor, phases: Phases
 ) -> tuple[list[ShardResult], int]:
     """Results of all shards, and how many were there already."""
     statement = plan.statement
@@ -219,11 +245,10 @@ def _prove_shards(
             progress=phases.at,
         )
     resumed = len(run.finished)
-    if executor is None and statement.shards == 1:
-        return run_shards(run, run.tasks(), partial(prove_task, phases=phases.apart()), InlineExecutor()), resumed
+    if isinstance(executor, InlineExecutor):
+        return run_shards(run, run.tasks(), partial(prove_task, phases=phases.apart()), executor), resumed
     with phases.phase("shards"):
-        chosen = executor or LocalExecutor()
-        return run_shards(run, run.tasks(), prove_task, chosen, lambda done, of: phases.at(done / of)), resumed
+        return run_shards(run, run.tasks(), prove_task, executor, lambda done, of: phases.at(done / of)), resumed
 
 
 def _publish(

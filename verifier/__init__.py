@@ -24,12 +24,19 @@ def verify_directory(
     reserves: Path | None = None,
     price_sources: Mapping[str, Source] | None = None,
     params: ProofParams | None = None,
+    workers: int | None = None,
 ) -> Report:
     """Verify a publication; see `verifier.report.verify_directory`."""
     from verifier import report
 
     return report.verify_directory(
-        path, profile=profile, circuit=circuit, reserves=reserves, price_sources=price_sources, params=params
+        path,
+        profile=profile,
+        circuit=circuit,
+        reserves=reserves,
+        price_sources=price_sources,
+        params=params,
+        workers=workers,
     )
 
 

@@ -22,7 +22,7 @@ ACCEPTED, REJECTED = 0, 1
 _EPILOG = """\
 commands:
   python -m verifier DIR
-      Is the exchange solvent? Checks statement.json and proof.bin of a publication and, where they are there,
+      Is the exchange solvent? Checks statement.json and the shards of a publication and, where they are there,
       reserves.csv, prices.json (signed quotes) and fund.json (the insurance fund's opened account).
   python -m verifier inclusion FILE --against DIR
       Is my account counted in it? Verifies DIR as well, then your bundle against its statement.
@@ -71,6 +71,9 @@ def _verify(words: Sequence[str]) -> int:
         type=Path,
         help="accept only prices that these sources signed: lines `name public-key [weight]`",
     )
+    parser.add_argument(
+        "--workers", metavar="N", type=int, help="processes for shards; default: one per processor"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(words)
     _require_directory(parser, options.directory)
@@ -84,6 +87,7 @@ def _verify(words: Sequence[str]) -> int:
         circuit=options.circuit,
         reserves=options.reserves,
         price_sources=None if sources is None else read_sources(read_file(sources, SOURCES_BYTES_MAX)),
+        workers=options.workers,
     )
     if options.json:
         _print_json(report.to_json())

@@ -26,7 +26,7 @@ from verifier.legs import AMOUNT_CAP, LONG, SHORT, SIDES, Leg
 from verifier.poseidon import DEFAULT, DIGEST_WORDS, INSTANCES
 from verifier.shards import Place
 from verifier.statement import EXCHANGE_CHARACTERS_MAX, LEVELS_MAX, Statement, units
-from verifier.tree import ARITY, BLINDING_WORDS, ENTRIES_MAX, PathStep, account_leaf, climb
+from verifier.tree import ARITY, BLINDING_WORDS, ENTRIES_MAX, Digest, PathStep, account_leaf, climb
 
 FORMAT = "solvent/bundle/v1"
 BUNDLE_BYTES_MAX = 2**20
@@ -255,16 +255,7 @@ def check_bundle(
         refuse(top.where("path"), f"{levels} steps", len(path), Reason.PATH_LENGTH)
     steps.append(Step("6 path", True, f"{levels} levels{', as the statement says' if statement else ''}"))
 
-    place = Place.read(top)
-    computed = climb(leaf, 0, path, instance)
-    if computed != place.leaf.root:
-        refuse(top.where("path"), f"the root {hex_words(place.leaf.root)}", hex_words(computed), Reason.PATH)
-    steps.append(Step("7 shard", True, f"the path ends in the root of shard {place.leaf.index}"))
-    # Without a statement the number of shards is unknown: nothing but the shard's own claims could be compared.
-    if statement is not None:
-        place.check("bundle", statement.root, statement.shards)
-        of = "the only shard" if statement.shards == 1 else f"shard {place.leaf.index} of {statement.shards}"
-        steps.append(Step("8 root", True, f"{of} stands under {root.hex()}"))
+    steps += _climbed(top, leaf, path, statement)
     return InclusionReport(
         steps=tuple(steps),
         compared=statement is not None,
@@ -277,6 +268,21 @@ def check_bundle(
         statement_digest=digest,
         root=root.hex(),
     )
+
+
+def _climbed(top: Record, leaf: Digest, path: Sequence[PathStep], statement: Statement | None) -> list[Step]:
+    """Steps 7 and 8: the path ends in the shard's root, and the shard stands under the statement's."""
+    place = Place.read(top)
+    computed = climb(leaf, 0, path, INSTANCES[statement.tree_hash] if statement else DEFAULT)
+    if computed != place.leaf.root:
+        refuse(top.where("path"), f"the root {hex_words(place.leaf.root)}", hex_words(computed), Reason.PATH)
+    steps = [Step("7 shard", True, f"the path ends in the root of shard {place.leaf.index}")]
+    # Without a statement the number of shards is unknown: nothing but the shard's own claims could be compared.
+    if statement is not None:
+        place.check("bundle", statement.root, statement.shards)
+        of = "the only shard" if statement.shards == 1 else f"shard {place.leaf.index} of {statement.shards}"
+        steps.append(Step("8 root", True, f"{of} stands under {statement.root.hex()}"))
+    return steps
 
 
 def _holder(top: Record, user_id: str | None, nonce: bytes | None) -> tuple[str, bytes]:

@@ -154,8 +154,8 @@ def verify_directory(
 ) -> Report:
     """Verify a publication.
 
-    `statement.json`, and a document and a proof for each shard, have to be there, and `prices.json` exactly where the
-    statement names it. Optional are `reserves.csv` and `fund.json`, the opened account of the insurance fund.
+    `statement.json`, each shard's document and proof, and `prices.json` where the statement names it, have to be there.
+    Optional are `reserves.csv` and `fund.json`, the opened account of the insurance fund.
 
     Args:
         profile: the one accepted profile; None accepts every production profile.
@@ -166,8 +166,7 @@ def verify_directory(
         params: the parameters themselves, in place of a production profile; for tests.
         workers: processes for the proofs of several shards; None takes one per processor.
 
-    Returns:
-        A report, whose verdict may still be "insolvent".
+    Returns: a report, whose verdict may still be "insolvent".
 
     Raises:
         VerificationError: a file, the statement, the proof, prices, the fund or the reserves are refused.
@@ -187,7 +186,7 @@ def verify_directory(
     shards = read_shards(path, statement)
     check_shards(statement, shards)
     proof_bytes = check_proofs(path, statement, shards, accepted, workers)
-    worth = None if fund is None else FundValue(fund.value, fund.scenario_values)
+    worth = FundValue(fund.value, fund.scenario_values) if fund else None
     checks = check_solvency(statement, held, worth)
     return Report(
         verdict=verdict(checks, held is not None),

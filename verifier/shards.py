@@ -124,14 +124,14 @@ def top_sum(leaves: Sequence[Sum]) -> Sum:
     return parent(top_sum(leaves[:left]), top_sum(leaves[left:]))
 
 
-def top_path(leaves: Sequence[Sum], index: int) -> tuple[tuple[str, Sum], ...]:
-    """Side and sum of each sibling from leaf `index` to the root."""
+def top_paths(leaves: Sequence[Sum]) -> list[tuple[tuple[str, Sum], ...]]:
+    """Side and sum of each sibling, from every leaf to the root."""
     if len(leaves) == 1:
-        return ()
+        return [()]
     left = _split(len(leaves))
-    if index < left:
-        return (*top_path(leaves[:left], index), (RIGHT, top_sum(leaves[left:])))
-    return (*top_path(leaves[left:], index - left), (LEFT, top_sum(leaves[:left])))
+    below, beside = leaves[:left], leaves[left:]
+    one, other = top_sum(below), top_sum(beside)
+    return [(*path, (RIGHT, other)) for path in top_paths(below)] + [(*path, (LEFT, one)) for path in top_paths(beside)]
 
 
 def top_sides(index: int, count: int) -> tuple[str, ...]:
@@ -154,10 +154,10 @@ class Place:
     path: tuple[tuple[str, Sum], ...]
 
     @classmethod
-    def of(cls, shards: Sequence[Shard], index: int, liability: int) -> Place:
-        """Of shard `index` of a publication."""
+    def all(cls, shards: Sequence[Shard], liability: int) -> list[Place]:
+        """Of every shard of a publication; `liability` is the number of that output."""
         leaves = [shard.place(liability) for shard in shards]
-        return cls(leaves[index], top_path([leaf.sum for leaf in leaves], index))
+        return [cls(leaf, path) for leaf, path in zip(leaves, top_paths([leaf.sum for leaf in leaves]), strict=True)]
 
     def data(self) -> dict[str, object]:
         """The JSON form."""

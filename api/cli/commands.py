@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from api.cli import audit, executors, imports, prices, publication, simulate, trials, users
+from api.cli import audit, bundles, executors, imports, prices, publication, simulate, trials, users
 
 EXCHANGE, EVERYBODY, USER = "For the exchange", "For everybody", "For one user"
 
@@ -32,6 +32,7 @@ app.add_typer(prices.app, name="prices", rich_help_panel=EXCHANGE)
 app.command(rich_help_panel=EXCHANGE)(publication.prove)
 app.command(rich_help_panel=EXCHANGE)(executors.shard)
 app.command(rich_help_panel=EXCHANGE)(users.bundle)
+app.command(rich_help_panel=EXCHANGE)(bundles.bundles)
 app.command(rich_help_panel=EXCHANGE)(audit.opening)
 app.command(rich_help_panel=EXCHANGE)(trials.bench)
 app.command(rich_help_panel=EXCHANGE)(trials.generate)

@@ -34,6 +34,10 @@ Tls = Annotated[
     Path | None, typer.Option(metavar="DIR", help="With a scheduler: ca.pem, cert.pem and key.pem; docs/cluster.md.")
 ]
 
+Restart = Annotated[
+    bool, typer.Option("--restart", help="Throw an unfinished run in DIR.work away instead of going on with it.")
+]
+
 
 def choose_executor(workers: int | None, cluster: bool, scheduler: str | None, tls: Path | None) -> Executor | None:
     """What the options ask for; None leaves it to the prover.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from api.cli.executors import Cluster, Log2Rows, Scheduler, Shards, Tls, Workers, choose_executor
+from api.cli.executors import Cluster, Log2Rows, Restart, Scheduler, Shards, Tls, Workers, choose_executor
 from api.cli.options import (
     Force,
     Json,
@@ -111,31 +111,26 @@ def prove(
     cluster: Cluster = False,
     scheduler: Scheduler = None,
     tls: Tls = None,
-    restart: Annotated[
-        bool, typer.Option("--restart", help="Throw an unfinished run in DIR.work away instead of going on with it.")
-    ] = False,
+    restart: Restart = False,
     force: Force = False,
     json: Json = False,
 ) -> int:
     """Prove a snapshot: statement, proofs, reserves and signed prices into DIR, secrets into DIR.private.
 
     Publish DIR and nothing else. The account of a user called insurance-fund is opened there, for all to see. Large
-    snapshots are proved in shards, one process per processor; interrupted or killed, the same command goes on where it
-    was (DIR.work, secret). The first run compiles for about a minute; later ones load the result.
+    snapshots are proved in shards; interrupted or killed, the same command goes on where it was (DIR.work, secret).
     """
     from prover.publication import prove_directory
     from prover.snapshot import Snapshot
 
-    output = Output(json)
+    output, secrets = Output(json), private_directory(out, private)
     require_directory(snapshot, "a snapshot directory")
     for path, what in ((reserves, "a reserves file"), (prices, "a price file")):
         if path is not None:
             require_file(path, what)
-    secrets = private_directory(out, private)
     check_free(out, secrets, force)
     executor = choose_executor(workers, cluster, scheduler, tls)
-    started = time.perf_counter()
-    loaded = Snapshot.load(snapshot)
+    started, loaded = time.perf_counter(), Snapshot.load(snapshot)
     stress = () if scenarios is None else _scenarios(scenarios, loaded)
     with output.progress() as progress:
         report = prove_directory(
@@ -145,18 +140,22 @@ def prove(
             restart=restart, force=force, progress=progress,
         )  # fmt: skip
     seconds = time.perf_counter() - started
-    figures = prove_figures(report) | {"profile": profile.value, "policy": policy.value, "seconds": seconds}
-    figures["scenarios"] = [scenario.name for scenario in stress]
-    output.json({"verdict": "proved", "publication": str(out), "private": str(secrets), **figures})
+    chosen = {"profile": profile.value, "policy": policy.value, "scenarios": [scenario.name for scenario in stress]}
+    places = {"publication": str(out), "private": str(secrets)}
+    output.json({"verdict": "proved", **places, **chosen, **prove_figures(report), "seconds": seconds})
+    _print_proved(output, report, seconds)
+    output.line(f"Publish {out}, keep {secrets} secret. Next: solvent verify {out}")
+    return ACCEPTED
+
+
+def _print_proved(output: Output, report: ProveReport, seconds: float) -> None:
     output.line(f"Statement {report.statement_digest}")
     output.line(
         f"{_proofs(report.shards)} of {report.rows} rows ({report.used_rows} in use), {report.proof_bytes} bytes, "
-        f"in {seconds:.1f} s, memory at most {report.peak_memory_bytes / 2**20:.0f} MiB a process"
+        f"in {seconds:.1f} s, memory at most {report.peak_memory_bytes / 2**20:.0f} MiB"
     )
     if report.resumed:
         output.line(f"{report.resumed} shards were there from an earlier run")
-    output.line(f"Publish {out}, keep {secrets} secret. Next: solvent verify {out}")
-    return ACCEPTED
 
 
 def verify(

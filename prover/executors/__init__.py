@@ -20,6 +20,11 @@ DEATHS_MAX: Final = 3
 class Executor(Protocol):
     """Runs a function over tasks, in any order."""
 
+    @property
+    def processes(self) -> int:
+        """How many there are on this machine beside this one, at most."""
+        ...
+
     def run(
         self, function: Callable[[Task], Result], tasks: Iterable[Task]
     ) -> Generator[tuple[Task, Result], None, None]:

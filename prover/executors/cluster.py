@@ -66,6 +66,10 @@ class ClusterExecutor:
         if self.tls is not None:
             self.tls.require()
 
+    @property
+    def processes(self) -> int:
+        return 0 if self.address is not None else self.workers or processors()
+
     def run(
         self, function: Callable[[Task], Result], tasks: Iterable[Task]
     ) -> Generator[tuple[Task, Result], None, None]:
@@ -163,19 +167,20 @@ def _results(
         return []
 
     ahead = AHEAD * max(1, sum(client.nthreads().values()))
-    finished = as_completed([future for _ in range(ahead) for future in submit_next()])
+    # Results are fetched as they come, so that they do not die with a worker.
+    first = [future for _ in range(ahead) for future in submit_next()]
+    finished = as_completed(first, with_results=True, raise_errors=False)
     try:
-        for future in finished:
+        for future, result in finished:
             task = under_way.pop(future)
-            error = future.exception()
-            if isinstance(error, KilledWorker):
-                given_up.append(task_words(task))
-            elif error is not None:
+            error = future.exception() if future.status == "error" else None
+            if error is not None and not isinstance(error, KilledWorker):
                 raise error
-            result = None if error is not None else future.result()
             finished.update(submit_next())
             if error is None:
                 yield task, result
+            else:
+                given_up.append(task_words(task))
     finally:
         client.cancel(list(under_way), force=True)
     if given_up:

@@ -12,6 +12,10 @@ from prover.executors import Result, Task
 class InlineExecutor:
     """See `prover.executors.Executor`; one task after the other, `function` need not be picklable."""
 
+    @property
+    def processes(self) -> int:
+        return 0
+
     def run(
         self, function: Callable[[Task], Result], tasks: Iterable[Task]
     ) -> Generator[tuple[Task, Result], None, None]:

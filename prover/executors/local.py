@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import multiprocessing as mp
 import os
+import pickle
 import signal
 import threading
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -41,6 +43,10 @@ class LocalExecutor:
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
             raise InputError(field="--workers", got=str(self.workers), expected="at least 1")
+
+    @property
+    def processes(self) -> int:
+        return self.workers or processors()
 
     def run(
         self, function: Callable[[Task], Result], tasks: Iterable[Task]
@@ -209,12 +215,14 @@ def _work(pipe: Connection, environment: dict[str, str]) -> None:
 
 def _answer(pipe: Connection, kind: str, value: object) -> None:
     try:
-        pipe.send((kind, value))
-    except BrokenPipeError:
-        return
-    except Exception as error:  # whatever pickling objects to
+        data = pickle.dumps((kind, value))
+        if kind == FAILED:
+            pickle.loads(data)  # not every error survives it
+    except Exception as error:
         text = f"cannot be sent back from a worker: {type(value).__name__} {value}: {error}"
-        pipe.send((FAILED, RuntimeError(text)))
+        data = pickle.dumps((FAILED, RuntimeError(text)))
+    with suppress(BrokenPipeError):
+        pipe.send_bytes(data)
 
 
 def _told(error: Exception) -> Exception:

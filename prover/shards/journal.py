@@ -12,12 +12,13 @@ none: it leaves `done/000000.json` beside the shard's files, and the run takes t
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
+import io
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -61,16 +62,19 @@ class Run:
         self._inputs: list[str] | None = None
         self.shards = shards
         self._header = {"format": FORMAT, "spec": hashlib.sha256(spec).hexdigest(), "shards": shards}
+        self._require_ours()
         with told_plainly(self.path):
-            if not self.path.exists():
-                self._begin(seed)
-        self._require_same(seed)
-        self.seed = (self.path / SEED_FILE).read_bytes()
-        with told_plainly(self.path):
-            self._stream = (self.path / JOURNAL_FILE).open("r+b", buffering=0)
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.path.chmod(0o700)
+            descriptor = os.open(self.path / JOURNAL_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+        self._stream = io.FileIO(descriptor, "r+")
         try:
             self._lock()
             self._clean()
+            if not (self.path / RUN_FILE).exists():
+                self._begin(fresh_seed() if seed is None else seed)
+            self._require_same(seed)
+            self.seed = (self.path / SEED_FILE).read_bytes()
             self._read()
         except BaseException:
             self._stream.close()
@@ -119,29 +123,35 @@ class Run:
         """
         with told_plainly(self.path / JOURNAL_FILE):
             end = self._stream.seek(0, os.SEEK_END)
+            line = journal_line(result, (self._inputs or [])[result.index])
             try:
-                self._stream.write(journal_line(result, (self._inputs or [])[result.index]))
+                if self._stream.write(line) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 os.fsync(self._stream.fileno())
             except OSError:
                 self._stream.truncate(end)  # part of a line would be taken for damage by what is appended next
                 raise
         self.finished[result.index] = result
 
-    def _begin(self, seed: bytes | None) -> None:
-        """The folder under another name, then renamed: it is there with a seed, or not at all."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{self.path.name}-", dir=self.path.parent))  # mode 700
-        try:
+    def _require_ours(self) -> None:
+        """Nothing, or a run folder, or what is left of one whose beginning was interrupted."""
+        if not self.path.exists() or (self.path / RUN_FILE).is_file():
+            return
+        parts = list(self.path.iterdir()) if self.path.is_dir() else [self.path]
+        names = {part.name.lstrip(".").split("-")[0] for part in parts}
+        has_work = any(any(part.iterdir()) for part in parts if part.is_dir())
+        if has_work or not names <= {INPUTS, DONE, SPEC_FILE, SEED_FILE, JOURNAL_FILE, RUN_FILE}:
+            raise InputError(file=self.path, got="something else", expected="a run folder, or a path that is free")
+
+    def _begin(self, seed: bytes) -> None:
+        """`run.json` comes last: without it, the beginning is repeated."""
+        with told_plainly(self.path):
             for name in (INPUTS, DONE):
-                (fresh / name).mkdir(mode=0o700)
-            write_whole(fresh / SEED_FILE, fresh_seed() if seed is None else seed)
-            write_whole(fresh / SPEC_FILE, self.spec)
-            write_whole(fresh / JOURNAL_FILE, b"")
-            write_whole(fresh / RUN_FILE, json.dumps(self._header).encode())
-            fresh.rename(self.path)
+                (self.path / name).mkdir(mode=0o700, exist_ok=True)
             sync(self.path.parent)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+        write_whole(self.path / SEED_FILE, seed)
+        write_whole(self.path / SPEC_FILE, self.spec)
+        write_whole(self.path / RUN_FILE, json.dumps(self._header).encode())
 
     def _require_same(self, seed: bytes | None) -> None:
         try:
@@ -150,7 +160,7 @@ class Run:
         except (OSError, ValueError, TypeError, KeyError):
             found = None, b"", b""
         if found[0] != FORMAT or len(found[1]) != SEED_BYTES:
-            raise InputError(file=self.path, got="something else", expected="a run folder, or a path that is free")
+            raise InputError(file=self.path, got="damage", expected=f"a run folder with {RUN_FILE} as it was written")
         if header != self._header or found[2] != self.spec or seed not in (None, found[1]):
             got = "a run that was begun with other inputs or parameters"
             raise InputError(file=self.path, got=got, expected="the same ones, or another folder")
@@ -208,10 +218,10 @@ class Run:
             item: dict[str, Any] = json.loads(line)
             digest = item.pop("input")
             result = ShardResult(**item)
-            known = dict(enumerate(self._inputs or []))[result.index]
+            known = (self._inputs or [])[result.index]
             files = result.files.items()
-            is_plain = all("/" not in name and len(sha256) == 64 for name, sha256 in files)
-        except (ValueError, TypeError, AttributeError, KeyError):
+            is_plain = result.index >= 0 and all("/" not in name and len(sha256) == 64 for name, sha256 in files)
+        except (ValueError, TypeError, AttributeError, KeyError, IndexError):
             is_plain = False
         if not is_plain:
             raise InputError(file=self.path / where, got="damage", expected="a line per finished shard")

@@ -119,7 +119,7 @@ class Publication:
 
     @property
     def place(self) -> Place:
-        return Place.of(self.shards, self.own, self.statement.liability_output)
+        return Place.all(self.shards, self.statement.liability_output)[self.own]
 
     def stating(self, **changes: Any) -> Publication:
         """Another statement about the same accounts, with a single shard's document that agrees with it."""

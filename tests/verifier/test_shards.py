@@ -16,7 +16,7 @@ from tests.verifier.small_tree import Builder, Publication, edited, publication,
 from verifier.errors import BadStatement, NotIncluded, Reason, VerificationError
 from verifier.inclusion import check_bundle
 from verifier.opening import check_opening
-from verifier.shards import Place, Shard, Sum, check_shards, parent, parse_shard, seal, top_path, top_sides, top_sum
+from verifier.shards import Place, Shard, Sum, check_shards, parent, parse_shard, seal, top_paths, top_sides, top_sum
 from verifier.solvency import OUTPUT_END
 
 COUNT = 6
@@ -51,7 +51,7 @@ def test_the_top_tree_has_the_shape_of_rfc_6962(count: int) -> None:
     root = top_sum(nodes)
     assert root.value == sum(leaf.value for leaf in nodes) % OUTPUT_END
     for index, leaf in enumerate(nodes):
-        path = top_path(nodes, index)
+        path = top_paths(nodes)[index]
         assert tuple(side for side, _ in path) == top_sides(index, count)
         node = leaf
         for side, sibling in path:
@@ -184,7 +184,7 @@ def test_a_bundle_under_a_shard_that_is_not_there() -> None:
     small, source = several(), random.Random(1)
     shards = list(small.shards)
     shards[2] = replace(shards[2], root=words(source, 8))
-    place = Place.of(shards, 3, small.statement.liability_output)
+    place = Place.all(shards, small.statement.liability_output)[3]
     assert refused(lambda: check_bundle(small.bundle(1, place=place), small.statement)).reason is Reason.PATH
 
 
