@@ -71,9 +71,7 @@ def _verify(words: Sequence[str]) -> int:
         type=Path,
         help="accept only prices that these sources signed: lines `name public-key [weight]`",
     )
-    parser.add_argument(
-        "--workers", metavar="N", type=int, help="processes for shards; default: one per processor"
-    )
+    parser.add_argument("--workers", metavar="N", type=int, help="processes for shards; default: one per processor")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(words)
     _require_directory(parser, options.directory)

@@ -18,7 +18,7 @@ from verifier.inclusion import BUNDLE_BYTES_MAX, Step
 from verifier.params import ProofParams, accepted_profile
 from verifier.poseidon import DEFAULT
 from verifier.prices import PRICES_BYTES_MAX, PriceEvidence, check_prices
-from verifier.proofs import check_proofs, read_shards
+from verifier.proofs import Progress, check_proofs, read_shards
 from verifier.quotes import Source
 from verifier.reserves import RESERVES_BYTES_MAX, parse_reserves
 from verifier.shards import check_shards
@@ -151,6 +151,7 @@ def verify_directory(
     price_sources: Mapping[str, Source] | None = None,
     params: ProofParams | None = None,
     workers: int | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Verify a publication.
 
@@ -160,11 +161,10 @@ def verify_directory(
     Args:
         profile: the one accepted profile; None accepts every production profile.
         circuit: the one accepted circuit; None accepts `DEFAULT_CIRCUITS`.
-        reserves: a reserves file to use instead of the one in the directory.
-        price_sources: the only sources of prices that the caller trusts, by name; a statement whose prices are not
-            theirs is refused. None takes any, or none, and the report says so.
+        reserves: a file to use instead of the one in the directory.
+        price_sources: the only ones that the caller trusts, by name; None takes any, or none, and the report says so.
         params: the parameters themselves, in place of a production profile; for tests.
-        workers: processes for the proofs of several shards; None takes one per processor.
+        workers, progress: as for `verifier.proofs.check_proofs`.
 
     Returns: a report, whose verdict may still be "insolvent".
 
@@ -185,7 +185,7 @@ def verify_directory(
     fund = None if opened is None else check_fund(opened, statement)
     shards = read_shards(path, statement)
     check_shards(statement, shards)
-    proof_bytes = check_proofs(path, statement, shards, accepted, workers)
+    proof_bytes = check_proofs(path, statement, shards, accepted, workers, progress)
     worth = FundValue(fund.value, fund.scenario_values) if fund else None
     checks = check_solvency(statement, held, worth)
     return Report(

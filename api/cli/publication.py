@@ -164,6 +164,7 @@ def verify(
     circuit: AcceptedCircuit = None,
     reserves: Reserves = None,
     price_sources: PriceSources = None,
+    workers: Workers = None,
     json: Json = False,
 ) -> int:
     """Is the exchange solvent? Checks statement, proof, reserves, prices and insurance fund; trusts none of them.
@@ -178,13 +179,16 @@ def verify(
     if reserves is not None:
         require_file(reserves, "a reserves file")
     sources = None if price_sources is None else _sources(price_sources)
-    report = verify_directory(
-        publication,
-        profile=None if profile is None else profile.value,
-        circuit=None if circuit is None else circuit.value,
-        reserves=reserves,
-        price_sources=sources,
-    )
+    with output.progress() as progress:
+        report = verify_directory(
+            publication,
+            profile=None if profile is None else profile.value,
+            circuit=None if circuit is None else circuit.value,
+            reserves=reserves,
+            price_sources=sources,
+            workers=workers,
+            progress=lambda done, of: progress("verify", done / of) if of > 1 else None,
+        )
     output.json(report.to_json())
     print_report(report, output)
     return ACCEPTED if report.accepted else REJECTED
