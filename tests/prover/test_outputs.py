@@ -20,9 +20,11 @@ from tests.malicious import special as twin
 from tests.malicious.rows import POSEIDON1, Row, Words, limbs, number
 from tests.malicious.world import Array, plain_mask
 from verifier.field import P
+from verifier.instruments import BUCKETS_MAX, INSTRUMENTS_MAX
+from verifier.params import HIDDEN_ROWS
 from verifier.poseidon import DEFAULT
-from verifier.solvency import OUTPUT_END, SpecialRows
-from verifier.statement import LOG2_ROWS_MAX, SHARDS_MAX
+from verifier.solvency import CIRCUITS, OUTPUT_END, SpecialRows
+from verifier.statement import LOG2_ROWS_MAX, LOG2_ROWS_MIN, SHARDS_MAX
 from verifier.tree import VALUE_BITS
 
 MOST_ROWS = 1 << LOG2_ROWS_MAX
@@ -110,6 +112,13 @@ def test_no_coefficient_wraps() -> None:
     # One shard: position 7 has all that is above it, and position 8 nothing but the carry out of 7.
     top_digit = (1 << 64 + LOG2_ROWS_MAX) - 1 >> 56
     assert 255 * MOST_ROWS + top_digit + 257 * LARGEST_CARRY > P > 255 * MOST_ROWS + top_digit + LARGEST_CARRY
+
+
+def test_special_rows_fit_in_the_smallest_trace() -> None:
+    """With the largest instrument table and the most lenses."""
+    lenses = max(circuit.lenses for circuit in CIRCUITS.values())
+    outputs = INSTRUMENTS_MAX * (BUCKETS_MAX + 1) + 1 + lenses
+    assert SpecialRows(outputs, lenses, masked=True).count < (1 << LOG2_ROWS_MIN) - HIDDEN_ROWS
 
 
 def test_no_sum_over_shards_reaches_the_modulus() -> None:
