@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from prover.prices import load_evidence
 from prover.private import META_FILE, PrivateStore, write_private
 from prover.progress import Phases, Progress, peak_memory_bytes
 from prover.randomness import Randomness
+from prover.reserves import read_reserves
 from prover.shards.journal import Run, done_folder
 from prover.shards.prove import PROOF_PART, SHARD_PART, AccountRefused, prove_task
 from prover.shards.run import run_shards
@@ -30,13 +31,12 @@ from prover.staging import bring, put_in_place, require_apart, require_place, st
 from prover.terms import Terms, choose_circuit
 from prover.warm import compile_kernels
 from verifier.errors import VerificationError
-from verifier.instruments import Instrument, Scenario
+from verifier.instruments import Scenario
 from verifier.legs import derive_legs
 from verifier.params import accepted_profile
 from verifier.prices import check_prices
 from verifier.proofs import SHARDS_FOLDER, proof_file, shard_file
-from verifier.report import FUND_FILE, PRICES_FILE, RESERVES_FILE, STATEMENT_FILE, read_statement
-from verifier.reserves import parse_reserves
+from verifier.report import FUND_FILE, PRICES_FILE, STATEMENT_FILE, read_statement
 from verifier.shards import Shard, check_shards, parse_shard, seal, top_sum
 from verifier.solvency import CIRCUITS, OUTPUT_END, SpecialRows, pinned_digest
 from verifier.statement import STRICT, Losses, Statement, Totals, levels_for, parse_statement
@@ -48,8 +48,8 @@ class ProveReport:
     """What proving cost.
 
     Args:
-        phase_seconds: by phase of `prover.progress.PHASES`; those of shards added up over all of them, in their
-            workers' wall seconds.
+        phase_seconds, phase_cpu_seconds: by phase of `prover.progress.PHASES`, by the clock and of all threads; those
+            of shards added up over all of them.
         rows, shards: of each trace, and how many; public.
         used_rows: of all traces together.
         resumed: shards that an earlier run had finished.
@@ -65,6 +65,7 @@ class ProveReport:
     proof_bytes: int
     peak_memory_bytes: int
     statement_digest: str
+    phase_cpu_seconds: dict[str, float] = field(default_factory=dict)
 
 
 def private_folder(out: Path) -> Path:
@@ -87,6 +88,7 @@ def prove_directory(
     scenarios: tuple[Scenario, ...] = (),
     prices: Path | None = None,
     reserves: Path | None = None,
+    reserves_evidence: Path | None = None,
     private: Path | None = None,
     seed: bytes | None = None,
     previous: Path | None = None,
@@ -103,6 +105,7 @@ def prove_directory(
 
     Args:
         circuit: None chooses the smallest that proves everything in the snapshot, and the scenarios.
+        reserves_evidence: the addresses behind `reserves`, as `solvent reserves verify` wrote them.
         prices: signed quotes from which the snapshot's prices follow.
         seed: tests only; None takes fresh randomness from the operating system.
         previous: the publication before this one, which the snapshot has to name; its size is kept if it can be.
@@ -118,7 +121,7 @@ def prove_directory(
     places = _Places(out, private or private_folder(out), work_folder(out))
     places.require(force)
     circuit = choose_circuit(meta.instruments, len(scenarios), circuit)
-    files = {RESERVES_FILE: _read_reserves(reserves, meta.instruments)}
+    files = read_reserves(reserves, reserves_evidence, meta)
     evidence = files[PRICES_FILE] = None if prices is None else load_evidence(prices, meta)
     with phases.phase("compile"):
         compile_kernels(phases.at)
@@ -165,10 +168,12 @@ def _run(
         shutil.rmtree(places.work)  # no later run of this snapshot can use it
         raise
     shutil.rmtree(places.work)
-    phases.add(result.seconds for result in results)
+    for result in results:
+        phases.add(result.seconds, result.cpu_seconds)
     largest = max(result.peak_memory_bytes for result in results)
     return ProveReport(
         phase_seconds=phases.seconds,
+        phase_cpu_seconds=phases.cpu_seconds,
         rows=1 << statement.log2_rows,
         shards=statement.shards,
         used_rows=plan.used_rows,
@@ -335,16 +340,3 @@ def _previous_capacity(previous: Path, digest: str) -> Capacity:
             file=previous, got=f"statement {statement.digest.hex()}", expected=f"{digest}, which the snapshot names"
         )
     return Capacity(statement.log2_rows, statement.shards)
-
-
-def _read_reserves(path: Path | None, instruments: tuple[Instrument, ...]) -> bytes | None:
-    if path is None:
-        return None
-    try:
-        data = path.read_bytes()
-        parse_reserves(data, instruments)
-    except OSError as error:
-        raise InputError(file=path, got=error.strerror or "no file", expected="a CSV file asset,amount") from None
-    except VerificationError as error:
-        raise InputError(file=path, got=str(error), expected="a CSV file asset,amount") from None
-    return data

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from verifier.errors import (
     BadPrices,
+    BadQuorum,
     BadReserves,
     BadStatement,
     BrokenCommitment,
@@ -53,6 +54,7 @@ _ERRORS: Mapping[Reason, type[VerificationError]] = {
     Reason.PRICE_SOURCES: BadPrices,
     Reason.SIGNATURE: BadPrices,
     Reason.PRICES: BadPrices,
+    Reason.QUORUM: BadQuorum,
 }
 """The class that goes with a reason; MalformedProof where none is given."""
 _DECIMAL = re.compile(r"0|[1-9][0-9]*")

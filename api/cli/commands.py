@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from api.cli import audit, bundles, executors, imports, prices, publication, simulate, trials, users
+from api.cli import (
+    audit,
+    bundles,
+    executors,
+    imports,
+    prices,
+    proving,
+    publication,
+    reserves,
+    simulate,
+    trials,
+    users,
+    validator,
+)  # fmt: skip
 
 EXCHANGE, EVERYBODY, USER = "For the exchange", "For everybody", "For one user"
 
@@ -29,7 +42,9 @@ app.command(rich_help_panel=USER)(users.nonce)
 app.command(rich_help_panel=USER)(users.inclusion)
 app.add_typer(imports.app, name="import", rich_help_panel=EXCHANGE)
 app.add_typer(prices.app, name="prices", rich_help_panel=EXCHANGE)
-app.command(rich_help_panel=EXCHANGE)(publication.prove)
+app.add_typer(reserves.app, name="reserves", rich_help_panel=EXCHANGE)
+app.add_typer(validator.app, name="validator", rich_help_panel=EXCHANGE)
+app.command(rich_help_panel=EXCHANGE)(proving.prove)
 app.command(rich_help_panel=EXCHANGE)(executors.shard)
 app.command(rich_help_panel=EXCHANGE)(users.bundle)
 app.command(rich_help_panel=EXCHANGE)(bundles.bundles)

@@ -15,11 +15,13 @@ from prover.errors import InputError
 from verifier.errors import VerificationError
 
 EXTRAS: Final = {
-    "numpy": "prover", "numba": "prover", "pyarrow": "prover", "cryptography": "prover", "matplotlib": "bench",
-}  # fmt: skip
+    **dict.fromkeys(("numpy", "numba", "pyarrow", "cryptography"), "prover"),
+    "matplotlib": "bench",
+    **dict.fromkeys(("py_ecc", "btclib", "btclib_wallet", "eth_account", "eth_utils", "base58"), "reserves"),
+}
 """Which extra of the distribution brings an importable package."""
 SPREAD_OPTIONS: Final = ("--users",)
-GROUPS: Final = ("import", "prices")
+GROUPS: Final = ("import", "prices", "reserves", "validator")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
 from circuits.registry import records_of
 from prover.errors import InputError
+from prover.identities import account_ids
 from prover.outputs import MaskPair
 from prover.positions import split_positions
 from prover.private import npy_bytes, shard_arrays
@@ -21,8 +23,8 @@ from prover.shards.journal import SEED_FILE, done_folder
 from prover.shards.split import read_input
 from prover.shards.task import ShardResult, ShardTask
 from prover.snapshot import Snapshot
+from prover.warm import compile_kernels
 from prover.witness import AccountAtFault, Accounts, Legs, TraceWitness, build_witness, finish
-from verifier.account_id import account_id
 from verifier.legs import Leg
 from verifier.params import ProofParams, accepted_profile
 from verifier.poseidon import INSTANCES
@@ -57,6 +59,7 @@ def prove_task(task: ShardTask, phases: Phases | None = None) -> ShardResult:
         InputError: the shard's input is damaged, an account is refused, or the disk is full.
     """
     phases = phases or Phases()
+    _warm()
     statement = parse_statement(task.spec)
     part = read_input(task.run, task.index, task.input_digest)
     random = Randomness((task.run / SEED_FILE).read_bytes(), statement.header_digest)
@@ -69,7 +72,13 @@ def prove_task(task: ShardTask, phases: Phases | None = None) -> ShardResult:
         )
         files |= {f"{name}.npy": npy_bytes(array) for name, array in arrays.items()}
         digests = put_outputs(done_folder(task.run, task.index), files)
-    return ShardResult(task.index, digests, phases.seconds, peak_memory_bytes())
+    return ShardResult(task.index, digests, phases.seconds, peak_memory_bytes(), phases.cpu_seconds)
+
+
+@cache
+def _warm() -> None:
+    """Once in a worker: kernels loaded, and freed memory kept for the next shard."""
+    compile_kernels()
 
 
 def prove_shard(
@@ -90,7 +99,8 @@ def prove_shard(
         accounts, nonces, users = trace_accounts(part, statement.legs, own, phases)
         witness = _witness(statement, index, part, accounts, random, own)
         phases.at(0.8)
-        finish(witness.trace, INSTANCES[statement.tree_hash])
+        with phases.phase("hashing"):
+            finish(witness.trace, INSTANCES[statement.tree_hash])
     public = witness.outputs
     shard = Shard(statement.header_digest, index, witness.tree.root, public.mask_in, public.mask_out, public.outputs)
     proof = prove(relation(statement, shard), params, witness.trace, own, phases).to_bytes()
@@ -106,9 +116,7 @@ def trace_accounts(
     nonces = np.where(part.has_nonce[:, None], part.nonces, drawn)
     users: list[str] = part.user_ids.to_pylist()
     exchange = part.meta.exchange
-    identities = np.array(
-        [account_id(exchange, user, nonce.tobytes()) for user, nonce in zip(users, nonces, strict=True)], np.uint32
-    ).reshape(count, 8)
+    identities = account_ids(exchange, users, nonces)
     phases.at(0.3)
     blindings = random.words("account blinding", 6 * count).reshape(count, 6)
     entries = split_positions(part.offsets, part.positions, part.amounts, legs)

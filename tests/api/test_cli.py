@@ -345,6 +345,7 @@ def test_prove(
         "scenarios": (),
         "prices": None,
         "reserves": None,
+        "reserves_evidence": None,
         "previous": None,
         "private": tmp_path / "out.private",
         "shards": None,
