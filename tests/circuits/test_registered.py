@@ -217,7 +217,7 @@ def test_every_bus_has_a_tag_of_its_own() -> None:
 # -- honest witnesses -------------------------------------------------------------------------------------------------
 
 
-SHARDS = [(name, None) for name in CIRCUITS] + [(EQUITY, 1), ("solvency_risk_v1", 1)]
+SHARDS = [(name, None) for name in CIRCUITS] + [(EQUITY, 1), (POSEIDON2_EQUITY, 1), ("solvency_risk_v1", 1)]
 """Circuits, and the number of a shard of several; None for one shard alone."""
 
 

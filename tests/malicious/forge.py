@@ -332,7 +332,7 @@ class Forge:
     def build(self) -> Forged:
         layout, at = self.plan.layout, {}
         rows = [row for mask in self.plan.masks for row in mask_chain(mask, self.instance)]
-        digests = [chain_digest(rows[: layout.masks]), chain_digest(rows[layout.masks :])]
+        mask_out, mask_in = chain_digest(rows[: layout.masks]), chain_digest(rows[layout.masks :])
         rows += [Row({"total_id": layout.output_of(row) or 0}) for row in range(len(rows), layout.count)]
         for name in self.chains:
             at[name] = len(rows)
@@ -340,7 +340,8 @@ class Forge:
         root = self.item(self.plan.root)
         rows[layout.root]["level"] = root.level + 1
         rows[layout.root].put("b", root.digest).put("d", root.value)
-        out = Forged(self.plan, rows, at, [0] * layout.totals, root, *digests, self.instance, [0] * layout.lenses)
+        parts = [0] * layout.totals, root, mask_out, mask_in, self.instance, [0] * layout.lenses
+        out = Forged(self.plan, rows, at, *parts)
         for output in range(layout.totals + 1):
             out.fit(output)
         shape = records_of(self.plan.circuit)

@@ -1,4 +1,7 @@
-"""What a shard publishes: cheats with totals, masks, carries, root and losses, each with the rule that stops it."""
+"""What a shard publishes: cheats with totals, masks, carries, root and losses, each with the rule that stops it.
+
+Those that a shard alone and one of several can try are named in both, and proved in the latter.
+"""
 
 from __future__ import annotations
 
@@ -46,8 +49,10 @@ def test_a_cheat_is_named_and_refused(name: str, where: str, exchanges: dict[str
     cheat, (world, cheater) = CHEATS[name].cheat, exchanges[where]
     forged = cheat.forge(world.plan).build()
     columns = columns_of(forged, world)
+    assert broken_labels(world, columns, Published.by(forged)) == set()
     assert {v.label for v in unbalanced(world, forged, columns)} == cheat.named
-    refuse(Case(forged), BUS, world, cheater, columns)
+    if where == CHEATS[name].worlds[-1]:
+        refuse(Case(forged), BUS, world, cheater, columns)
 
 
 @pytest.mark.parametrize("name", CHEATS)
