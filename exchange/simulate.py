@@ -50,15 +50,26 @@ class Bars:
 
 @dataclass(slots=True)
 class Row:
-    """What one bar did; money in quote atoms, prices in ticks per market, `mode` the strictest of the bar."""
+    """What one bar did; money in quote atoms, prices in ticks per market.
+
+    Attributes:
+        open_interest: quote atoms per market.
+        modes, qualities: per market, the strictest mode and the worst quality of the price (`rules.oracle`) in the bar.
+        venue_mode: the strictest of the venue itself.
+        liquidations: steps; liquidated, deleveraged: value traded in the book, and taken over.
+        fund_paid: what the fund paid for losses.
+        bad_debt: what accounts below zero owe at the end of the bar.
+    """
 
     time_ms: int
     index: list[int]
     marks: list[int]
-    open_interest: int
+    open_interest: list[int]
     fund: int
     bad_debt: int
-    mode: int
+    modes: list[int]
+    qualities: list[int]
+    venue_mode: int = 0
     liquidations: int = 0
     liquidated: int = 0
     deleveraged: int = 0
@@ -94,7 +105,7 @@ class Simulation:
         self._open()
         step_ms = self.times_ms[1] - self.times_ms[0] if len(self.times_ms) > 1 else 60_000
         for number, time_ms in enumerate(self.times_ms):
-            row = Row(time_ms, [], [], 0, 0, 0, 0)
+            row = Row(time_ms, [], [], [], 0, 0, [0] * len(self.bars), [0] * len(self.bars))
             for part, prices in enumerate(self._path(number)):
                 self._step(row, number, time_ms + step_ms * part // 4, prices)
             self._measure(row, number)
@@ -142,7 +153,14 @@ class Simulation:
             commands = [PayFunding(time_ms, FUND, 0, market, rate) for market, rate in enumerate(rates)]
             self._count(row, self.engine.submit(commands))
         self.broken.extend(f"{time_ms} ms: {text}" for text in broken(ledger))
-        row.mode = max(row.mode, *ledger.effective_modes)
+        self._note_modes(row)
+
+    def _note_modes(self, row: Row) -> None:
+        ledger = self.engine.ledger
+        row.venue_mode = max(row.venue_mode, ledger.venue_mode)
+        for number, market in enumerate(ledger.venue.markets):
+            row.modes[number] = max(row.modes[number], ledger.effective_modes[number])
+            row.qualities[number] = max(row.qualities[number], ledger.oracle.qualities[market.asset])
 
     def _count(self, row: Row, answers: Sequence[Answer]) -> None:
         ledger = self.engine.ledger
@@ -173,9 +191,7 @@ class Simulation:
         ledger = self.engine.ledger
         row.index = [bar.closes[number] for bar in self.bars]
         row.marks = list(ledger.marks)
-        row.open_interest = sum(
-            lots * value for lots, value in zip(ledger.open_interest, ledger.lot_values, strict=True)
-        )
+        row.open_interest = [lots * value for lots, value in zip(ledger.open_interest, ledger.lot_values, strict=True)]
         row.fund = ledger.balance[QUOTE][FUND]
         equity = scan_accounts(ledger).equity[FIRST_USER:]
         row.bad_debt = int(-equity[equity < 0].sum())

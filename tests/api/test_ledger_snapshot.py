@@ -26,6 +26,7 @@ from prover.errors import InputError
 from prover.positions import first_positions, position_sides
 from prover.publication import prove_directory
 from prover.snapshot import Snapshot
+from prover.snapshot_meta import SnapshotMeta
 from tests.api.test_simulate import simulated
 from tests.exchange.flow import batches
 from tests.exchange.venues import venue
@@ -135,6 +136,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
+def unsalted(meta: SnapshotMeta) -> SnapshotMeta:
+    return replace(meta, ledger_salt="", ledger_state="")
+
+
 def command(*words: str | Path) -> int:
     return main(["snapshot", *map(str, words), "--json"])
 
@@ -184,8 +189,7 @@ def test_a_snapshot_by_replay_is_the_one_that_was_taken_on_the_way(run: Path, tm
     for taken in sorted((run / "snapshots").iterdir()):
         assert command(run, "--sequence", str(int(taken.name)), "--out", tmp_path / taken.name) == 0
         live, again = Snapshot.load(taken), Snapshot.load(tmp_path / taken.name)
-        salts = {"ledger_salt": "", "ledger_state": ""}
-        assert replace(live.meta, **salts) == replace(again.meta, **salts)
+        assert unsalted(live.meta) == unsalted(again.meta)
         assert np.array_equal(live.amounts, again.amounts) and np.array_equal(live.positions, again.positions)
         for name in ("prices.json", "risk.json", "holdings.csv", "scenarios.json"):
             assert (taken / name).read_bytes() == (tmp_path / taken.name / name).read_bytes()
