@@ -8,6 +8,7 @@ from typing import Final
 from exchange.codes import Reject
 from exchange.commands import Quoted, SubmitQuotes
 from exchange.events import Event, PricesSet, QuotesTaken
+from exchange.rules.haircuts import wrapped_price
 from exchange.rules.mark import Average, average_of, averaged, mark_price
 from exchange.rules.modes import Mode, Trigger
 from exchange.rules.oracle import OraclePolicy, Quality, Quote, Use, aggregate, permits
@@ -40,11 +41,15 @@ def decide_quotes(ledger: Ledger, command: SubmitQuotes) -> tuple[Event, ...] | 
     policy, memory = policy_of(ledger.venue), ledger.oracle
     prices, qualities = list(ledger.prices), [int(Quality.VALID)] * len(ledger.prices)
     prices[QUOTE] = ledger.tables.units[QUOTE]
-    for asset in range(1, len(prices)):
-        index = aggregate(by_symbol[asset], now, policy, prices[asset], average_of(memory.averages[asset]))
-        qualities[asset] = int(index.quality)
+    for number in range(1, len(prices)):
+        index = aggregate(by_symbol[number], now, policy, prices[number], average_of(memory.averages[number]))
+        qualities[number] = int(index.quality)
         if permits(index.quality, Use.MARK_TO_MARKET):
-            prices[asset] = index.price
+            prices[number] = index.price
+    for number, asset in enumerate(ledger.venue.assets):
+        if asset.underlying:
+            prices[number] = wrapped_price(prices[asset.underlying], asset.ratio_ppm, PPM)
+            qualities[number] = qualities[asset.underlying]
     if min(prices) < 1:
         return Reject.PRICES_INCOMPLETE
     marks, premiums, elsewhere = [], [], []
@@ -87,10 +92,9 @@ def _refusal_of_quotes(ledger: Ledger, command: SubmitQuotes) -> Reject | None:
     if command.account != FUND:
         return Reject.ACCOUNT_RESERVED
     venue = ledger.venue
-    perpetuals = {len(venue.assets) + number for number in ledger.tables.perpetuals}
-    for quote in command.quotes:
-        if not (0 < quote.symbol < len(venue.assets) or quote.symbol in perpetuals):
-            return Reject.ASSET_UNKNOWN
+    quoted = set(symbol_numbers(venue).values())
+    if any(quote.symbol not in quoted for quote in command.quotes):
+        return Reject.ASSET_UNKNOWN
     sources = len(venue.oracle.sources)
     if not sources or any(not 0 <= quote.source < sources for quote in command.quotes):
         return Reject.SOURCE_UNKNOWN
@@ -207,8 +211,12 @@ def doubt(ledger: Ledger, account: int, now_ms: int) -> tuple[int, Reject]:
 
 
 def symbol_numbers(venue: Venue) -> dict[str, int]:
-    """Lower-case symbol -> number in a quote: assets but the quote asset, and perpetual markets."""
-    found = {asset.symbol.lower(): number for number, asset in enumerate(venue.assets) if number != QUOTE}
+    """Lower-case symbol -> number in a quote: assets with a price of their own, and perpetual markets."""
+    found = {
+        asset.symbol.lower(): number
+        for number, asset in enumerate(venue.assets)
+        if number != QUOTE and not asset.underlying
+    }
     for number, market in enumerate(venue.markets):
         if market.kind == PERPETUAL:
             found[market.symbol.lower()] = len(venue.assets) + number

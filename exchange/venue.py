@@ -42,11 +42,19 @@ class MarginTier:
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """Something an account can hold; `haircut` empty: no collateral. The first asset of a venue is its quote asset."""
+    """Something an account can hold. The first asset of a venue is its quote asset.
+
+    Attributes:
+        haircut: empty: no collateral.
+        underlying, ratio_ppm: a wrapped asset is worth this share of the asset with that number, whatever it trades
+            at; 0: it has a price of its own.
+    """
 
     symbol: str
     decimals: int
     haircut: tuple[HaircutTier, ...] = ()
+    underlying: int = 0
+    ratio_ppm: int = 0
 
     @property
     def unit_atoms(self) -> int:
@@ -191,7 +199,7 @@ class Venue:
             raise VenueError(f"breakers: shares of 1 to {PPM}, fund_low_ppm from 0")
         _check_oracle(self.oracle)
         for asset in self.assets:
-            _check_asset(asset)
+            _check_asset(asset, self.assets)
         for market in self.markets:
             _check_market(market, len(self.assets))
         return self
@@ -205,7 +213,10 @@ class Venue:
         return hashlib.blake2b(self.to_json().encode(), digest_size=32, person=b"solvent/venue").digest()
 
 
-def _check_asset(asset: Asset) -> None:
+def _check_asset(asset: Asset, assets: tuple[Asset, ...]) -> None:
+    is_known = 0 <= asset.underlying < len(assets) and not assets[asset.underlying].underlying
+    if not is_known or (asset.underlying > 0) != (asset.ratio_ppm > 0) or asset.ratio_ppm < 0:
+        raise VenueError(f"{asset.symbol}: underlying: number of an asset with a price of its own, and a ratio above 0")
     if not 0 <= asset.decimals <= 18:
         raise VenueError(f"{asset.symbol}: decimals: 0 to 18")
     ratios = [tier.ratio_ppm for tier in asset.haircut]

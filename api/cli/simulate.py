@@ -14,9 +14,11 @@ import typer
 from api.cli.options import Json, require_directory, require_file
 from api.cli.output import ACCEPTED, REJECTED, Output
 from prover.errors import InputError
+from verifier.errors import VerificationError
 
 if TYPE_CHECKING:
     from exchange.audit import Check
+    from exchange.events import QuotesTaken
     from exchange.journal import Journal
     from exchange.population import Depth
     from exchange.simulate import Bars, Simulation
@@ -167,7 +169,7 @@ def replay(
     try:
         journal = Journal(journal_url(directory / JOURNAL))
         found = recover(journal, from_start=True)
-        checks = _audit(journal, found.ledger)
+        checks = _audit(journal, found.ledger, signatures=True)
     except LedgerError as error:
         output.json({"verdict": "rejected", "message": str(error)})
         output.line(f"Journal broken: {error}", mood="bad")
@@ -195,20 +197,52 @@ def replay(
     return ACCEPTED if good else REJECTED
 
 
-def _audit(journal: Journal, ledger: Ledger) -> list[Check]:
-    from exchange.audit import Auditor
-    from exchange.events import unpack_frames
+def _audit(journal: Journal, ledger: Ledger, *, signatures: bool = False) -> list[Check]:
+    """With `signatures` also whether every price rests on signed documents that say so: 1 ms per document."""
+    from exchange.audit import Auditor, Check
+    from exchange.events import QuotesTaken, unpack_frames
 
     auditor = Auditor(journal.venue)
+    taken = signed = 0
     for block in journal.blocks():
-        auditor.read(unpack_frames(block.payload))
-    return auditor.compare(ledger)
+        for frame in unpack_frames(block.payload):
+            auditor.read((frame,))
+            for event in frame.events if signatures else ():
+                if type(event) is QuotesTaken:
+                    taken += 1
+                    signed += _is_signed(journal, event)
+    checks = auditor.compare(ledger)
+    return [*checks, Check("quotes that signed documents support", taken, signed)] if signatures else checks
+
+
+def _is_signed(journal: Journal, event: QuotesTaken) -> bool:
+    from api.feed import check_taken
+
+    try:
+        check_taken(journal.venue, event)
+    except (InputError, VerificationError):
+        return False
+    return True
 
 
 def _check_data(check: Check) -> dict[str, Any]:
-    return {"name": check.name, "left": str(check.left), "right": str(check.right), "ok": check.ok}
+    return {
+        "name": check.name,
+        "left": str(check.left),
+        "right": str(check.right),
+        "ok": check.ok,
+        "detail": check.detail,
+    }
 
 
 def _print_audit(checks: list[dict[str, Any]], output: Output) -> None:
-    rows = [("ok" if check["ok"] else "FAIL", check["name"], check["left"], check["right"]) for check in checks]
+    rows = [
+        (
+            "ok" if check["ok"] else "FAIL",
+            " ".join(filter(None, (check["name"], check["detail"]))),
+            check["left"],
+            check["right"],
+        )
+        for check in checks
+    ]
     output.table(("", "check", "audit", "ledger"), rows, right=("audit", "ledger"))

@@ -49,7 +49,7 @@ def test_a_crash_is_worked_off_and_the_audit_agrees(tmp_path: Path, capsys: pyte
     assert simulated(tmp_path, "run", "--snapshot-every", "3") == 0
     data = said(capsys)
     assert data["verdict"] == "audit passed" and data["totals"]["liquidations"] > 10
-    assert all(check["ok"] for check in data["audit"]) and len(data["audit"]) == 15
+    assert all(check["ok"] for check in data["audit"]) and len(data["audit"]) == 20
     assert data["totals"]["bars_not_normal"] > 0  # 12 % in five minutes halts
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert report["state_hash"] == data["state_hash"]
