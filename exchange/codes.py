@@ -18,6 +18,7 @@ class Reject(IntEnum):
     PRICES_INCOMPLETE = 121
     FUNDING_RATE_TOO_LARGE = 122
     TRIGGER_UNKNOWN = 123
+    QUOTES_OUT_OF_RANGE = 124
     HEADER_OUT_OF_RANGE = 131
     # 2xx: what it names
     ACCOUNT_UNKNOWN = 201
@@ -26,6 +27,8 @@ class Reject(IntEnum):
     MARKET_UNKNOWN = 204
     MARKET_KIND = 205
     USER_ID_TAKEN = 206
+    QUOTES_REQUIRED = 207
+    SOURCE_UNKNOWN = 208
     ORDER_UNKNOWN = 211
     ORDER_NOT_OWN = 212
     # 3xx: the venue's state
@@ -35,6 +38,7 @@ class Reject(IntEnum):
     PRICE_STALE = 304
     NOT_LIQUIDATABLE = 305
     NOTHING_TO_LIQUIDATE = 306
+    PRICE_UNRELIABLE = 307
     # 4xx: the rules of an order
     ORDER_TOO_LARGE = 401
     PRICE_OUTSIDE_BAND = 402

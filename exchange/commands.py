@@ -107,6 +107,35 @@ class SetPrices(NamedTuple):
     marks: tuple[int, ...]
 
 
+class Quoted(NamedTuple):
+    """What one source says about one price.
+
+    `symbol`: number of an asset (then `price` is quote atoms per whole unit), or number of assets + number of a
+    perpetual market (then ticks, as it trades elsewhere). `confidence`: half width of the source's interval, in the
+    same unit. Price 0: the source has none, and no vote.
+    """
+
+    source: int
+    symbol: int
+    price: int
+    confidence: int
+    time_ms: int
+
+
+class SubmitQuotes(NamedTuple):
+    """All sources' latest quotes, from which index, mark and their quality follow by rule.
+
+    The sequencer has checked the signatures; `evidence` holds the signed documents that the numbers were read from.
+    Nothing here looks into it: it is kept for snapshots and auditors.
+    """
+
+    time_ms: int
+    account: int
+    client_id: int
+    quotes: tuple[Quoted, ...]
+    evidence: bytes
+
+
 class PayFunding(NamedTuple):
     """Longs of `market` pay `rate_ppm` of the position's value at mark to shorts (negative: shorts pay longs)."""
 
@@ -145,6 +174,7 @@ Command: TypeAlias = (
     | PlaceOrder
     | CancelOrder
     | SetPrices
+    | SubmitQuotes
     | PayFunding
     | Liquidate
     | Signal

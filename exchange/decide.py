@@ -18,13 +18,16 @@ from exchange.commands import (
     PlaceOrder,
     SetPrices,
     Signal,
+    SubmitQuotes,
     Withdraw,
 )
 from exchange.events import AccountOpened, Deposited, Event, FundingPaid, FundTransferred, PricesSet, Withdrawn
 from exchange.liquidate import decide_liquidate
+from exchange.oracle import decide_quotes, leaving_refusal, price_refusal
 from exchange.orders import decide_cancel, decide_place
 from exchange.risk import left_after_leaving
 from exchange.rules.modes import TRIGGERS, Action, Scope, Trigger
+from exchange.rules.oracle import Use
 from exchange.state import FUND, QUOTE, VENUE_WIDE, Ledger
 from exchange.venue import PERPETUAL
 from exchange.watch import permission, sign_events, signs_of_prices
@@ -79,7 +82,7 @@ def _deposit(ledger: Ledger, command: Deposit) -> Decision:
 def _withdraw(ledger: Ledger, command: Withdraw) -> Decision:
     _, account, _, asset, amount = command
     refused = _money_refusal(ledger, account, asset, amount) or _leaving_refusal(
-        ledger, account, asset, amount, Action.WITHDRAW
+        ledger, command, asset, Action.WITHDRAW
     )
     return refused or (Withdrawn(account, asset, amount),)
 
@@ -87,7 +90,7 @@ def _withdraw(ledger: Ledger, command: Withdraw) -> Decision:
 def _fund_transfer(ledger: Ledger, command: FundTransfer) -> Decision:
     _, account, _, amount = command
     refused = _money_refusal(ledger, account, QUOTE, amount) or _leaving_refusal(
-        ledger, account, QUOTE, amount, Action.TRANSFER
+        ledger, command, QUOTE, Action.TRANSFER
     )
     return refused or (FundTransferred(account, amount),)
 
@@ -104,11 +107,15 @@ def _money_refusal(ledger: Ledger, account: int, asset: int, amount: int) -> Rej
     return None
 
 
-def _leaving_refusal(ledger: Ledger, account: int, asset: int, amount: int, action: Action) -> Reject | None:
+def _leaving_refusal(ledger: Ledger, command: Withdraw | FundTransfer, asset: int, action: Action) -> Reject | None:
+    account, amount = command.account, command.amount
     if account == FUND:
         return Reject.ACCOUNT_RESERVED
     if not permission(ledger, VENUE_WIDE, action):
         return Reject.MODE_FORBIDS
+    doubtful = leaving_refusal(ledger, account, command.time_ms)
+    if doubtful is not None:
+        return doubtful
     if amount > ledger.balance[asset][account] - ledger.locked[asset][account]:
         return Reject.BALANCE_TOO_LOW
     left = left_after_leaving(ledger, account, asset, amount)
@@ -126,6 +133,8 @@ def _set_prices(ledger: Ledger, command: SetPrices) -> Decision:
         return Reject.PRICE_OUT_OF_RANGE
     if command.account != FUND:
         return Reject.ACCOUNT_RESERVED
+    if ledger.venue.oracle.sources:
+        return Reject.QUOTES_REQUIRED
     signs = signs_of_prices(ledger, assets, marks, command.time_ms)
     return (PricesSet(assets, marks), *sign_events(ledger, signs, command.time_ms))
 
@@ -156,6 +165,9 @@ def _pay_funding(ledger: Ledger, command: PayFunding) -> Decision:
         return Reject.PRICE_MISSING
     if not permission(ledger, command.market, Action.FUNDING):
         return Reject.MODE_FORBIDS
+    doubtful = price_refusal(ledger, command.market, Use.FUNDING, command.time_ms)
+    if doubtful is not None:
+        return doubtful
     return (FundingPaid(command.market, command.rate_ppm, ledger.marks[command.market]),)
 
 
@@ -167,6 +179,7 @@ DECIDERS: Final[dict[object, Callable[[Ledger, Any], Decision]]] = {
     PlaceOrder: decide_place,
     CancelOrder: decide_cancel,
     SetPrices: _set_prices,
+    SubmitQuotes: decide_quotes,
     PayFunding: _pay_funding,
     Liquidate: decide_liquidate,
     Signal: _signal,

@@ -20,11 +20,13 @@ from exchange.events import (
     OrderExpired,
     OrderOpened,
     PricesSet,
+    QuotesTaken,
     SignSeen,
     Traded,
     Withdrawn,
 )
 from exchange.locks import spot_lock
+from exchange.oracle import remember
 from exchange.rules.breakers import observed
 from exchange.rules.funding import payment
 from exchange.state import FEES, FUND, QUOTE, Ledger, client_key
@@ -228,6 +230,7 @@ EVOLVERS: Final[dict[object, Callable[[Ledger, Any], None]]] = {
     OrderClosed: _order_closed,
     OrderExpired: _order_expired,
     PricesSet: _prices_set,
+    QuotesTaken: remember,
     FundingPaid: _funding_paid,
     FundSettled: _fund_settled,
     Deleveraged: _deleveraged,

@@ -16,6 +16,7 @@ from exchange.codes import Reject
 from exchange.commands import Flag, Liquidate
 from exchange.events import Closed, Deleveraged, Event, FundReason, FundSettled, OrderClosed
 from exchange.matching import Match, match
+from exchange.oracle import doubt, price_refusal
 from exchange.risk import account_risk
 from exchange.rules.adl import allocate, closing_cash, rank
 from exchange.rules.liquidation import (
@@ -29,6 +30,7 @@ from exchange.rules.liquidation import (
 )
 from exchange.rules.margin import Risk
 from exchange.rules.modes import Action, Trigger
+from exchange.rules.oracle import Use
 from exchange.rules.rounding import ceil_div
 from exchange.rules.tiers import requirement, tier_of
 from exchange.state import FIRST_USER, FUND, QUOTE, VENUE_WIDE, Ledger
@@ -47,7 +49,7 @@ def decide_liquidate(ledger: Ledger, command: Liquidate) -> tuple[Event, ...] | 
         return Reject.ACCOUNT_RESERVED if 0 <= account < FIRST_USER else Reject.ACCOUNT_UNKNOWN
     if not ledger.price_time_ms:
         return Reject.PRICE_MISSING
-    number = largest_position(ledger, account)
+    number = largest_position(ledger, account, command.time_ms)
     if not permission(ledger, VENUE_WIDE if number is None else number, Action.LIQUIDATE):
         return Reject.MODE_FORBIDS
     if command.time_ms - ledger.price_time_ms > ledger.venue.price_age_ms_max:
@@ -55,7 +57,15 @@ def decide_liquidate(ledger: Ledger, command: Liquidate) -> tuple[Event, ...] | 
     risk = account_risk(ledger, account)
     if risk.equity >= risk.maintenance:
         return Reject.NOT_LIQUIDATABLE
-    events = _spot_sale(ledger, account) if number is None else _close_position(ledger, account, number, risk)
+    benefit, reason = doubt(ledger, account, command.time_ms)
+    if risk.equity + benefit >= risk.maintenance:
+        return reason
+    if number is None:
+        events = _spot_sale(ledger, account, command.time_ms)
+    elif (doubtful := price_refusal(ledger, number, Use.LIQUIDATE, command.time_ms)) is not None:
+        return doubtful
+    else:
+        events = _close_position(ledger, account, number, risk, command.time_ms)
     gone = {event.order for event in events if type(event) is OrderClosed}
     own = [ledger.orders[id] for id in ledger.own_orders[account] if id in ledger.orders and id not in gone]
     events[:0] = [OrderClosed(order.id, account, order.market, order.rest, Closed.LIQUIDATED) for order in own]
@@ -65,20 +75,25 @@ def decide_liquidate(ledger: Ledger, command: Liquidate) -> tuple[Event, ...] | 
     return tuple(events) if events else Reject.NOTHING_TO_LIQUIDATE
 
 
-def largest_position(ledger: Ledger, account: int) -> int | None:
-    """The market in which the account's position is worth most, of those whose mode lets it be liquidated if any does.
+def largest_position(ledger: Ledger, account: int, now_ms: int) -> int | None:
+    """The market in which the account's position is worth most, of those whose mode and price let it be liquidated.
 
-    The lowest number among equals.
+    Of all markets if there is none such; the lowest number among equals.
     """
     worth = [
-        (bool(permission(ledger, number, Action.LIQUIDATE)), abs(size) * ledger.lot_values[number], -number)
+        (_may_liquidate(ledger, number, now_ms), abs(size) * ledger.lot_values[number], -number)
         for number in ledger.tables.perpetuals
         if (size := ledger.size[number][account])
     ]
     return -max(worth)[2] if worth else None
 
 
-def _close_position(ledger: Ledger, account: int, number: int, risk: Risk) -> list[Event]:
+def _may_liquidate(ledger: Ledger, number: int, now_ms: int) -> bool:
+    permitted = bool(permission(ledger, number, Action.LIQUIDATE))
+    return permitted and price_refusal(ledger, number, Use.LIQUIDATE, now_ms) is None
+
+
+def _close_position(ledger: Ledger, account: int, number: int, risk: Risk, now_ms: int) -> list[Event]:
     size = ledger.size[number][account]
     side = -1 if size > 0 else 1
     lots = _clip(ledger, account, number, risk)
@@ -94,7 +109,8 @@ def _close_position(ledger: Ledger, account: int, number: int, risk: Risk) -> li
         change = _maintenance(ledger, number, size + side * filled) - _maintenance(ledger, number, size)
         equity = risk.equity + cash - delta + side * filled * ledger.lot_values[number]
         risk = replace(risk, equity=equity, maintenance=risk.maintenance + change)
-    if found.rest and (risk.equity <= 0 or is_for_backstop(risk.equity, risk.maintenance, ledger.venue.backstop_ppm)):
+    beyond = risk.equity <= 0 or is_for_backstop(risk.equity, risk.maintenance, ledger.venue.backstop_ppm)
+    if found.rest and beyond and price_refusal(ledger, number, Use.DELEVERAGE, now_ms) is None:
         paid = sum(event.amount for event in events if type(event) is FundSettled)
         cover = min(-risk.equity, ledger.balance[QUOTE][FUND] + paid)
         if cover > 0:
@@ -175,14 +191,14 @@ def _deleverage(ledger: Ledger, account: int, number: int, size: int, change: in
     ]
 
 
-def _spot_sale(ledger: Ledger, account: int) -> list[Event]:
+def _spot_sale(ledger: Ledger, account: int, now_ms: int) -> list[Event]:
     """Without positions: collateral is sold for what is owed, in the order of markets; then the fund pays the rest."""
     owed = -ledger.balance[QUOTE][account]
     events: list[Event] = []
     left = False
     for number, market in enumerate(ledger.venue.markets):
         held = ledger.balance[market.asset][account] // market.lot_atoms if market.kind == SPOT else 0
-        if not held or owed <= 0 or not permission(ledger, number, Action.LIQUIDATE):
+        if not held or owed <= 0 or not _may_liquidate(ledger, number, now_ms):
             continue
         lots = min(held, ceil_div(owed, ledger.bands[number][0] * market.tick_lot_atoms))
         found = match(ledger, number, account, -1, ledger.bands[number][0], lots, _CANCEL_RESTING, forced=True)

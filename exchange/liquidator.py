@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from exchange.commands import Liquidate, SetPrices
+from exchange.commands import Liquidate, SetPrices, SubmitQuotes
 from exchange.engine import Answer, Done, Engine
 from exchange.rules.rounding import PPM
 from exchange.scanning import scan_accounts
@@ -28,7 +28,7 @@ def due(ledger: Ledger) -> list[int]:
     return [account for _, account in sorted(ratios)]
 
 
-def set_prices(engine: Engine, command: SetPrices, rounds: int = ROUNDS_MAX) -> list[Answer]:
+def set_prices(engine: Engine, command: SetPrices | SubmitQuotes, rounds: int = ROUNDS_MAX) -> list[Answer]:
     """New prices, and the liquidations that follow from them; all of it journalled as ordinary commands.
 
     After each round the accounts are scanned again, because trades and the fund may have changed anybody.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -16,19 +17,25 @@ SCORE_ERROR: Final = 1e-9
 """Scores are first guessed in floats, a dozen roundings of 2^-53 each; exact integers decide among the near ones."""
 
 
-def scan_accounts(ledger: Ledger) -> Scan:
-    """Equity and requirement of every account at the current prices. The columns are read in place."""
+def scan_accounts(ledger: Ledger, prices: Sequence[int] | None = None, lot_values: Sequence[int] | None = None) -> Scan:
+    """Equity and requirement of every account, by default at the current prices. The columns are read in place.
+
+    Args:
+        prices: quote atoms per whole unit of each asset.
+        lot_values: quote atoms per lot of each market.
+    """
+    values = ledger.lot_values if lot_values is None else lot_values
     tables = ledger.tables
     assets = [
         AssetColumn(_view(ledger.balance[asset]), price, tables.units[asset], tables.lost[asset], NO_REQUIREMENT)
-        for asset, price in enumerate(ledger.prices)
+        for asset, price in enumerate(ledger.prices if prices is None else prices)
         if asset != QUOTE
     ]
     markets = [
         MarketColumn(
             _view(ledger.size[number]),
             _view(ledger.cost[number]),
-            ledger.lot_values[number],
+            values[number],
             tables.maintenance[number],
         )
         for number in tables.perpetuals

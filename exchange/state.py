@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from exchange.book import Book, BookSide, Order
+from exchange.oraclememory import OracleMemory
 from exchange.rules.breakers import new_window
 from exchange.rules.margin import initial_margin, open_interest_scale_ppm
 from exchange.rules.rounding import PPM, ceil_div
@@ -63,6 +64,7 @@ class Ledger:
         prices: per asset, quote atoms per whole unit; 0 = no price yet.
         marks: per market, ticks; 0 = no price yet.
         price_time_ms: of the last `PricesSet`.
+        oracle: qualities, averages and evidence behind the prices.
         signs: (market or VENUE_WIDE, trigger) -> time of its last sign.
         modes, venue_mode: of each market, of the venue; effective_modes: the stricter of both.
         windows: per market, the marks of the breaker's rolling window.
@@ -95,6 +97,7 @@ class Ledger:
         "next_order",
         "open_interest",
         "open_orders",
+        "oracle",
         "orders",
         "own_orders",
         "price_time_ms",
@@ -145,6 +148,7 @@ class Ledger:
         self.answered_order: deque[int] = deque()
         self.price_version = 1
         self.price_time_ms = 0
+        self.oracle = OracleMemory(venue)
         self.scales = [0] * markets
         self.lot_values = [0] * markets
         self.lot_margins = [0] * markets

@@ -22,7 +22,7 @@ _ANSWERED: Final = struct.Struct("<qQQ")
 
 
 def state_bytes(ledger: Ledger) -> bytes:
-    """Counters, sums, prices, modes, user ids, columns, open orders by number, remembered client ids by age."""
+    """Counters, sums, prices, modes, oracle, user ids, columns, open orders by number, remembered client ids by age."""
     parts = [
         ledger.venue.digest(),
         _COUNTERS.pack(
@@ -50,6 +50,7 @@ def state_bytes(ledger: Ledger) -> bytes:
     parts.append(len(ledger.signs).to_bytes(2, "little"))
     for (market, trigger), time_ms in sorted(ledger.signs.items()):
         parts.append(_SIGN.pack(market, trigger, time_ms))
+    parts.append(ledger.oracle.to_bytes())
     for user_id in ledger.user_ids:
         text = user_id.encode()
         parts.append(len(text).to_bytes(2, "little") + text)
@@ -104,7 +105,7 @@ def _read(venue: Venue, state: memoryview) -> Ledger:
         numbers[:] = layout.unpack_from(state, at)
         at += layout.size
     ledger.set_prices(tuple(ledger.prices), tuple(ledger.marks), tuple(ledger.scales))
-    at = _read_modes(ledger, state, at)
+    at = ledger.oracle.read(state, _read_modes(ledger, state, at))
     for account in range(accounts):
         stop = at + 2 + int.from_bytes(state[at : at + 2], "little")
         user_id = bytes(state[at + 2 : stop]).decode()

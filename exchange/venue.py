@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
@@ -17,6 +18,9 @@ PERPETUAL: Final = "perpetual"
 NOTIONAL_END: Final = 1 << 62
 """Bound of the largest position at the highest price, in quote atoms: cost and value of a position fit in int64."""
 SYMBOL_CHARACTERS_MAX: Final = 32
+SOURCES_MIN: Final = 3
+"""A median of fewer is one source's word."""
+SPAN_MS_MAX: Final = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +42,19 @@ class MarginTier:
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """Something an account can hold; `haircut` empty: no collateral. The first asset of a venue is its quote asset."""
+    """Something an account can hold. The first asset of a venue is its quote asset.
+
+    Attributes:
+        haircut: empty: no collateral.
+        underlying, ratio_ppm: a wrapped asset is worth this share of the asset with that number, whatever it trades
+            at; 0: it has a price of its own.
+    """
 
     symbol: str
     decimals: int
     haircut: tuple[HaircutTier, ...] = ()
+    underlying: int = 0
+    ratio_ppm: int = 0
 
     @property
     def unit_atoms(self) -> int:
@@ -84,6 +96,43 @@ class Market:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """Who quotes prices: a name, an Ed25519 public key as 64 hex digits, and what its vote counts."""
+
+    name: str
+    key: str
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Oracle:
+    """How prices follow from signed quotes (`rules.oracle`, `rules.mark`). Without sources `SetPrices` sets them.
+
+    Attributes:
+        stale_ms, future_ms: quotes that are older, or further ahead of the venue's time, have no vote.
+        quorum_ppm: share of all weight that has to be recent.
+        confidence_ppm, step_ppm, deviation_ppm: from here on a price is uncertain, has jumped, or is divergent.
+        average_ms: time constant of the slow average that `deviation_ppm` is measured from.
+        premium_ms: of the average premium of the own book over the index.
+        premium_weight, others_weight, own_weight: votes of the index with its premium, of the sources' prices of the
+            perpetual elsewhere, and of the own book, in the mark.
+    """
+
+    sources: tuple[Source, ...] = ()
+    stale_ms: int = 60_000
+    future_ms: int = 1_000
+    quorum_ppm: int = 666_667
+    confidence_ppm: int = 10_000
+    step_ppm: int = 100_000
+    deviation_ppm: int = 250_000
+    average_ms: int = 3_600_000
+    premium_ms: int = 150_000
+    premium_weight: int = 2
+    others_weight: int = 2
+    own_weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Venue:
     """One exchange.
 
@@ -101,6 +150,7 @@ class Venue:
             market.
         venue_breaker_ppm, venue_breaker_interest_ppm: markets that fell or rose this far, and carry this share of the
             open interest, halt the venue.
+        oracle: who quotes prices, and how they follow from the quotes.
         fund_low_ppm: with a fund below this share of the open interest nobody may grow a position; 0 = off.
     """
 
@@ -121,6 +171,7 @@ class Venue:
     venue_breaker_ppm: int = 200_000
     venue_breaker_interest_ppm: int = 500_000
     fund_low_ppm: int = 0
+    oracle: Oracle = Oracle()
 
     def check(self) -> Venue:
         """Returns itself.
@@ -146,8 +197,9 @@ class Venue:
         breakers = (self.breaker_ppm, self.venue_breaker_ppm, self.venue_breaker_interest_ppm)
         if min(breakers) < 1 or max(breakers) > PPM or not 0 <= self.fund_low_ppm <= PPM:
             raise VenueError(f"breakers: shares of 1 to {PPM}, fund_low_ppm from 0")
+        _check_oracle(self.oracle)
         for asset in self.assets:
-            _check_asset(asset)
+            _check_asset(asset, self.assets)
         for market in self.markets:
             _check_market(market, len(self.assets))
         return self
@@ -161,7 +213,10 @@ class Venue:
         return hashlib.blake2b(self.to_json().encode(), digest_size=32, person=b"solvent/venue").digest()
 
 
-def _check_asset(asset: Asset) -> None:
+def _check_asset(asset: Asset, assets: tuple[Asset, ...]) -> None:
+    is_known = 0 <= asset.underlying < len(assets) and not assets[asset.underlying].underlying
+    if not is_known or (asset.underlying > 0) != (asset.ratio_ppm > 0) or asset.ratio_ppm < 0:
+        raise VenueError(f"{asset.symbol}: underlying: number of an asset with a price of its own, and a ratio above 0")
     if not 0 <= asset.decimals <= 18:
         raise VenueError(f"{asset.symbol}: decimals: 0 to 18")
     ratios = [tier.ratio_ppm for tier in asset.haircut]
@@ -199,6 +254,25 @@ def _check_market(market: Market, assets: int) -> None:
         raise VenueError(f"{at}: margin: maintenance at most initial")
 
 
+def _check_oracle(oracle: Oracle) -> None:
+    weights = [source.weight for source in oracle.sources]
+    rates = (oracle.quorum_ppm, oracle.confidence_ppm, oracle.step_ppm, oracle.deviation_ppm)
+    times = (oracle.stale_ms, oracle.average_ms, oracle.premium_ms)
+    if min(*rates, *times) < 1 or oracle.future_ms < 0 or oracle.quorum_ppm > PPM or max(times) > SPAN_MS_MAX:
+        raise VenueError(f"oracle: rates of at least 1 ppm, a quorum of at most all, times of 1 to {SPAN_MS_MAX} ms")
+    if not 0 <= oracle.own_weight < oracle.premium_weight + oracle.others_weight or oracle.premium_weight < 1:
+        raise VenueError("oracle: own_weight: less than the other votes together, and premium_weight of at least 1")
+    if weights and (len(weights) < SOURCES_MIN or min(weights) < 1 or 2 * max(weights) >= sum(weights)):
+        raise VenueError(f"oracle: sources: at least {SOURCES_MIN}, none with half of the weight")
+    for field in ("name", "key"):
+        if len({getattr(source, field) for source in oracle.sources}) != len(weights):
+            raise VenueError(f"oracle: sources: each {field} once")
+    for source in oracle.sources:
+        if not re.fullmatch("[0-9a-f]{64}", source.key) or not re.fullmatch("[!-~]{1,64}", source.name):
+            expected = "1 to 64 visible ASCII characters, and a key of 64 hex digits"
+            raise VenueError(f"oracle: source {source.name!r}: {expected}")
+
+
 def _check_bounds(at: str, field: str, bounds: list[int | None], *, last_open: bool) -> None:
     closed = [bound for bound in bounds if bound is not None]
     opens = len(bounds) - len(closed)
@@ -224,7 +298,10 @@ def venue_from_json(text: str) -> Venue:
             _make(Market, {**item, "margin": tuple(_make(MarginTier, tier) for tier in item["margin"])})
             for item in data.pop("markets")
         )
-        venue: Venue = _make(Venue, {**data, "assets": assets, "markets": markets})
+        oracle = data.pop("oracle")
+        sources = tuple(_make(Source, item) for item in oracle["sources"])
+        oracle = _make(Oracle, {**oracle, "sources": sources})
+        venue: Venue = _make(Venue, {**data, "assets": assets, "markets": markets, "oracle": oracle})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise VenueError(f"not a venue definition: {error}") from None
     return venue.check()

@@ -198,7 +198,7 @@ def _run(flow: Flow, path: Path) -> tuple[dict[str, float], set[bytes], bool]:
 
 @contextmanager
 def no_cycle_collector() -> Iterator[None]:
-    """As a process runs that only serves an engine: nothing in the ledger is cyclic, so counting references is enough."""
+    """As a process runs that only serves an engine: nothing in the ledger is cyclic, counting references is enough."""
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -211,7 +211,7 @@ def no_cycle_collector() -> Iterator[None]:
 
 def _print(data: dict[str, Any], output: Output) -> None:
     output.line(
-        f"{data['commands']} commands of {data['accounts']} accounts in batches of {data['batch']}, {data['runs']} run(s)"
+        f"{data['commands']} commands of {data['accounts']} accounts, {data['batch']} per commit, {data['runs']} run(s)"
     )
     output.line(
         f"{data['commands_per_second']:.0f} commands/s of CPU time on one core, "

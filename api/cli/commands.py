@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from api.cli import audit, imports, prices, publication, simulate, trials, users
+from api.cli import audit, imports, ledger_snapshot, prices, publication, simulate, trials, users
 
 EXCHANGE, EVERYBODY, USER = "For the exchange", "For everybody", "For one user"
 
@@ -36,3 +36,4 @@ app.command(rich_help_panel=EXCHANGE)(trials.bench)
 app.command(rich_help_panel=EXCHANGE)(trials.generate)
 app.command(rich_help_panel=EXCHANGE)(simulate.simulate)
 app.command(rich_help_panel=EXCHANGE)(simulate.replay)
+app.command(rich_help_panel=EXCHANGE)(ledger_snapshot.snapshot)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 from exchange.codes import Reject
 from exchange.commands import Command, Deposit, OpenAccount, PlaceOrder, SetPrices
@@ -29,7 +30,7 @@ def perpetual(symbol: str, asset: int, lot_atoms: int) -> Market:
     return Market(symbol, PERPETUAL, asset, lot_atoms, 100, 2 * 10**6, 10**5, 10**6, -50, 450, 50_000, tiers)
 
 
-def venue(**changes: int) -> Venue:
+def venue(**changes: Any) -> Venue:
     """USDT, BTC, ETH; two perpetual markets and a spot one."""
     assets = (
         Asset("usdt", 6),
