@@ -228,6 +228,10 @@ PACKERS: Final[dict[object, tuple[Callable[..., bytes], int]]] = {
     event: (struct.Struct("<B" + layout).pack, kind) for kind, event, layout in _LAYOUTS
 }
 """Per event type: what packs (kind, *fields), and the kind."""
+PACK_ALONE: Final[dict[object, tuple[Callable[..., bytes], int]]] = {
+    event: (struct.Struct(FRAME.format + "B" + layout).pack, kind) for kind, event, layout in _LAYOUTS
+}
+"""The same for a frame of one event: (1, *header, kind, *fields)."""
 _UNPACKERS: Final = {kind: (event, struct.Struct("<B" + layout)) for kind, event, layout in _LAYOUTS}
 
 

@@ -28,9 +28,6 @@ _EXCLUSIVE: Final = (int(Flag.IMMEDIATE), FILL_OR_KILL, POST_ONLY)
 
 def decide_place(ledger: Ledger, command: PlaceOrder) -> tuple[Event, ...] | Reject:
     """Checks in the order of the codes; matching happens before the checks that need its outcome."""
-    opened = _obviously_fine(ledger, command)
-    if opened is not None:
-        return (opened,)
     refused = _early_refusal(ledger, command)
     if refused is not None:
         return refused
@@ -65,42 +62,6 @@ def decide_place(ledger: Ledger, command: PlaceOrder) -> tuple[Event, ...] | Rej
         reason = Closed.SELF_TRADE if found.self_trade else Closed.IMMEDIATE
         return (*found.events, OrderExpired(account, number, found.rest, reason))
     return tuple(found.events)
-
-
-def _obviously_fine(ledger: Ledger, command: PlaceOrder) -> OrderOpened | None:
-    """The common case in short: a plain limit order that meets nobody, with margin to spare. None: look closer.
-
-    It accepts nothing that the full checks refuse, and leaves every refusal to them.
-    """
-    _, account, _, number, side, price, lots, flags = command
-    if flags or price < 1 or lots < 1 or not (2 <= account < len(ledger.spare) and 0 <= number < len(ledger.marks)):
-        return None
-    market = ledger.venue.markets[number]
-    if price > market.price_max or lots > market.order_lots_max or not market.margin:
-        return None
-    low, high = ledger.bands[number]
-    if side == 1:
-        keys = ledger.books[number].asks.keys
-        if price > high or (keys and price >= -keys[-1]):
-            return None
-        position = ledger.size[number][account] + ledger.buys[number][account]
-    elif side == -1:
-        keys = ledger.books[number].bids.keys
-        if price < low or (keys and price <= keys[-1]):
-            return None
-        position = ledger.sells[number][account] - ledger.size[number][account]
-    else:
-        return None
-    if (
-        position + lots > market.position_lots_max
-        or ledger.spare[account] < lots * ledger.lot_margins[number]
-        or ledger.spare_version[account] != ledger.price_version
-        or ledger.open_orders[account] >= ledger.venue.open_orders_max
-        or not high  # no price yet
-        or ledger.effective_modes[number]
-    ):
-        return None
-    return _new(OrderOpened, (ledger.next_order, account, number, side, price, lots, flags))
 
 
 def _early_refusal(ledger: Ledger, command: PlaceOrder) -> Reject | None:

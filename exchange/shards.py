@@ -79,7 +79,6 @@ def together(shards: Sequence[Ledger]) -> Ledger:
         owner = shards[market % len(shards)]
         first.scales[market] = owner.scales[market]
     for number, order in sorted((number, order) for shard in shards[1:] for number, order in shard.orders.items()):
-        order.before = order.after = order.level = None
         first.orders.pop(number, None)
         first.add_order(order)
     return first

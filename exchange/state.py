@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from array import array
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
-from exchange.book import Book, Order
+from exchange.book import Book, BookSide, Order
 from exchange.oraclememory import OracleMemory
 from exchange.rules.breakers import new_window
 from exchange.rules.margin import initial_margin, open_interest_scale_ppm
@@ -29,6 +29,14 @@ VENUE_WIDE: Final = -1
 """In the place of a market number: the whole venue."""
 QUOTE: Final = 0
 """Asset number of the settlement asset."""
+
+
+Gate: TypeAlias = (
+    "tuple[int, int, int, int, int, BookSide, list[int], array[int], array[int], dict[int, OrderedDict[int, Order]]]"
+)
+"""What a plain order of one side of a perpetual market needs: lowest and highest price, most lots of an order and of a
+position, margin per lot, the side where it would rest, keys of the side that it would meet, promised lots, positions,
+levels of the side that it would meet."""
 
 
 def client_key(account: int, client_id: int) -> int:
@@ -63,6 +71,7 @@ class Ledger:
         answered: client_key -> sequence of its frame, the last `venue.client_ids_kept` of them.
         lot_values, lot_margins, bands: per market, derived from the marks: quote atoms that a lot is worth; the most
             that one more lot can add to an initial margin; lowest and highest price that the band allows.
+        gates: (market, side) -> what `short.place_plain` asks for; missing: the market is shut, or not for short ways.
         own_orders: per account, numbers of its orders in rising order, among them some that are gone.
         spare, spare_version: per account, a lower bound of `risk.initial_excess`; valid while its version equals
             `price_version`. It spares most orders the exact figure, and never decides against one.
@@ -79,6 +88,7 @@ class Ledger:
         "cost",
         "deposited",
         "effective_modes",
+        "gates",
         "locked",
         "lot_margins",
         "lot_values",
@@ -130,6 +140,7 @@ class Ledger:
         self.marks = [0] * markets
         self.orders: dict[int, Order] = {}
         self.own_orders: list[list[int]] = []
+        self.gates: dict[tuple[int, int], Gate] = {}
         self.books = [Book() for _ in range(markets)]
         self.user_ids: list[str] = []
         self.account_of: dict[str, int] = {}
@@ -180,7 +191,13 @@ class Ledger:
         self.books[order.market].add(order)
         own = self.own_orders[order.account]
         own.append(order.id)
-        if len(own) > OWN_ORDERS_SLACK and len(own) > 4 * self.open_orders[order.account]:
+        if len(own) > OWN_ORDERS_SLACK:
+            self.forget_gone(order.account)
+
+    def forget_gone(self, account: int) -> None:
+        """Clears an account's list of orders that are gone, if they are most of it."""
+        own = self.own_orders[account]
+        if len(own) > 4 * self.open_orders[account]:
             own[:] = [id for id in own if id in self.orders]
 
     def set_mode(self, market: int, mode: int) -> None:
@@ -190,6 +207,7 @@ class Ledger:
         else:
             self.modes[market] = mode
         self.effective_modes[:] = [max(own, self.venue_mode) for own in self.modes]
+        self._set_gates()
 
     def set_prices(self, prices: Sequence[int], marks: Sequence[int], scales: Sequence[int] | None = None) -> None:
         """New prices, and what is derived from them.
@@ -217,3 +235,19 @@ class Ledger:
             low = ceil_div(mark * (PPM - market.band_ppm), PPM)
             high = mark * (PPM + market.band_ppm) // PPM
             self.bands[number] = (max(1, low), min(market.price_max, high))
+        self._set_gates()
+
+    def _set_gates(self) -> None:
+        self.gates.clear()
+        for number in self.tables.perpetuals:
+            if self.marks[number] and not self.effective_modes[number]:
+                market, book, (low, high) = self.venue.markets[number], self.books[number], self.bands[number]
+                limits = (market.order_lots_max, market.position_lots_max, self.lot_margins[number])
+                for side, own, other, promised in (
+                    (1, book.bids, book.asks, self.buys[number]),
+                    (-1, book.asks, book.bids, self.sells[number]),
+                ):
+                    # An order may be worse for itself than the band's near edge, but not better than the far one.
+                    span = (1, high) if side > 0 else (low, market.price_max)
+                    columns = (promised, self.size[number])
+                    self.gates[number, side] = (*span, *limits, own, other.keys, *columns, other.levels)

@@ -42,12 +42,22 @@ def bench(
     compare: Annotated[
         bool, typer.Option("--compare", help="Instead: all circuits on the same accounts of 1 to 483 entries.")
     ] = False,
+    ledger: Annotated[
+        bool, typer.Option("--ledger", help="Instead: commands through the exchange's engine and journal.")
+    ] = False,
+    commands: Annotated[
+        int, typer.Option(metavar="N", min=1, help="With --ledger: commands that are timed.")
+    ] = 300_000,
     json: Json = False,
 ) -> int:
     """Measure this machine: prove synthetic accounts, verify each proof, print the figures.
 
     Compilation is not counted in accounts_per_second.
     """
+    if ledger:
+        from api.cli.bench_ledger import run_ledger_bench
+
+        return run_ledger_bench(commands, accounts, runs, seed, Output(json))
     from api.cli.bench import run_bench
     from api.cli.bench_circuits import run_comparison
 

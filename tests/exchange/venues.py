@@ -146,4 +146,4 @@ def check_books(ledger: Ledger) -> None:
             assert side.keys == sorted(side.keys)
             assert set(side.levels) == {key * side.side for key in side.keys}
             for level in side.levels.values():
-                assert level.head is not None
+                assert level
