@@ -84,7 +84,9 @@ def test_black_thursday_keeps_the_books_straight_at_every_price(
     assert data["totals"]["bars"] == 21 and data["totals"]["liquidations"] > 20
     series = json.loads((tmp_path / "run" / "report.json").read_text())["series"]
     assert min(series["mark_BTC"]) < 5_300 and series["mark_BTC"][0] > 7_000
-    assert "cancel_only" in series["mode_BTC"]
+    # A fifth within a quarter of an hour is a jump: that price alone liquidates nobody, and nobody may grow.
+    assert "jumped" in series["price_quality_BTC"] and "reduce_only" in series["mode_BTC"]
+    assert data["totals"]["fund_paid"] > 0 and data["totals"]["deleveraged"] > 0 == data["totals"]["bad_debt_at_end"]
 
 
 def test_a_broken_invariant_is_an_exit_code_and_stands_in_the_report(
