@@ -454,6 +454,9 @@ def test_october_2025_a_wrapped_asset_is_worth_its_conversion_and_not_the_own_bo
         desk.submit(eth=eth)
         assert desk.ledger.prices[3] == eth * 108 // 100 and due(desk.ledger) == []
     assert desk.ledger.marks[3] >= mark * 95 // 100
+    desk.submit(eth=eth + 50 * UNIT)
+    assert desk.ledger.prices[3] == (eth + 50 * UNIT) * 108 // 100
+    desk.submit(eth=eth)
     risk = account_risk(desk.ledger, ALICE)
     assert risk.equity >= risk.maintenance
     assert risk.equity - 369 * UNIT + 10**7 * 430 * UNIT // 10**8 * 9 // 10 < risk.maintenance, "the print would have"

@@ -22,14 +22,14 @@ from exchange.commands import (
     SubmitQuotes,
     Withdraw,
 )
-from exchange.engine import Answer, Done
+from exchange.engine import Answer, Done, Engine, Sink
 from exchange.errors import VenueError
 from exchange.events import Deleveraged, ModeSet, PricesSet, QuotesTaken, pack_event, unpack_frames
 from exchange.liquidator import due
 from exchange.risk import account_risk
 from exchange.rules.modes import Mode
 from exchange.rules.oracle import VALIDITY, Quality, Use
-from exchange.state import FUND, QUOTE
+from exchange.state import FUND, QUOTE, Ledger
 from exchange.statehash import ledger_from_bytes, state_bytes
 from exchange.venue import Oracle, Source, venue_from_json
 from tests.exchange.oracles import BTC, ETH, WEIGHTS, OracleDesk, mark_of, oracle_venue, quotes
@@ -185,6 +185,7 @@ def test_the_validity_matrix(quality: Quality) -> None:
         # Reducing stays possible with no price at all: at the one before.
         assert isinstance(answer, Done) == (can[use] or use is Use.REDUCE), use
     assert isinstance(desk.ask(FundTransfer(next(desk.time), BOB, 0, UNIT)), Done) == can[Use.WITHDRAW]
+    desk.accept(Deposit(next(desk.time), CAROL, 0, BTC, 10**5))
     desk.accept(Withdraw(next(desk.time), CAROL, 0, QUOTE, UNIT))  # who has nothing at stake needs no price
 
 
@@ -213,6 +214,39 @@ def test_uncertain_prices_liquidate_but_deleverage_nobody() -> None:
     desk.submit(low)
     answer = liquidation(desk)
     assert isinstance(answer, Done) and any(type(event) is Deleveraged for event in answer.events)
+
+
+def test_a_price_that_nobody_renews_goes_stale_by_itself() -> None:
+    desk = doubtful(Quality.VALID)
+    desk.wait(MINUTE + 1)
+    assert desk.refuse(Withdraw(next(desk.time), BOB, 0, QUOTE, UNIT)) is Reject.PRICE_STALE
+    assert desk.refuse(PayFunding(next(desk.time), FUND, 0, PERP, 100)) is Reject.PRICE_STALE
+    desk.submit(INDEX)
+    desk.accept(PayFunding(next(desk.time), FUND, 0, PERP, 100))
+
+
+def test_a_position_under_a_doubtful_price_is_not_closed_however_bad_it_looks() -> None:
+    desk = leveraged(deviation_ppm=900_000)
+    found = replace(desk.ledger.venue, breaker_ppm=1_000_000, venue_breaker_ppm=1_000_000)
+    desk.engine = Engine(ledger_from_bytes(found, found.digest() + state_bytes(desk.ledger)[32:]), Sink())
+    desk.submit(INDEX * 45 // 100)
+    risk = account_risk(desk.ledger, ALICE)
+    assert risk.equity + 10 * desk.ledger.lot_values[PERP] < 0, "more than the position could be off by"
+    assert liquidation(desk) is Reject.PRICE_UNRELIABLE
+    desk.wait(6 * MINUTE)
+    desk.submit(INDEX * 45 // 100)
+    assert isinstance(liquidation(desk), Done)
+
+
+def test_a_halted_book_has_no_say_in_the_mark() -> None:
+    desk = OracleDesk()
+    desk.accept(desk.order(ALICE, BUY, P + 9_000, 1))
+    desk.accept(desk.order(BOB, SELL, P + 9_002, 1))
+    taken = desk.accept(desk.command())[1]
+    assert isinstance(taken, QuotesTaken) and taken.premiums[PERP] == 9_001
+    desk.ledger.set_mode(PERP, Mode.CANCEL_ONLY)
+    taken = desk.accept(desk.command())[1]
+    assert isinstance(taken, QuotesTaken) and taken.premiums[PERP] == 0
 
 
 def test_dust_in_a_dead_market_protects_nobody() -> None:
@@ -314,9 +348,6 @@ def test_one_way_to_set_prices_per_venue() -> None:
     plain = Desk()
     assert plain.refuse(SubmitQuotes(9, 0, 0, (Q,), b"")) is Reject.SOURCE_UNKNOWN
     fresh = OracleDesk(0)
-    from exchange.engine import Engine, Sink
-    from exchange.state import Ledger
-
     fresh.engine = Engine(Ledger(fresh.ledger.venue), Sink())
     missing = fresh.command(INDEX, [0] * 5)
     assert fresh.refuse(missing) is Reject.PRICES_INCOMPLETE  # a venue opens with a price for everything
