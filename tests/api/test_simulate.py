@@ -17,6 +17,7 @@ from api.importers.depth import read_depth
 from prover.errors import InputError
 from prover.snapshot import Snapshot
 
+BITSTAMP = Path(__file__).parents[2] / "data" / "market" / "bitstamp_BTCUSD_1h_20200305_20200319.csv"
 HEADER = "open_time_ms,open,high,low,close,volume\n"
 CRASH = [60_000, 60_100, 59_000, 57_500, 55_000, 54_800, 52_900, 54_000]
 
@@ -68,6 +69,24 @@ def test_a_crash_is_worked_off_and_the_audit_agrees(tmp_path: Path, capsys: pyte
     assert main(["replay", str(tmp_path / "run"), "--json"]) == 0
     again = said(capsys)
     assert again["verdict"] == "same state" and again["state_hash"] == data["state_hash"]
+
+
+def test_black_thursday_keeps_the_books_straight_at_every_price(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bitstamp's hours from 12 March 2020 08:00 UTC: from 7,260 to 3,850 USD in eighteen hours."""
+    header, *rows = BITSTAMP.read_text().splitlines(keepends=True)
+    path = tmp_path / BITSTAMP.name
+    path.write_text(header + "".join(row for row in rows if 1_584_000_000 <= int(row[:10]) < 1_584_075_600))
+    assert main(["simulate", "--market", str(path), "--accounts", "400", "--out", str(tmp_path / "run"), "--json"]) == 0
+    data = said(capsys)
+    assert data["invariants_broken"] == [] and all(check["ok"] for check in data["audit"])
+    assert data["totals"]["bars"] == 21 and data["totals"]["liquidations"] > 20
+    series = json.loads((tmp_path / "run" / "report.json").read_text())["series"]
+    assert min(series["mark_BTC"]) < 5_300 and series["mark_BTC"][0] > 7_000
+    # A fifth within a quarter of an hour is a jump: that price alone liquidates nobody, and nobody may grow.
+    assert "jumped" in series["price_quality_BTC"] and "reduce_only" in series["mode_BTC"]
+    assert data["totals"]["fund_paid"] > 0 and data["totals"]["deleveraged"] > 0 == data["totals"]["bad_debt_at_end"]
 
 
 def test_a_broken_invariant_is_an_exit_code_and_stands_in_the_report(

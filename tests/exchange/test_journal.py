@@ -235,7 +235,7 @@ def test_the_audit_agrees_with_the_books(tmp_path: Path) -> None:
     recorded(path, count=3000, size=500)
     journal, ledger = reopened(path)
     checks = audited(journal, ledger)
-    assert len(checks) == 15 and all(checks.values()), checks
+    assert len(checks) == 19 and all(checks.values()), checks
     assert ledger.open_interest[0] > 0 and ledger.orders
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from exchange.audit import Auditor
 from exchange.codes import Reject
 from exchange.commands import (
     CancelOrder,
@@ -16,29 +20,37 @@ from exchange.commands import (
     PayFunding,
     PlaceOrder,
     SetPrices,
+    SubmitQuotes,
     Withdraw,
 )
-from exchange.engine import Done
+from exchange.engine import Done, Engine, Sink
 from exchange.events import Frame, pack_frame, unpack_frames
 from exchange.evolve import evolve_frame
+from exchange.invariants import broken
 from exchange.risk import account_risk, initial_excess
 from exchange.rules.margin import Risk
 from exchange.scanning import scan_accounts
 from exchange.state import Ledger
 from exchange.statehash import ledger_from_bytes, state_bytes
-from tests.exchange.venues import MARKS, PRICES, UNIT, Desk, check_invariants, venue
+from tests.exchange.oracles import oracle_venue, quotes
+from tests.exchange.venues import MARKS, PRICES, UNIT, check_invariants, venue
 
 ACCOUNTS = st.integers(2, 5)
 AMOUNTS = st.sampled_from([1, 7, 59 * UNIT, 10**9 + 1, 10**11])
 
 
 class LedgerMachine(RuleBasedStateMachine):
-    """A twin ledger sees only the journalled bytes, and must stay the same."""
+    """A twin ledger and the audit see only the journalled bytes; the twin stays the same, the audit agrees."""
+
+    definition = venue(open_orders_max=6, client_ids_kept=4)
 
     def __init__(self) -> None:
         super().__init__()
-        self.desk = Desk(users=0, open_orders_max=6, client_ids_kept=4)
-        self.twin = ledger_from_bytes(venue(open_orders_max=6, client_ids_kept=4), state_bytes(self.desk.ledger))
+        self.engine = Engine(Ledger(self.definition), Sink())
+        self.twin = Ledger(self.definition)
+        self.auditor = Auditor(self.definition)
+        self.time = itertools.count(10)
+        self.send(self.priced(1, PRICES, MARKS))
         for user in range(4):
             self.send(_opened(user))
         self.send(Deposit(9, 2, 0, 0, 10**10))
@@ -50,11 +62,11 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @property
     def ledger(self) -> Ledger:
-        return self.desk.ledger
+        return self.engine.ledger
 
     def send(self, command: Command) -> Done | None:
         before = state_bytes(self.ledger)
-        (answer,) = self.desk.engine.submit([command])
+        (answer,) = self.engine.submit([command])
         if not isinstance(answer, Done):
             assert isinstance(answer, Reject) and state_bytes(self.ledger) == before
             return None
@@ -62,10 +74,15 @@ class LedgerMachine(RuleBasedStateMachine):
         (read,) = unpack_frames(pack_frame(frame))
         assert read == frame
         evolve_frame(self.twin, read)
+        self.auditor.read([read])
         return answer
 
     def now(self) -> int:
-        return next(self.desk.time) * 9_000  # halts of two minutes pass
+        return next(self.time) * 9_000  # halts of two minutes pass
+
+    def priced(self, time_ms: int, assets: tuple[int, ...], marks: tuple[int, ...]) -> Command:
+        """A command that brings these prices."""
+        return SetPrices(time_ms, 0, 0, assets, marks)
 
     @rule(account=ACCOUNTS, asset=st.integers(0, 2), amount=AMOUNTS)
     def deposit(self, account: int, asset: int, amount: int) -> None:
@@ -105,7 +122,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def prices(self, moves: tuple[int, int], fast: bool) -> None:
         btc, eth = (mark + mark * ppm // 10**6 for mark, ppm in zip(MARKS[:2], moves, strict=True))
         assets = (UNIT, *(max(1, price + price * ppm // 10**6) for price, ppm in zip(PRICES[1:], moves, strict=True)))
-        self.send(SetPrices(self.now(), 0, 0, assets, (btc, eth, btc)))
+        self.send(self.priced(self.now(), assets, (btc, eth, btc)))
         if fast:
             for account, side in ((4, 1), (3, -1), (3, 1)):
                 away = btc // 500
@@ -150,12 +167,17 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         state = state_bytes(self.ledger)
-        self.desk.engine.ledger = ledger_from_bytes(self.ledger.venue, state)
+        self.engine.ledger = ledger_from_bytes(self.ledger.venue, state)
         assert state_bytes(self.ledger) == state
 
     @invariant()
     def books_add_up(self) -> None:
         check_invariants(self.ledger)
+        assert broken(self.ledger) == []
+
+    @invariant()
+    def the_audit_agrees(self) -> None:
+        assert [check for check in self.auditor.compare(self.ledger) if not check.ok] == []
 
     @invariant()
     def the_journal_tells_it_all(self) -> None:
@@ -174,5 +196,50 @@ def _opened(user: int) -> Command:
     return OpenAccount(2 + user, 0, 0, f"user-{user}")
 
 
+PPM_MOVES = st.integers(-60_000, 60_000)
+LIES = st.sampled_from([0, 1, 30_000 * UNIT, 10**18]) | st.integers(0, 10**12)
+
+
+class QuotesMachine(LedgerMachine):
+    """The same venue with prices from five sources, some of which lie, keep silent or are late."""
+
+    definition = replace(oracle_venue(), open_orders_max=6, client_ids_kept=4)
+
+    def priced(self, time_ms: int, assets: tuple[int, ...], marks: tuple[int, ...]) -> Command:
+        return self.quoted(time_ms, [assets[1]] * 5, assets[2])
+
+    def quoted(self, time_ms: int, btc: list[int], eth: int, late: int = 0) -> SubmitQuotes:
+        ages = dict.fromkeys(range(late), 10**6)
+        return SubmitQuotes(time_ms, 0, 0, quotes(time_ms, {1: btc, 2: [eth] * 5}, ages), b"evidence")
+
+    @rule(move=PPM_MOVES, spread=st.integers(0, 10**8), lies=st.tuples(LIES, LIES), liars=st.integers(0, 3))
+    def lied_to(self, move: int, spread: int, lies: tuple[int, int], liars: int) -> None:
+        """Sources 0 (weight 3) and 3 (weight 1) may lie; the others stay within `spread`."""
+        honest = PRICES[1] + PRICES[1] * move // 10**6
+        row = [honest - spread, honest, honest + spread, honest, honest + spread // 2]
+        for bit, (source, lie) in enumerate(zip((0, 3), lies, strict=True)):
+            if liars >> bit & 1:
+                row[source] = lie
+        before = self.ledger.prices[1]
+        if self.send(self.quoted(self.now(), row, PRICES[2])):
+            assert honest - spread <= self.ledger.prices[1] <= honest + spread or self.ledger.prices[1] == before
+            for account in range(2, 6):
+                self.liquidate(account)
+
+    @rule(late=st.integers(1, 5), price=LIES)
+    def silence(self, late: int, price: int) -> None:
+        """Without two thirds of the weight the price stays, and on an old price nobody is liquidated."""
+        before = list(self.ledger.prices)
+        self.send(self.quoted(self.now(), [price] * 5, PRICES[2], late))
+        if late >= 2:
+            assert self.ledger.prices == before
+            sizes = [list(size) for size in self.ledger.size]
+            for account in range(2, 6):
+                self.liquidate(account)
+            assert [list(size) for size in self.ledger.size] == sizes
+
+
+QuotesMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=40)
+test_machine_with_an_oracle = QuotesMachine.TestCase
 LedgerMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 test_machine = LedgerMachine.TestCase
