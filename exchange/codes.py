@@ -51,3 +51,5 @@ class Reject(IntEnum):
     MARGIN_TOO_LOW = 502
     POSITION_TOO_LARGE = 503
     SUPPLY_TOO_LARGE = 504
+    # 6xx: before the ledger
+    OVERLOADED = 601
