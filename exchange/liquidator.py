@@ -29,16 +29,19 @@ def due(ledger: Ledger) -> list[int]:
 
 
 def set_prices(engine: Engine, command: SetPrices | SubmitQuotes, rounds: int = ROUNDS_MAX) -> list[Answer]:
-    """New prices, and the liquidations that follow from them; all of it journalled as ordinary commands.
+    """New prices, and the liquidations that follow from them; all of it journalled as ordinary commands."""
+    answers = engine.submit([command])
+    return answers + work_off(engine, command.time_ms, rounds) if isinstance(answers[0], Done) else answers
+
+
+def work_off(engine: Engine, time_ms: int, rounds: int = ROUNDS_MAX) -> list[Answer]:
+    """Liquidates until nobody is due or nothing more can be done.
 
     After each round the accounts are scanned again, because trades and the fund may have changed anybody.
     """
-    answers = engine.submit([command])
-    if not isinstance(answers[0], Done):
-        return answers
+    answers: list[Answer] = []
     for _ in range(rounds):
-        accounts = due(engine.ledger)
-        steps = engine.submit([Liquidate(command.time_ms, FUND, 0, account) for account in accounts])
+        steps = engine.submit([Liquidate(time_ms, FUND, 0, account) for account in due(engine.ledger)])
         answers.extend(steps)
         if not any(isinstance(answer, Done) for answer in steps):
             break
