@@ -14,6 +14,7 @@ import numpy as np
 
 from exchange.commands import Signal
 from exchange.events import (
+    AuctionTraded,
     Deleveraged,
     Deposited,
     Event,
@@ -21,8 +22,11 @@ from exchange.events import (
     FundingPaid,
     FundSettled,
     FundTransferred,
+    LossShared,
+    MarginMoved,
     PricesSet,
     QuotesTaken,
+    Settled,
     Traded,
     Withdrawn,
 )
@@ -94,6 +98,24 @@ class Auditor:
             self.lots[event.market][event.counterparty] -= event.lots
             self.cash[event.account] += event.cash
             self.cash[event.counterparty] -= event.cash
+        else:
+            self._take_rare(event)
+
+    def _take_rare(self, event: Event) -> None:
+        if type(event) is MarginMoved:
+            self.cash[event.account] -= event.amount
+            self.cash[event.receiver] += event.amount
+        elif type(event) is LossShared:
+            self.cash[event.payer] -= event.amount
+            self.cash[event.account] += event.amount
+        elif type(event) is AuctionTraded:
+            self._exchange(event.market, event.buyer, event.seller, event.lots, event.price)
+            self._fees((event.buyer, event.buyer_fee), (event.seller, event.seller_fee))
+        elif type(event) is Settled:
+            lot_value = event.price * self.venue.markets[event.market].tick_lot_atoms
+            for account, lots in self.lots[event.market].items():
+                self.cash[account] += lots * lot_value
+            self.lots[event.market].clear()
 
     def _add(self, asset: int, account: int, amount: int) -> None:
         if asset == QUOTE:
@@ -102,18 +124,24 @@ class Auditor:
             self.held[asset][account] += amount
 
     def _trade(self, event: Traded) -> None:
-        market = self.venue.markets[event.market]
         buyer, seller = (event.taker, event.maker) if event.side > 0 else (event.maker, event.taker)
-        value = event.lots * event.price * market.tick_lot_atoms
+        self._exchange(event.market, buyer, seller, event.lots, event.price)
+        self._fees((event.maker, event.maker_fee), (event.taker, event.taker_fee))
+
+    def _exchange(self, number: int, buyer: int, seller: int, lots: int, price: int) -> None:
+        market = self.venue.markets[number]
+        value = lots * price * market.tick_lot_atoms
         self.cash[buyer] -= value
         self.cash[seller] += value
-        for account, fee in ((event.maker, event.maker_fee), (event.taker, event.taker_fee)):
-            self.cash[account] -= fee
-            self.cash[FEES] += fee
-        per_account = self.lots[event.market] if market.kind == PERPETUAL else self.held[market.asset]
-        amount = event.lots if market.kind == PERPETUAL else event.lots * market.lot_atoms
+        per_account = self.lots[number] if market.kind == PERPETUAL else self.held[market.asset]
+        amount = lots if market.kind == PERPETUAL else lots * market.lot_atoms
         per_account[buyer] += amount
         per_account[seller] -= amount
+
+    def _fees(self, *pairs: tuple[int, int]) -> None:
+        for account, fee in pairs:
+            self.cash[account] -= fee
+            self.cash[FEES] += fee
 
     def _funding(self, event: FundingPaid) -> None:
         value = event.mark * self.venue.markets[event.market].tick_lot_atoms

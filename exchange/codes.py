@@ -31,6 +31,10 @@ class Reject(IntEnum):
     SOURCE_UNKNOWN = 208
     ORDER_UNKNOWN = 211
     ORDER_NOT_OWN = 212
+    ACCOUNT_ISOLATED = 213
+    ISOLATED_EXISTS = 214
+    ISOLATED_NOT_OWN = 215
+    MARKET_ISOLATED = 216
     # 3xx: the venue's state
     TIME_GOES_BACK = 301
     PRICE_MISSING = 302
@@ -39,6 +43,9 @@ class Reject(IntEnum):
     NOT_LIQUIDATABLE = 305
     NOTHING_TO_LIQUIDATE = 306
     PRICE_UNRELIABLE = 307
+    BLOCK_CAP_REACHED = 308
+    NO_AUCTION_DUE = 309
+    NO_SETTLEMENT_DUE = 310
     # 4xx: the rules of an order
     ORDER_TOO_LARGE = 401
     PRICE_OUTSIDE_BAND = 402
@@ -46,6 +53,7 @@ class Reject(IntEnum):
     POST_ONLY_WOULD_TAKE = 404
     FILL_OR_KILL_UNFILLED = 405
     ORDERS_TOO_MANY = 406
+    WOULD_CROSS_OWN = 407
     # 5xx: money and limits
     BALANCE_TOO_LOW = 501
     MARGIN_TOO_LOW = 502

@@ -166,6 +166,43 @@ class Signal(NamedTuple):
     seen: int
 
 
+class OpenIsolated(NamedTuple):
+    """Opens an account of `account`'s own whose margin and losses are those of `market` alone."""
+
+    time_ms: int
+    account: int
+    client_id: int
+    market: int
+
+
+class MoveMargin(NamedTuple):
+    """`amount` quote atoms go from `account` into its isolated account `isolated`; below 0, back."""
+
+    time_ms: int
+    account: int
+    client_id: int
+    isolated: int
+    amount: int
+
+
+class Uncross(NamedTuple):
+    """Ends the call auction of `market`: one price for all, or a longer call."""
+
+    time_ms: int
+    account: int
+    client_id: int
+    market: int
+
+
+class Settle(NamedTuple):
+    """Closes everything in a delisted `market` at the settlement price, which follows from its last marks."""
+
+    time_ms: int
+    account: int
+    client_id: int
+    market: int
+
+
 Command: TypeAlias = (
     OpenAccount
     | Deposit
@@ -178,4 +215,8 @@ Command: TypeAlias = (
     | PayFunding
     | Liquidate
     | Signal
+    | OpenIsolated
+    | MoveMargin
+    | Uncross
+    | Settle
 )

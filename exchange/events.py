@@ -22,6 +22,7 @@ class Closed(IntEnum):
     REDUCE_ONLY = 3
     IMMEDIATE = 4
     LIQUIDATED = 5
+    SETTLED = 6
 
 
 class AccountOpened(NamedTuple):
@@ -173,6 +174,60 @@ class ModeSet(NamedTuple):
     mode: int
 
 
+class IsolatedOpened(NamedTuple):
+    """`account` is from here on the isolated account of `parent` in `market`."""
+
+    account: int
+    parent: int
+    market: int
+
+
+class MarginMoved(NamedTuple):
+    """`amount` quote atoms went from `account` to `receiver`: one of them is the other's isolated account."""
+
+    account: int
+    receiver: int
+    amount: int
+
+
+class LiquidationCounted(NamedTuple):
+    """What a step of a liquidation took from the caps that hold until the next prices, in quote atoms."""
+
+    market: int
+    account: int
+    notional: int
+    fund_paid: int
+
+
+class LossShared(NamedTuple):
+    """`payer` gave up `amount` quote atoms of unrealised profit for what `account` owed and nobody else could pay."""
+
+    account: int
+    payer: int
+    amount: int
+
+
+class AuctionTraded(NamedTuple):
+    """Two resting orders traded `lots` at `price` ticks, the auction's one price. Fees in quote atoms."""
+
+    market: int
+    buy_order: int
+    sell_order: int
+    buyer: int
+    seller: int
+    price: int
+    lots: int
+    buyer_fee: int
+    seller_fee: int
+
+
+class Settled(NamedTuple):
+    """Every position of `market` was closed at `price` ticks."""
+
+    market: int
+    price: int
+
+
 Event: TypeAlias = (
     AccountOpened
     | Deposited
@@ -189,6 +244,12 @@ Event: TypeAlias = (
     | Deleveraged
     | SignSeen
     | ModeSet
+    | IsolatedOpened
+    | MarginMoved
+    | LiquidationCounted
+    | LossShared
+    | AuctionTraded
+    | Settled
 )
 
 
@@ -223,6 +284,12 @@ _LAYOUTS: Final[tuple[tuple[int, Callable[..., Event], str], ...]] = (
     (12, Deleveraged, "Hqqqq"),
     (13, SignSeen, "qBB"),
     (14, ModeSet, "qB"),
+    (16, IsolatedOpened, "qqH"),
+    (17, MarginMoved, "qqq"),
+    (18, LiquidationCounted, "Hqqq"),
+    (19, LossShared, "qqq"),
+    (20, AuctionTraded, "Hqqqqqqqq"),
+    (21, Settled, "Hq"),
 )
 PACKERS: Final[dict[object, tuple[Callable[..., bytes], int]]] = {
     event: (struct.Struct("<B" + layout).pack, kind) for kind, event, layout in _LAYOUTS

@@ -15,7 +15,7 @@ from exchange.rules.oracle import OraclePolicy, Quality, Quote, Use, aggregate, 
 from exchange.rules.rounding import PPM, clamp
 from exchange.state import FUND, QUOTE, Ledger
 from exchange.venue import PERPETUAL, Venue
-from exchange.watch import sign_events, signs_of_prices
+from exchange.watch import is_calling, sign_events, signs_of_prices
 
 PRICE_END: Final = 1 << 62
 TIME_MS_END: Final = 1 << 48
@@ -135,7 +135,8 @@ def _index(ledger: Ledger, number: int, prices: Sequence[int]) -> int:
 def _own_price(ledger: Ledger, number: int) -> int | None:
     """The middle of the own book; None if a side is empty or nothing trades there."""
     bid, ask = ledger.books[number].bids.best(), ledger.books[number].asks.best()
-    if bid is None or ask is None or ledger.effective_modes[number] >= Mode.CANCEL_ONLY:
+    shut = ledger.effective_modes[number] >= Mode.CANCEL_ONLY or is_calling(ledger, number)
+    if bid is None or ask is None or shut:
         return None
     return (bid + ask) // 2
 

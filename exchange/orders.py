@@ -9,13 +9,14 @@ from exchange.commands import FLAGS_END, CancelOrder, Flag, PlaceOrder
 from exchange.events import Closed, Event, OrderClosed, OrderExpired, OrderOpened
 from exchange.locks import spot_lock
 from exchange.matching import Match, match
+from exchange.reopening import crosses_own
 from exchange.risk import account_risk, asset_collateral, exposure, initial_excess, initial_requirement
 from exchange.rules.margin import Change, Risk, may_change
 from exchange.rules.modes import Action, Permission
 from exchange.rules.tiers import requirement
 from exchange.state import FIRST_USER, QUOTE, Ledger
 from exchange.venue import PERPETUAL
-from exchange.watch import permission
+from exchange.watch import is_calling, permission
 
 _new = tuple.__new__
 # Plain ints: looking a member up costs more than the check it is for.
@@ -42,12 +43,14 @@ def decide_place(ledger: Ledger, command: PlaceOrder) -> tuple[Event, ...] | Rej
         lots = min(lots, -side * ledger.size[number][account])
         if lots <= 0:
             return Reject.REDUCE_ONLY_WOULD_INCREASE
-    found = match(ledger, number, account, side, limit, lots, flags)
-    if flags:
-        if flags & POST_ONLY and found.rest < lots:
-            return Reject.POST_ONLY_WOULD_TAKE
-        if flags & FILL_OR_KILL and found.rest:
-            return Reject.FILL_OR_KILL_UNFILLED
+    calling = is_calling(ledger, number)
+    if calling and crosses_own(ledger, command):
+        return Reject.WOULD_CROSS_OWN
+    found = Match(lots) if calling else match(ledger, number, account, side, limit, lots, flags)
+    if flags & POST_ONLY and found.rest < lots:
+        return Reject.POST_ONLY_WOULD_TAKE
+    if flags & FILL_OR_KILL and found.rest:
+        return Reject.FILL_OR_KILL_UNFILLED
     resting = 0 if found.self_trade or price == 0 or flags & _AT_ONCE else found.rest
     if resting and ledger.open_orders[account] >= ledger.venue.open_orders_max:
         return Reject.ORDERS_TOO_MANY
@@ -76,6 +79,8 @@ def _early_refusal(ledger: Ledger, command: PlaceOrder) -> Reject | None:
         return Reject.ACCOUNT_RESERVED if 0 <= account < FIRST_USER else Reject.ACCOUNT_UNKNOWN
     if not 0 <= number < len(ledger.marks):
         return Reject.MARKET_UNKNOWN
+    if account in ledger.risk.isolated and ledger.risk.isolated[account][1] != number:
+        return Reject.MARKET_ISOLATED
     market = ledger.venue.markets[number]
     if flags & REDUCE_ONLY and market.kind != PERPETUAL:
         return Reject.MARKET_KIND
@@ -89,7 +94,10 @@ def _early_refusal(ledger: Ledger, command: PlaceOrder) -> Reject | None:
 
 
 def _mode_allows(ledger: Ledger, command: PlaceOrder) -> bool:
-    _, account, _, number, side, _, lots, flags = command
+    _, account, _, number, side, price, lots, flags = command
+    if is_calling(ledger, number):
+        # What only rests now may come in, whatever it would meet.
+        return price > 0 and not flags & _AT_ONCE and bool(permission(ledger, number, Action.POST))
     action = Action.REDUCE if flags & REDUCE_ONLY else Action.POST if flags & POST_ONLY else Action.TAKE
     permitted = permission(ledger, number, action)
     if permitted is not Permission.REDUCING:

@@ -19,6 +19,9 @@ from exchange.events import (
     Frame,
     FundSettled,
     FundTransferred,
+    IsolatedOpened,
+    LossShared,
+    MarginMoved,
     ModeSet,
     PricesSet,
     QuotesTaken,
@@ -29,9 +32,9 @@ from exchange.evolve import begin_frame, evolve
 from exchange.state import Ledger, client_key
 from exchange.venue import Venue
 
-EVERYWHERE = (AccountOpened, PricesSet, QuotesTaken, SignSeen, ModeSet)
+EVERYWHERE = (AccountOpened, IsolatedOpened, PricesSet, QuotesTaken, SignSeen, ModeSet)
 """Events that every shard applies."""
-_OF_ACCOUNTS = (Deposited, Withdrawn, FundTransferred, FundSettled)
+_OF_ACCOUNTS = (Deposited, Withdrawn, FundTransferred, FundSettled, MarginMoved, LossShared)
 
 
 class VersionMismatch(LedgerError):
@@ -74,10 +77,14 @@ def together(shards: Sequence[Ledger]) -> Ledger:
             first.deposited[asset] += shard.deposited[asset]
             first.withdrawn[asset] += shard.withdrawn[asset]
         first.next_order = max(first.next_order, shard.next_order)
+        for account, closed in shard.risk.closed_of.items():
+            first.risk.closed_of[account] = first.risk.closed_of.get(account, 0) + closed
     for market in range(len(first.marks)):
         first.open_interest[market] = sum(shard.open_interest[market] for shard in shards)
         owner = shards[market % len(shards)]
         first.scales[market] = owner.scales[market]
+        first.risk.closed[market] = owner.risk.closed[market]
+        first.risk.lost[market] = owner.risk.lost[market]
     for number, order in sorted((number, order) for shard in shards[1:] for number, order in shard.orders.items()):
         first.orders.pop(number, None)
         first.add_order(order)

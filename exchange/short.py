@@ -32,6 +32,8 @@ def place_plain(ledger: Ledger, command: PlaceOrder) -> tuple[Event, ...] | None
     spares = ledger.spare
     if gate is None or flags > _IMMEDIATE or flags < 0 or not FIRST_USER <= account < len(spares):
         return None
+    if account in ledger.risk.isolated and ledger.risk.isolated[account][1] != number:
+        return None
     low, high, lots_max, position_max, lot_margin, own, keys, promised, sizes, _ = gate
     if not (low <= price <= high and 0 < lots <= lots_max) or ledger.spare_version[account] != ledger.price_version:
         return None

@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 
 from exchange.book import Book, BookSide, Order
 from exchange.oraclememory import OracleMemory
+from exchange.riskmemory import RiskMemory
 from exchange.rules.breakers import new_window
 from exchange.rules.margin import initial_margin, open_interest_scale_ppm
 from exchange.rules.rounding import PPM, ceil_div
@@ -23,6 +24,8 @@ FEES: Final = 1
 FIRST_USER: Final = 2
 """The accounts below are the venue's own."""
 RESERVED_USER_IDS: Final = ("insurance-fund", "fee-income")
+ISOLATED_MARK: Final = "|"
+"""Between the user id and the market's symbol in the id of an isolated account; in no other id."""
 OWN_ORDERS_SLACK: Final = 64
 """Lists of own orders are cleared of gone ones when they are longer than this, and mostly gone."""
 VENUE_WIDE: Final = -1
@@ -61,6 +64,7 @@ class Ledger:
         open_interest: per market, lots long.
         scales: per market, ppm of the way to full payment that open interest has raised initial margins, as of the
             last prices: between two prices no trade of others changes anybody's margin.
+        risk: see `RiskMemory`.
         prices: per asset, quote atoms per whole unit; 0 = no price yet.
         marks: per market, ticks; 0 = no price yet.
         price_time_ms: of the last `PricesSet`.
@@ -103,6 +107,7 @@ class Ledger:
         "price_time_ms",
         "price_version",
         "prices",
+        "risk",
         "scales",
         "sells",
         "sequence",
@@ -146,6 +151,7 @@ class Ledger:
         self.account_of: dict[str, int] = {}
         self.answered: dict[int, int] = {}
         self.answered_order: deque[int] = deque()
+        self.risk = RiskMemory(venue)
         self.price_version = 1
         self.price_time_ms = 0
         self.oracle = OracleMemory(venue)
@@ -229,7 +235,10 @@ class Ledger:
             scale = open_interest_scale_ppm(notional, market.interest_lower, market.interest_upper)
             self.scales[number] = scale if scales is None else scales[number]
             margin = initial_margin(
-                lot_value, rate_tiers([(0, self.tables.initial[number].rate_ppm[-1])]), self.scales[number]
+                lot_value,
+                rate_tiers([(0, self.tables.initial[number].rate_ppm[-1])]),
+                self.scales[number],
+                self.risk.floors[number],
             )
             self.lot_margins[number] = margin if market.margin else spot_value
             low = ceil_div(mark * (PPM - market.band_ppm), PPM)

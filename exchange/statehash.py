@@ -44,6 +44,7 @@ def state_bytes(ledger: Ledger) -> bytes:
         ledger.scales,
     ):
         parts.append(struct.pack(f"<{len(numbers)}q", *numbers))
+    parts.append(ledger.risk.to_bytes())
     parts.append(struct.pack(f"<{len(ledger.modes) + 1}B", *ledger.modes, ledger.venue_mode))
     for window in ledger.windows:
         parts.append(struct.pack(f"<q{2 * len(window.highs)}q", window.last_slot, *window.highs, *window.lows))
@@ -82,7 +83,7 @@ def ledger_from_bytes(venue: Venue, state: bytes) -> Ledger:
     """
     try:
         return _read(venue, memoryview(state))
-    except (struct.error, ValueError, IndexError) as error:
+    except (struct.error, ValueError, IndexError, OverflowError) as error:
         raise JournalBroken(f"unreadable checkpoint: {error}") from None
 
 
@@ -104,6 +105,7 @@ def _read(venue: Venue, state: memoryview) -> Ledger:
         layout = struct.Struct(f"<{len(numbers)}q")
         numbers[:] = layout.unpack_from(state, at)
         at += layout.size
+    at = ledger.risk.read(state, at)
     ledger.set_prices(tuple(ledger.prices), tuple(ledger.marks), tuple(ledger.scales))
     at = ledger.oracle.read(state, _read_modes(ledger, state, at))
     for account in range(accounts):

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from exchange.errors import VenueError
+from exchange.rules.dynamic_margin import VolatilityPolicy
 from exchange.rules.rounding import PPM
 
 SPOT: Final = "spot"
@@ -18,6 +19,7 @@ PERPETUAL: Final = "perpetual"
 NOTIONAL_END: Final = 1 << 62
 """Bound of the largest position at the highest price, in quote atoms: cost and value of a position fit in int64."""
 SYMBOL_CHARACTERS_MAX: Final = 32
+VOLATILITY_PPM_MAX: Final = 100 * PPM
 SOURCES_MIN: Final = 3
 """A median of fewer is one source's word."""
 SPAN_MS_MAX: Final = 1 << 32
@@ -77,6 +79,9 @@ class Market:
         margin: tiers of a perpetual.
         interest_lower, interest_upper: open interest, in quote atoms, from which initial margin rises, and at which
             positions are fully paid for; both 0: it never does. Maintenance stays: nobody is liquidated by it.
+        volatility: how initial margin follows volatility; None: it does not. Maintenance stays here as well.
+        liquidation_notional_max: quote atoms that liquidations trade in the book between two prices; 0: no cap.
+        fund_loss_max: quote atoms that the fund pays for them between two prices, the rest is deleveraged; 0: no cap.
     """
 
     symbol: str
@@ -93,6 +98,9 @@ class Market:
     margin: tuple[MarginTier, ...] = ()
     interest_lower: int = 0
     interest_upper: int = 0
+    volatility: VolatilityPolicy | None = None
+    liquidation_notional_max: int = 0
+    fund_loss_max: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +159,11 @@ class Venue:
         venue_breaker_ppm, venue_breaker_interest_ppm: markets that fell or rose this far, and carry this share of the
             open interest, halt the venue.
         oracle: who quotes prices, and how they follow from the quotes.
+        account_liquidation_max: quote atoms of one account that liquidations trade in the book between two prices; 0:
+            no cap.
+        volatility_ms: between two observations for the volatility of a mark.
+        auction_ms: how long a halted market collects orders before it reopens at one price; 0: it reopens at once.
+        settlement_ms: from delisting to settlement; its price is a mean over this time, as far as the window reaches.
         fund_low_ppm: with a fund below this share of the open interest nobody may grow a position; 0 = off.
     """
 
@@ -170,6 +183,10 @@ class Venue:
     breaker_ppm: int = 100_000
     venue_breaker_ppm: int = 200_000
     venue_breaker_interest_ppm: int = 500_000
+    account_liquidation_max: int = 0
+    volatility_ms: int = 300_000
+    auction_ms: int = 30_000
+    settlement_ms: int = 300_000
     fund_low_ppm: int = 0
     oracle: Oracle = Oracle()
 
@@ -197,6 +214,9 @@ class Venue:
         breakers = (self.breaker_ppm, self.venue_breaker_ppm, self.venue_breaker_interest_ppm)
         if min(breakers) < 1 or max(breakers) > PPM or not 0 <= self.fund_low_ppm <= PPM:
             raise VenueError(f"breakers: shares of 1 to {PPM}, fund_low_ppm from 0")
+        times = (self.volatility_ms, self.settlement_ms)
+        if min(*times, self.auction_ms + 1) < 1 or self.account_liquidation_max < 0:
+            raise VenueError("volatility_ms, settlement_ms, auction_ms, account_liquidation_max: out of range")
         _check_oracle(self.oracle)
         for asset in self.assets:
             _check_asset(asset, self.assets)
@@ -246,12 +266,29 @@ def _check_market(market: Market, assets: int) -> None:
         raise VenueError(f"{at}: margin: for perpetual markets, and only for them")
     if not (0 <= market.interest_lower < market.interest_upper or market.interest_lower == market.interest_upper == 0):
         raise VenueError(f"{at}: interest_lower: below interest_upper, or both 0")
+    _check_risk(at, market)
     _check_bounds(at, "margin", [tier.to for tier in market.margin], last_open=True)
     for rates in ([t.initial_ppm for t in market.margin], [t.maintenance_ppm for t in market.margin]):
         if any(not 0 < rate <= PPM for rate in rates) or any(a > b for a, b in pairwise(rates)):
             raise VenueError(f"{at}: margin: rates of 1 to {PPM} that do not decrease")
     if any(tier.maintenance_ppm > tier.initial_ppm for tier in market.margin):
         raise VenueError(f"{at}: margin: maintenance at most initial")
+
+
+def _check_risk(at: str, market: Market) -> None:
+    if min(market.liquidation_notional_max, market.fund_loss_max) < 0:
+        raise VenueError(f"{at}: liquidation_notional_max, fund_loss_max: at least 0")
+    policy = market.volatility
+    if policy is None:
+        return
+    if market.kind != PERPETUAL:
+        raise VenueError(f"{at}: volatility: for perpetual markets, and only for them")
+    shares = (policy.decay_ppm, policy.stressed_weight_ppm, policy.floor_ppm, policy.step_up_ppm, policy.step_down_ppm)
+    others = (policy.buffer_ppm, policy.stressed_ppm, policy.multiple_ppm)
+    if min(*shares, *others) < 0 or max(shares) > PPM or max(others) > VOLATILITY_PPM_MAX:
+        raise VenueError(f"{at}: volatility: shares of 0 to {PPM}, the rest of 0 to {VOLATILITY_PPM_MAX}")
+    if not 1 <= policy.horizon <= VOLATILITY_PPM_MAX or not policy.floor_ppm <= policy.cap_ppm <= PPM:
+        raise VenueError(f"{at}: volatility: horizon of at least 1, floor_ppm <= cap_ppm <= {PPM}")
 
 
 def _check_oracle(oracle: Oracle) -> None:
@@ -295,7 +332,14 @@ def venue_from_json(text: str) -> Venue:
             for item in data.pop("assets")
         )
         markets = tuple(
-            _make(Market, {**item, "margin": tuple(_make(MarginTier, tier) for tier in item["margin"])})
+            _make(
+                Market,
+                {
+                    **item,
+                    "margin": tuple(_make(MarginTier, tier) for tier in item["margin"]),
+                    "volatility": item["volatility"] and _make(VolatilityPolicy, item["volatility"]),
+                },
+            )
             for item in data.pop("markets")
         )
         oracle = data.pop("oracle")

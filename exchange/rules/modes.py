@@ -104,6 +104,8 @@ class Trigger(IntEnum):
     AUDIT_MISMATCH = 9
     REPLICA_DIVERGED = 10
     DELISTED = 11
+    REOPENING = 12
+    """A halt has ended: orders are collected, and one price for all reopens the market."""
 
 
 class Scope(IntEnum):
@@ -136,8 +138,10 @@ TRIGGERS: dict[Trigger, Entry] = {
     Trigger.AUDIT_MISMATCH: Entry(Mode.WITHDRAW_GATED, Scope.VENUE, None),
     Trigger.REPLICA_DIVERGED: Entry(Mode.WITHDRAW_GATED, Scope.VENUE, None),
     Trigger.DELISTED: Entry(Mode.SETTLEMENT, Scope.MARKET, None),
+    Trigger.REOPENING: Entry(Mode.POST_ONLY, Scope.MARKET, None),
 }
-"""Automatic entries and exits. An audit that does not add up never ends by time: only by an audit that does."""
+"""Automatic entries and exits. An audit that does not add up never ends by time: only by an audit that does;
+a reopening ends by its auction."""
 
 
 def mode_of(signs: Iterable[tuple[Trigger, int]], now_ms: int, scope: Scope) -> Mode:

@@ -48,6 +48,10 @@ class Desk:
     def __init__(self, users: int = 3, cash: int = RICH, sink: Sink | None = None, **changes: int) -> None:
         self.engine = Engine(Ledger(venue(**changes)), sink or Sink())
         self.time = itertools.count(1)
+        self.open(users, cash)
+
+    def open(self, users: int, cash: int) -> None:
+        """The first prices, accounts and money."""
         self.accept(SetPrices(next(self.time), 0, 0, PRICES, MARKS))
         for user in range(users):
             self.accept(OpenAccount(next(self.time), 0, 0, f"user-{user}"))
