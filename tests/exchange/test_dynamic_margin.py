@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -69,7 +70,7 @@ def test_it_rises_by_steps_and_falls_by_smaller_ones() -> None:
     for number, ppm in enumerate(moves, 1):
         price(new, 5 * number + 1, ppm)
         seen.append(new.ledger.risk.floors[PERP])
-    steps = [after - before for before, after in zip(seen, seen[1:], strict=False)]
+    steps = [after - before for before, after in itertools.pairwise(seen)]
     assert max(steps) == POLICY.step_up_ppm and min(steps) == -POLICY.step_down_ppm
     top = seen.index(max(seen))
     assert max(seen) > 2 * seen[0] and seen[top + 5] > seen[top] * 3 // 4 and seen[-1] < max(seen)
