@@ -32,6 +32,7 @@ from exchange.engine import Done, Engine, Sink
 from exchange.events import Frame, pack_frame, unpack_frames
 from exchange.evolve import evolve_frame
 from exchange.invariants import broken
+from exchange.liquidator import due
 from exchange.risk import account_risk, initial_excess
 from exchange.rules.margin import Risk
 from exchange.rules.modes import Trigger
@@ -51,7 +52,7 @@ SIGNS = [trigger for trigger in Trigger if trigger is not Trigger.DELISTED]
 class LedgerMachine(RuleBasedStateMachine):
     """A twin ledger and the audit see only the journalled bytes; the twin stays the same, the audit agrees."""
 
-    definition = venue(open_orders_max=6, client_ids_kept=4)
+    definition = venue(open_orders_max=6, client_ids_kept=4, breaker_ppm=150_000)
 
     def __init__(self) -> None:
         super().__init__()
@@ -138,6 +139,20 @@ class LedgerMachine(RuleBasedStateMachine):
                 away = btc // 500
                 self.send(PlaceOrder(self.now(), account, 0, 0, side, btc - side * away, 40, 0))
             for account in range(2, len(self.ledger.user_ids)):
+                self.liquidate(account)
+
+    @rule(ppm=st.integers(40_000, 120_000), up=st.booleans(), bids=st.integers(0, 300), rounds=st.integers(1, 3))
+    def crash(self, ppm: int, up: bool, bids: int, rounds: int) -> None:
+        """Both markets move for good, somebody offers the other side of what is liquidated, or nobody does."""
+        for part in (2, 1):
+            move = (ppm if up else -ppm) // part
+            btc, eth = (mark + mark * move // 10**6 for mark in MARKS[:2])
+            assets = (UNIT, *(price + price * move // 10**6 for price in PRICES[1:]))
+            self.send(self.priced(self.now(), assets, (btc, eth, btc)))
+        if bids:
+            self.send(PlaceOrder(self.now(), 2, 0, 0, -1 if up else 1, self.ledger.marks[0], bids, 0))
+        for _ in range(rounds):
+            for account in due(self.ledger):
                 self.liquidate(account)
 
     @rule(market=st.integers(0, 2), rate=st.integers(-500, 500))
@@ -252,7 +267,7 @@ LIES = st.sampled_from([0, 1, 30_000 * UNIT, 10**18]) | st.integers(0, 10**12)
 class QuotesMachine(LedgerMachine):
     """The same venue with prices from five sources, some of which lie, keep silent or are late."""
 
-    definition = replace(oracle_venue(), open_orders_max=6, client_ids_kept=4)
+    definition = replace(oracle_venue(), open_orders_max=6, client_ids_kept=4, breaker_ppm=1_000_000)
 
     def priced(self, time_ms: int, assets: tuple[int, ...], marks: tuple[int, ...]) -> Command:
         return self.quoted(time_ms, [assets[1]] * 5, assets[2])
