@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from exchange.scanning import total, view
 from exchange.state import QUOTE, Ledger
 from exchange.venue import SPOT
 
@@ -16,21 +17,21 @@ def broken(ledger: Ledger) -> list[str]:
     """
     found: list[str] = []
     for number, asset in enumerate(ledger.venue.assets):
-        held = sum(ledger.balance[number])
+        balance, locked = view(ledger.balance[number]), view(ledger.locked[number])
+        held = total(balance)
         if number == QUOTE:
-            held -= sum(map(sum, ledger.cost))
+            held -= sum(total(view(cost)) for cost in ledger.cost)
         inside = ledger.deposited[number] - ledger.withdrawn[number]
         if held != inside:
             found.append(f"{asset.symbol}: held {held}, came in less went out {inside}")
-        balance, locked = np.array(ledger.balance[number]), np.array(ledger.locked[number])
         if np.any(locked < 0) or (number != QUOTE and np.any(balance < locked)):
             account = int(np.argmax((locked < 0) | (balance < locked)))
             found.append(f"{asset.symbol}: account {account} holds {balance[account]}, promised {locked[account]}")
     for number, market in enumerate(ledger.venue.markets):
         if market.kind == SPOT:
             continue
-        size, cost = np.array(ledger.size[number]), np.array(ledger.cost[number])
-        lots, longs = int(size.sum()), int(size[size > 0].sum())
+        size, cost = view(ledger.size[number]), view(ledger.cost[number])
+        lots, longs = total(size), total(size[size > 0])
         if lots:
             found.append(f"{market.symbol}: positions sum to {lots} lots, not 0")
         if longs != ledger.open_interest[number]:

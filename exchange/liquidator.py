@@ -44,17 +44,19 @@ def due_of_markets(ledger: Ledger, time_ms: int) -> list[Command]:
 
 
 def set_prices(engine: Engine, command: SetPrices | SubmitQuotes, rounds: int = ROUNDS_MAX) -> list[Answer]:
-    """New prices, then auctions and settlements that are due, and the liquidations that follow; all of it journalled.
+    """New prices, then auctions and settlements that are due, and the liquidations that follow; all of it journalled."""
+    answers = engine.submit([command])
+    return answers + work_off(engine, command.time_ms, rounds) if isinstance(answers[0], Done) else answers
+
+
+def work_off(engine: Engine, time_ms: int, rounds: int = ROUNDS_MAX) -> list[Answer]:
+    """Ends what is due of auctions and markets, then liquidates until nobody is due or nothing more can be done.
 
     After each round the accounts are scanned again, because trades and the fund may have changed anybody.
     """
-    answers = engine.submit([command])
-    if not isinstance(answers[0], Done):
-        return answers
-    answers.extend(engine.submit(due_of_markets(engine.ledger, command.time_ms)))
+    answers = engine.submit(due_of_markets(engine.ledger, time_ms))
     for _ in range(rounds):
-        accounts = due(engine.ledger)
-        steps = engine.submit([Liquidate(command.time_ms, FUND, 0, account) for account in accounts])
+        steps = engine.submit([Liquidate(time_ms, FUND, 0, account) for account in due(engine.ledger)])
         answers.extend(steps)
         if not any(isinstance(answer, Done) for answer in steps):
             break

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from exchange.risk import initial_requirement
 from exchange.rules.rounding import PPM
-from exchange.scanning import scan_accounts
+from exchange.scanning import scan_accounts, total
 from exchange.state import FIRST_USER, FUND, QUOTE, Ledger
 
 DISTANCE_BOUNDS_PPM: Final = (0, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000)
@@ -40,7 +40,7 @@ def risk_metrics(ledger: Ledger, shocks: Sequence[Shock] = ()) -> dict[str, Any]
     markets = [_market(ledger, number) for number in ledger.tables.perpetuals]
     interest = sum(market["open_interest"] for market in markets)
     fund = ledger.balance[QUOTE][FUND]
-    equity = _total(np.maximum(found.equity, 0))
+    equity = total(np.maximum(found.equity, 0))
     return {
         "sequence": ledger.sequence,
         "time_ms": ledger.time_ms,
@@ -61,9 +61,9 @@ def risk_metrics(ledger: Ledger, shocks: Sequence[Shock] = ()) -> dict[str, Any]
 def _sums(equity: npt.NDArray[np.int64], required: npt.NDArray[np.int64]) -> dict[str, int]:
     lacking = np.maximum(required - equity, 0)
     return {
-        "required": _total(required),
-        "shortfall": -_total(np.minimum(equity, 0)),
-        "margin_deficit": _total(lacking),
+        "required": total(required),
+        "shortfall": -total(np.minimum(equity, 0)),
+        "margin_deficit": total(lacking),
         "accounts_below_margin": int(np.count_nonzero(lacking)),
     }
 
@@ -87,7 +87,7 @@ def _market(ledger: Ledger, number: int) -> dict[str, Any]:
         "open_interest": lots * value,
         "accounts_long": len(sides[0]),
         "accounts_short": len(sides[1]),
-        "top_share_ppm": _total(largest[:TOP]) * PPM // (2 * lots) if lots else 0,
+        "top_share_ppm": total(largest[:TOP]) * PPM // (2 * lots) if lots else 0,
         # Herfindahl: 1,000,000 if one account holds a whole side.
         "concentration_long_ppm": _herfindahl(sides[0], lots),
         "concentration_short_ppm": _herfindahl(sides[1], lots),
@@ -124,8 +124,3 @@ def _distances(
     for bound, count, amount in zip((*DISTANCE_BOUNDS_PPM, None), counts.tolist(), values.tolist(), strict=True):
         rows.append({"below_ppm": bound, "accounts": count, "value": int(amount)})
     return rows
-
-
-def _total(column: npt.NDArray[np.int64]) -> int:
-    """An exact sum: its halves cannot wrap for 2^31 accounts."""
-    return int((column >> 32).sum()) * (1 << 32) + int((column & 0xFFFFFFFF).sum())

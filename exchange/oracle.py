@@ -109,17 +109,27 @@ def _by_symbol(venue: Venue, quotes: Sequence[Quoted]) -> list[list[Quote]]:
 
 
 def _mark(ledger: Ledger, number: int, prices: Sequence[int], elsewhere: int) -> tuple[int, int]:
-    """Mark and present premium of a market, in ticks; both depend on the book only as far as its capped vote goes."""
+    """Mark and premium of a market, in ticks; both depend on the book only as far as its capped vote goes.
+
+    The premium is that of the book over the index that stood until now: against the new index a book that had no time
+    to follow would look like one that disagrees.
+    """
     market, oracle = ledger.venue.markets[number], ledger.venue.oracle
-    per_tick = ledger.tables.units[market.asset] * market.tick_lot_atoms
-    index = clamp(market.lot_atoms * prices[market.asset] // per_tick, 1, market.price_max)
+    index, before = _index(ledger, number, prices), _index(ledger, number, ledger.prices)
     own = _own_price(ledger, number)
-    furthest = index * market.band_ppm // PPM
-    premium = 0 if own is None else clamp(own - index, -furthest, furthest)
+    furthest = before * market.band_ppm // PPM
+    premium = 0 if own is None or not ledger.marks[number] else clamp(own - before, -furthest, furthest)
     others = [(elsewhere, oracle.others_weight)] if elsewhere and oracle.others_weight else []
     average = average_of(ledger.oracle.premiums[number])
     mark = mark_price(index, average, own, oracle.own_weight, others, oracle.premium_weight, market.band_ppm)
     return clamp(mark, 1, market.price_max), premium
+
+
+def _index(ledger: Ledger, number: int, prices: Sequence[int]) -> int:
+    """The index price of a market's asset in ticks, rounded down."""
+    market = ledger.venue.markets[number]
+    per_tick = ledger.tables.units[market.asset] * market.tick_lot_atoms
+    return clamp(market.lot_atoms * prices[market.asset] // per_tick, 1, market.price_max)
 
 
 def _own_price(ledger: Ledger, number: int) -> int | None:

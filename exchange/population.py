@@ -15,6 +15,7 @@ import numpy as np
 from exchange.commands import CancelOrder, Command, Deposit, Flag, OpenAccount, PlaceOrder
 from exchange.rules.rounding import PPM
 from exchange.state import FIRST_USER, FUND, QUOTE, Ledger
+from exchange.venue import PERPETUAL
 
 MAKERS: Final = 4
 """Market makers, the first users: they quote a ladder on both sides and take the other side of everybody."""
@@ -161,12 +162,15 @@ class Population:
         quiet = self.total * DEPTH_PPM / PPM * deep / MAKERS
         ladder = [(level / LEVELS, bands[0] / LEVELS) for level in range(1, LEVELS + 1)]
         ladder += [(float(percent), band) for percent, band in enumerate(bands[1:], start=2)]
+        sides: tuple[int, ...] = (1, -1)
+        if market.kind != PERPETUAL:  # bids for collateral that has to be sold
+            sides, ladder = (1,), [(float(percent), band) for percent, band in enumerate(bands, start=1)]
         for percent, share in ladder:
             away = max(1, int(centre * LADDER_PPM // PPM * percent))
             lots = int(quiet * share / max(1, centre * market.tick_lot_atoms))
             lots = min(market.order_lots_max, max(1, lots))
             for maker in range(min(MAKERS, len(self.kinds))):
-                for side in (1, -1):
+                for side in sides:
                     price = centre - side * (away - maker)
                     if 0 < price <= market.price_max:
                         commands.append(PlaceOrder(time_ms, FIRST_USER + maker, 0, number, side, price, lots, 0))

@@ -14,13 +14,13 @@ from exchange.commands import PayFunding, SubmitQuotes
 from exchange.engine import Answer, Done, Engine
 from exchange.events import Deleveraged, FundSettled, OrderOpened, Traded
 from exchange.invariants import broken
-from exchange.liquidator import set_prices
+from exchange.liquidator import work_off
 from exchange.population import MAKERS, Population
 from exchange.rules.mark import average_of
 from exchange.rules.rounding import PPM, clamp
 from exchange.scanning import scan_accounts
 from exchange.state import FIRST_USER, FUND, QUOTE
-from exchange.venue import PERPETUAL, Asset, HaircutTier, MarginTier, Market, Oracle, Source, Venue
+from exchange.venue import PERPETUAL, SPOT, Asset, HaircutTier, MarginTier, Market, Oracle, Source, Venue
 
 QUOTE_DECIMALS: Final = 6
 ASSET_DECIMALS: Final = 8
@@ -134,17 +134,21 @@ class Simulation:
     def _step(self, row: Row, number: int, time_ms: int, index: list[int]) -> None:
         ledger = self.engine.ledger
         before = ledger.marks[0]
-        self._count(row, set_prices(self.engine, self.quote(time_ms, index)))
+        self._count(row, self.engine.submit([self.quote(time_ms, index)]))
         move = ledger.marks[0] / before - 1.0
         averages = map(average_of, ledger.oracle.premiums)
-        premiums = [average * PPM // price for average, price in zip(averages, index, strict=True)]
+        premiums = [average * PPM // price for average, price in zip(averages, index, strict=False)]
+        # Makers are faster than liquidations: these find quotes around the new price, and what they leave of them
+        # stays until the next one.
         for market, bar in enumerate(self.bars):
             # Makers follow half of the premium: without further pressure it halves with every step.
             centre = clamp(index[market] * (2 * PPM + premiums[market]) // (2 * PPM), 1, PRICE_MAX)
             bar_range = (bar.highs[number] - bar.lows[number]) / bar.opens[number]
-            answers = self.engine.submit(self.population.requote(time_ms, market, centre, bar_range))
-            self.population.remember(market, _opened(answers))
-            self._count(row, answers)
+            for book in (market, len(self.bars) + market):
+                answers = self.engine.submit(self.population.requote(time_ms, book, centre, bar_range))
+                self.population.remember(book, _opened(answers))
+                self._count(row, answers)
+        self._count(row, work_off(self.engine, time_ms))
         crowd = clamp(len(self.population.kinds) // 500, 5, 200)
         self._count(row, self.engine.submit(self.population.orders(time_ms, crowd, move)))
         if time_ms >= self._next_funding_ms:
@@ -158,7 +162,7 @@ class Simulation:
     def _note_modes(self, row: Row) -> None:
         ledger = self.engine.ledger
         row.venue_mode = max(row.venue_mode, ledger.venue_mode)
-        for number, market in enumerate(ledger.venue.markets):
+        for number, market in enumerate(ledger.venue.markets[: len(self.bars)]):
             row.modes[number] = max(row.modes[number], ledger.effective_modes[number])
             row.qualities[number] = max(row.qualities[number], ledger.oracle.qualities[market.asset])
 
@@ -190,17 +194,21 @@ class Simulation:
     def _measure(self, row: Row, number: int) -> None:
         ledger = self.engine.ledger
         row.index = [bar.closes[number] for bar in self.bars]
-        row.marks = list(ledger.marks)
-        row.open_interest = [lots * value for lots, value in zip(ledger.open_interest, ledger.lot_values, strict=True)]
+        row.marks = ledger.marks[: len(self.bars)]
+        interest = zip(ledger.open_interest[: len(self.bars)], ledger.lot_values, strict=False)
+        row.open_interest = [lots * value for lots, value in interest]
         row.fund = ledger.balance[QUOTE][FUND]
         equity = scan_accounts(ledger).equity[FIRST_USER:]
         row.bad_debt = int(-equity[equity < 0].sum())
 
 
 def venue_for(bars: Sequence[Bars], sources: tuple[Source, ...], name: str = "simulated") -> Venue:
-    """A venue with a perpetual market per file, the assets as collateral, and prices from these sources."""
+    """A venue with a perpetual market per file, the assets as collateral, and prices from these sources.
+
+    The perpetuals come first, in the order of the bars; then a spot market per asset, so that collateral can be sold.
+    """
     assets = [Asset("usdt", QUOTE_DECIMALS)]
-    markets = []
+    perpetuals, spots = [], []
     million = 10 ** (QUOTE_DECIMALS + 6)
     margin = (
         MarginTier(3 * million // 10, 10_000, 5_000),
@@ -214,12 +222,11 @@ def venue_for(bars: Sequence[Bars], sources: tuple[Source, ...], name: str = "si
         lot_atoms = 10 ** (ASSET_DECIMALS + 1 - bar.magnitude)
         tick_lot = 10 ** (QUOTE_DECIMALS - bar.tick_decimals + 1 - bar.magnitude)
         limits = (PRICE_MAX, 10**8, 10**9)
-        name_of = f"{bar.symbol}-PERP"
-        markets.append(
-            Market(name_of, PERPETUAL, len(assets) - 1, lot_atoms, tick_lot, *limits, -20, 450, 50_000, margin)
-        )
+        shape = (len(assets) - 1, lot_atoms, tick_lot, *limits)
+        perpetuals.append(Market(f"{bar.symbol}-PERP", PERPETUAL, *shape, -20, 450, 50_000, margin))
+        spots.append(Market(f"{bar.symbol}-SPOT", SPOT, *shape, 100, 450, 50_000))
     oracle = Oracle(sources, step_ppm=150_000, deviation_ppm=300_000)
-    return Venue(name, tuple(assets), tuple(markets), open_orders_max=1_000, oracle=oracle).check()
+    return Venue(name, tuple(assets), (*perpetuals, *spots), open_orders_max=1_000, oracle=oracle).check()
 
 
 def _opened(answers: Sequence[Answer]) -> list[int]:

@@ -14,7 +14,9 @@ from prover.errors import InputError
 
 
 def snapshot(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="What `solvent simulate` wrote, or a journal's file.")],
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="What `solvent simulate` wrote, or a journal's file or database URL.")
+    ],
     out: Annotated[Path, typer.Option(metavar="SNAP", help="Folder to make.")],
     sequence: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="After this frame; default: the last one.")
@@ -37,12 +39,15 @@ def snapshot(
     from exchange.recovery import recover
 
     output = Output(json)
-    file = run / JOURNAL if run.is_dir() else run
-    require_file(file, "a journal, or the folder of a simulation")
+    url = run
+    if "://" not in run:
+        file = Path(run) / JOURNAL if Path(run).is_dir() else Path(run)
+        require_file(file, "a journal, or the folder of a simulation")
+        url = journal_url(file)
     if out.exists():
         raise InputError(field="--out", got=str(out), expected="a path that does not exist yet")
     try:
-        journal = Journal(journal_url(file))
+        journal = Journal(url)
         if sequence is not None and sequence > journal.sequence:
             raise InputError(field="--sequence", got=str(sequence), expected=f"at most {journal.sequence}")
         ledger = recover(journal, until=sequence).ledger

@@ -14,7 +14,13 @@ from api.cli.output import ACCEPTED, INTERRUPTED, REJECTED, USAGE, Output
 from prover.errors import InputError
 from verifier.errors import VerificationError
 
-EXTRAS: Final = {"numpy": "prover", "numba": "prover", "pyarrow": "prover", "cryptography": "prover"}
+EXTRAS: Final = {
+    "numpy": "prover",
+    "numba": "prover",
+    "pyarrow": "prover",
+    "cryptography": "prover",
+    "sqlalchemy": "exchange",
+}
 """Which extra of the distribution brings an importable package."""
 SPREAD_OPTIONS: Final = ("--users",)
 GROUPS: Final = ("import", "prices")

@@ -210,6 +210,23 @@ def test_replay_up_to_a_frame_is_the_ledger_as_it_was(run: Path) -> None:
     journal.close()
 
 
+def test_a_snapshot_does_not_stop_the_venue(tmp_path: Path) -> None:
+    """Taken of an open journal from the side, while its one writer goes on; nobody's state is another for it."""
+    writer = Journal(journal_url(tmp_path / "journal.db"), venue())
+    engine = Engine(Ledger(venue()), writer)
+    undisturbed = Engine(Ledger(venue()), Sink())
+    for number, batch in enumerate(batches(600, 5, 60)):
+        engine.submit(batch)
+        undisturbed.submit(batch)
+        if number in (3, 7):
+            out = tmp_path / f"at-{engine.ledger.sequence}"
+            where = (tmp_path / "journal.db", f"sqlite:///{tmp_path / 'journal.db'}")[number > 3]
+            assert command(where, "--out", out) == 0
+            assert Snapshot.load(out).meta.sequence == engine.ledger.sequence
+    assert state_hash(engine.ledger) == state_hash(undisturbed.ledger) == state_hash(recover(writer).ledger)
+    writer.close()
+
+
 @pytest.mark.negative
 def test_snapshots_that_cannot_be_taken_are_refused(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import gc
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
-from exchange.commands import CancelOrder, Command, Deposit, OpenAccount, PlaceOrder, SetPrices
+from exchange.commands import CancelOrder, Command, Deposit, Liquidate, OpenAccount, PlaceOrder, SetPrices, SubmitQuotes
 from exchange.engine import Answer, Done, Engine, Sink
+from exchange.liquidator import due
 from exchange.state import Ledger
 from exchange.statehash import ledger_from_bytes, state_bytes, state_hash
 from tests.exchange.flow import batches
+from tests.exchange.oracles import oracle_venue, quotes
 from tests.exchange.venues import ALICE, BOB, MARKS, PRICES, RICH, UNIT, Desk, venue
 
 
@@ -68,6 +73,34 @@ def journalled(seed: int, *, short_ways: bool) -> tuple[bytes, list[Answer], byt
     desk = Engine(Ledger(replace(definition, markets=tight)), tape, short_ways=short_ways)
     answers = desk.submit(rough(seed))
     return tape.payload, answers, state_hash(desk.ledger)
+
+
+def quoted_hash(seed: int) -> bytes:
+    """The final state of a venue with an oracle, orders and prices that move."""
+    chance = random.Random(seed)
+    engine = Engine(Ledger(oracle_venue()), Sink())
+    engine.submit([SubmitQuotes(10**6, 0, 0, quotes(10**6, {1: [PRICES[1]] * 5, 2: [PRICES[2]] * 5}), b"")])
+    for name in range(9):
+        engine.submit([OpenAccount(10**6, 0, 0, f"user {name}"), Deposit(10**6, 2 + name, 0, 0, 10**9)])
+    for step in range(60):
+        now = 10**6 + 5_000 * step
+        row = [PRICES[1] + chance.randrange(-(10**9), 10**9) for _ in range(5)]
+        engine.submit([SubmitQuotes(now, 0, 0, quotes(now, {1: row, 2: [PRICES[2]] * 5}), bytes([step]))])
+        for _ in range(20):
+            market, side = chance.randrange(2), chance.choice((1, -1))
+            price = engine.ledger.marks[market] + chance.randrange(-300, 300)
+            engine.submit([PlaceOrder(now, 2 + chance.randrange(9), 0, market, side, price, chance.randrange(1, 9), 0)])
+        engine.submit([Liquidate(now, 0, 0, account) for account in due(engine.ledger)])
+    assert sum(engine.ledger.open_interest) > 0
+    return state_hash(engine.ledger)
+
+
+@pytest.mark.parametrize("hash_seed", ["0", "1", "4242"])
+def test_another_process_with_another_hash_seed_comes_to_the_same_state(hash_seed: str) -> None:
+    program = "from tests.exchange.test_determinism import quoted_hash; print(quoted_hash(7).hex())"
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    found = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == quoted_hash(7).hex()
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
