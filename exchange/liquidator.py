@@ -44,7 +44,7 @@ def due_of_markets(ledger: Ledger, time_ms: int) -> list[Command]:
 
 
 def set_prices(engine: Engine, command: SetPrices | SubmitQuotes, rounds: int = ROUNDS_MAX) -> list[Answer]:
-    """New prices, then auctions and settlements that are due, and the liquidations that follow; all of it journalled."""
+    """New prices, then auctions and settlements that are due, and the liquidations that follow: all journalled."""
     answers = engine.submit([command])
     return answers + work_off(engine, command.time_ms, rounds) if isinstance(answers[0], Done) else answers
 
