@@ -121,10 +121,10 @@ class Engine:
             short, events = shorts.get(type(command)), None
             if short and ledger.time_ms <= time_ms < TIME_MS_END and 0 <= client_id <= CLIENT_ID_MAX:
                 events = short(ledger, command)
-            applied = events is not None
+            applied = events is not None  # a short way has done it already
             if events is None:
                 decision = decide(ledger, command)
-                if type(decision) is Reject:
+                if isinstance(decision, Reject):
                     answer(decision)
                     continue
                 events = decision

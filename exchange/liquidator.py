@@ -44,13 +44,13 @@ def due_of_markets(ledger: Ledger, time_ms: int) -> list[Command]:
 
 
 def set_prices(engine: Engine, command: SetPrices | SubmitQuotes, rounds: int = ROUNDS_MAX) -> list[Answer]:
-    """New prices, then what follows from them; all of it journalled as ordinary commands."""
+    """New prices, then auctions and settlements that are due, and the liquidations that follow: all journalled."""
     answers = engine.submit([command])
     return answers + work_off(engine, command.time_ms, rounds) if isinstance(answers[0], Done) else answers
 
 
 def work_off(engine: Engine, time_ms: int, rounds: int = ROUNDS_MAX) -> list[Answer]:
-    """Auctions and settlements that are due, then liquidations until nobody is due or nothing more can be done.
+    """Ends what is due of auctions and markets, then liquidates until nobody is due or nothing more can be done.
 
     After each round the accounts are scanned again, because trades and the fund may have changed anybody.
     """

@@ -95,10 +95,11 @@ def _early_refusal(ledger: Ledger, command: PlaceOrder) -> Reject | None:
 
 def _mode_allows(ledger: Ledger, command: PlaceOrder) -> bool:
     _, account, _, number, side, price, lots, flags = command
-    if is_calling(ledger, number):
-        # What only rests now may come in, whatever it would meet.
-        return price > 0 and not flags & _AT_ONCE and bool(permission(ledger, number, Action.POST))
-    action = Action.REDUCE if flags & REDUCE_ONLY else Action.POST if flags & POST_ONLY else Action.TAKE
+    calling = is_calling(ledger, number)
+    if calling and (price == 0 or flags & _AT_ONCE):
+        return False
+    only_rests = calling or flags & POST_ONLY  # in a call nothing trades on arrival
+    action = Action.REDUCE if flags & REDUCE_ONLY else Action.POST if only_rests else Action.TAKE
     permitted = permission(ledger, number, action)
     if permitted is not Permission.REDUCING:
         return permitted is Permission.YES

@@ -17,10 +17,10 @@ from exchange.rules.auction import Bid, uncross
 from exchange.rules.auction import Uncross as Outcome
 from exchange.rules.breakers import reopens
 from exchange.rules.fees import fee, telescoped
-from exchange.rules.modes import Trigger
+from exchange.rules.modes import Action, Trigger
 from exchange.state import FUND, Ledger
 from exchange.venue import Market
-from exchange.watch import is_calling, sign_events
+from exchange.watch import permission, sign_events
 
 _REDUCE_ONLY: Final = int(Flag.REDUCE_ONLY)
 _ACCOUNT_SHIFT: Final = 64
@@ -34,7 +34,9 @@ def decide_uncross(ledger: Ledger, command: Uncross) -> tuple[Event, ...] | Reje
     if not 0 <= number < len(ledger.marks):
         return Reject.MARKET_UNKNOWN
     sign = (number, int(Trigger.REOPENING))
-    if not is_calling(ledger, number) or now < ledger.signs[sign] + ledger.venue.auction_ms:
+    if not permission(ledger, number, Action.AUCTION):
+        return Reject.MODE_FORBIDS
+    if sign not in ledger.signs or now < ledger.signs[sign] + ledger.venue.auction_ms:
         return Reject.NO_AUCTION_DUE
     buys, sells = _crossing(ledger, number)
     capacity = _capacities(ledger, number, [*buys, *sells])

@@ -70,12 +70,12 @@ MATRIX: tuple[tuple[Permission, ...], ...] = (
     (_Y, _Y, _Y, _Y, _Y, _Y, _Y, _Y, _Y, _Y, _Y, _N, _Y, _Y, _Y),  # NORMAL
     (_R, _Y, _Y, _Y, _Y, _Y, _Y, _Y, _Y, _Y, _Y, _N, _Y, _Y, _Y),  # POST_ONLY
     (_R, _R, _Y, _Y, _Y, _Y, _Y, _Y, _Y, _Y, _Y, _N, _Y, _Y, _N),  # REDUCE_ONLY
-    (_N, _N, _N, _Y, _Y, _Y, _N, _N, _N, _N, _Y, _N, _N, _Y, _N),  # CANCEL_ONLY
+    (_N, _N, _N, _Y, _Y, _Y, _N, _N, _N, _N, _Y, _N, _N, _N, _N),  # CANCEL_ONLY
     (_N, _N, _N, _Y, _Y, _N, _N, _N, _N, _N, _Y, _N, _N, _N, _N),  # WITHDRAW_GATED
     (_N, _N, _N, _Y, _N, _N, _N, _N, _Y, _N, _Y, _Y, _N, _N, _N),  # SETTLEMENT
 )
 """MATRIX[mode][action]. While nothing trades (cancel-only) nobody is liquidated: they could not defend themselves.
-An auction ends a halt, so a halted market, in cancel-only, may uncross; its orders came in before or in post-only.
+A halt ends in a call for an auction: the market is in post-only, collects orders, and one price for all opens it.
 Source: modes of Drift (market status), dYdX v4 (clob pair status), CME (pre-open), Hyperliquid (post-only start)."""
 
 

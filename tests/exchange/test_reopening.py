@@ -188,7 +188,7 @@ def test_a_new_halt_during_the_call_begins_a_new_call() -> None:
     desk = calling()
     ask(desk, Signal(CALL, FUND, 0, VENUE_WIDE, Trigger.AUDIT_MISMATCH, 1))
     assert not is_calling(desk.ledger, PERP)
-    assert ask(desk, Uncross(OPEN, FUND, 0, PERP)) is Reject.NO_AUCTION_DUE
+    assert ask(desk, Uncross(OPEN, FUND, 0, PERP)) is Reject.MODE_FORBIDS
     ask(desk, Signal(OPEN, FUND, 0, VENUE_WIDE, Trigger.AUDIT_MISMATCH, 0))
     assert is_calling(desk.ledger, PERP) and is_calling(desk.ledger, ETH_PERP)
     assert ask(desk, Uncross(OPEN, FUND, 0, PERP)) is Reject.NO_AUCTION_DUE
