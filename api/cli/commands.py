@@ -9,6 +9,7 @@ from api.cli import (
     bundles,
     executors,
     imports,
+    ledger_snapshot,
     prices,
     proving,
     publication,
@@ -17,7 +18,7 @@ from api.cli import (
     trials,
     users,
     validator,
-)  # fmt: skip
+)
 
 EXCHANGE, EVERYBODY, USER = "For the exchange", "For everybody", "For one user"
 
@@ -53,3 +54,4 @@ app.command(rich_help_panel=EXCHANGE)(trials.bench)
 app.command(rich_help_panel=EXCHANGE)(trials.generate)
 app.command(rich_help_panel=EXCHANGE)(simulate.simulate)
 app.command(rich_help_panel=EXCHANGE)(simulate.replay)
+app.command(rich_help_panel=EXCHANGE)(ledger_snapshot.snapshot)

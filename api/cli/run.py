@@ -16,6 +16,7 @@ from verifier.errors import VerificationError
 
 EXTRAS: Final = {
     **dict.fromkeys(("numpy", "numba", "pyarrow", "cryptography"), "prover"),
+    "sqlalchemy": "exchange",
     "matplotlib": "bench",
     **dict.fromkeys(("dask", "distributed"), "cluster"),
     **dict.fromkeys(("py_ecc", "btclib", "btclib_wallet", "eth_account", "eth_utils", "base58"), "reserves"),

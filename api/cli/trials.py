@@ -67,6 +67,12 @@ def bench(
     plots: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Instead: draw the RESULTs as SVG into this folder.")
     ] = None,
+    ledger: Annotated[
+        bool, typer.Option("--ledger", help="Instead: commands through the exchange's engine and journal.")
+    ] = False,
+    commands: Annotated[
+        int, typer.Option(metavar="N", min=1, help="With --ledger: commands that are timed.")
+    ] = 300_000,
     json: Json = False,
 ) -> int:
     """Measure this machine: prove synthetic accounts, verify each proof, print medians over the runs.
@@ -74,6 +80,10 @@ def bench(
     Compilation is not counted.
     """
     output = Output(json)
+    if ledger:
+        from api.cli.bench_ledger import run_ledger_bench
+
+        return run_ledger_bench(commands, accounts, runs, seed, output)
     if plots is not None or results:
         from api.cli.bench_plots import run_plots
 
