@@ -17,6 +17,7 @@ from prover.kernels.lanes import WIDTH, add, broadcast, lazy_sub, load, mul, sto
 from prover.kernels.registry import compiled, inlined
 
 IndexArray = npt.NDArray[np.int64]
+OrderArray = npt.NDArray[np.int32]
 
 CHUNK_LOG2 = 8
 """Columns below 2**8 words take a plain loop; longer ones do their four smallest stages on 16 x 16 squares."""
@@ -314,7 +315,7 @@ def reduce_column(source: U32Array, weights: U32Array, positions: IndexArray, ta
 
 
 @compiled
-def gather_words(source: U32Array, order: IndexArray, target: U32Array) -> None:
+def gather_words(source: U32Array, order: OrderArray, target: U32Array) -> None:
     """target[i] = source[order[i]]."""
     for i in range(order.shape[0]):
         target[i] = source[order[i]]
