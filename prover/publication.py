@@ -130,8 +130,9 @@ def prove_directory(
     random = Randomness(seed if seed is not None else fresh_seed(), snapshot.meta.to_bytes())
     with phases.phase("witness"):
         before = None if log2_rows else _previous_log2_rows(previous, snapshot.meta.previous)
-        terms = Terms(profile, policy, circuit, scenarios, evidence)
-        made = _prepare(snapshot, terms, random, log2_rows, before, phases)
+        made = _prepare(
+            snapshot, Terms(profile, policy, circuit, scenarios, evidence), random, log2_rows, before, phases
+        )
         statement = made.statement
     proof = prove(relation(statement), accepted_profile(profile), made.witness.trace, random, phases).to_bytes()
     with phases.phase("write"):

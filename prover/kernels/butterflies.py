@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from prover.kernels.field import U32Array
-from prover.kernels.lanes import WIDTH, add, lazy_sub, load, mul, store, sub, transpose, word_add
+from prover.kernels.lanes import WIDTH, add, lazy_sub, load, mul, store, sub, transpose
 from prover.kernels.registry import compiled, inlined
+from prover.kernels.words import word_add
 
 IndexArray = npt.NDArray[np.int64]
 OrderArray = npt.NDArray[np.int32]

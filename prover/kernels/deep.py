@@ -284,8 +284,8 @@ def combine_columns(
 ) -> U32Array:
     """sum_k coefficients[k] * matrix[columns[k]]: (5, N) from (w, N) and extension coefficients, one row of 5 each.
 
-    All Montgomery words in [0, p). The sum is added to `out` (5, N) where given, else to zero. `columns` (indices) picks
-    and orders, by default all. Threaded over rows.
+    All Montgomery words in [0, p). The sum is added to `out` (5, N) where given, else to zero. `columns` picks by
+    index, by default all. Threaded over rows.
     """
     count = matrix.shape[1]
     chosen = np.arange(len(matrix)) if columns is None else np.asarray(columns, dtype=np.int64)

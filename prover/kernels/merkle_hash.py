@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from prover.kernels.field import U32Array, empty_words, int_of_mont
-from prover.kernels.lanes import WIDTH, broadcast, canonical, load, store, transpose, word_add, word_rotate, word_xor
+from prover.kernels.lanes import WIDTH, broadcast, canonical, load, store, transpose
 from prover.kernels.registry import compiled, inlined, kernel
 from prover.kernels.threads import run_ranges
+from prover.kernels.words import word_add, word_rotate, word_xor
 from verifier.hashing import DIGEST_BYTES, SALT_BYTES, leaf_digest, node_digest
 
 DIGEST_WORDS = DIGEST_BYTES // 4

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from prover.kernels import field
-from prover.kernels.lanes import broadcast, load, store, transpose, word_rotate
+from prover.kernels.lanes import broadcast, load, store, transpose
 from prover.kernels.registry import compiled
+from prover.kernels.words import word_rotate
 from tests.prover.kernels.cases import Source
 
 P = field.P
