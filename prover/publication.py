@@ -110,8 +110,7 @@ def prove_directory(
         prices: signed quotes from which the snapshot's prices follow.
         seed: tests only; None takes fresh randomness from the operating system.
         previous: the publication before this one, which the snapshot has to name; its size is kept if it can be.
-        log2_rows: trace size; None applies the capacity policy.
-        force: replace an earlier publication at `out`.
+        log2_rows: trace size; None applies the capacity policy. force: replace an earlier publication at `out`.
 
     Raises:
         InputError: an account, the reserves, the prices or the place of `out` is wrong; nothing is written then.
