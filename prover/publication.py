@@ -115,8 +115,7 @@ def prove_directory(
     Raises:
         InputError: an account, the reserves, the prices or the place of `out` is wrong; nothing is written then.
     """
-    phases = Phases(progress)
-    private = private or private_folder(out)
+    phases, private = Phases(progress), private or private_folder(out)
     _require_apart(out, private)
     _require_place(out, STATEMENT_FILE, force)
     _require_place(private, META_FILE, force)
