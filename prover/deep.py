@@ -42,21 +42,12 @@ def _joined(coordinates: Sequence[Ext]) -> list[Ext]:
     return out
 
 
-def _words_of(indices: Sequence[int]) -> list[int]:
-    return [5 * i + j for i in indices for j in range(5)]
-
-
-def _split_next(system: ConstraintSystem) -> tuple[list[int], list[int]]:
-    """Next-row columns: indices of base columns, and of extension columns among themselves."""
+def next_words(system: ConstraintSystem) -> tuple[list[int], list[int]]:
+    """What is opened at w zeta as well: base columns, and words of extension columns among themselves."""
     width = len(system.columns)
     columns = system.next_row_columns
-    return [i for i in columns if i < width], [i - width for i in columns if i >= width]
-
-
-def next_words(system: ConstraintSystem) -> tuple[list[int], list[int]]:
-    """What is opened at w zeta as well: base columns, and words of extension columns."""
-    base, lookup = _split_next(system)
-    return base, _words_of(lookup)
+    lookup = [5 * (i - width) + j for i in columns if i >= width for j in range(5)]
+    return [i for i in columns if i < width], lookup
 
 
 def open_columns(
@@ -66,10 +57,10 @@ def open_columns(
     weights = barycentric_weights(zeta, log2_rows)
     values = _elements(evaluate_columns(base, weights))
     values += _joined(_elements(evaluate_columns(lookup, weights)))
-    next_base, next_lookup = _split_next(system)
+    next_base, next_lookup = next_words(system)
     values += _elements(evaluate_columns(base, weights, 1, np.array(next_base, np.int64)))
     if next_lookup:
-        words = np.array(_words_of(next_lookup), np.int64)
+        words = np.array(next_lookup, np.int64)
         values += _joined(_elements(evaluate_columns(lookup, weights, 1, words)))
     on_coset = barycentric_weights(ext_scale(zeta, pow(SHIFT, -1, P)), log2_rows)
     values += _joined(_elements(evaluate_columns(np.ascontiguousarray(quotient[:15, 0]), on_coset)))
@@ -97,10 +88,10 @@ def batched_quotient(
     combined = np.zeros((10, rows), np.uint32)
     _combine(base, here[: len(system.columns)], combined[:5])
     _combine(lookup, _spread(here[len(system.columns) :]), combined[:5])
-    next_base, next_lookup = _split_next(system)
-    _combine(base[next_base], following[: len(next_base)], combined[5:])
+    next_base, next_lookup = next_words(system)
+    _combine(base, following[: len(next_base)], combined[5:], next_base)
     if next_lookup:
-        _combine(lookup[_words_of(next_lookup)], _spread(following[len(next_base) :]), combined[5:])
+        _combine(lookup, _spread(following[len(next_base) :]), combined[5:], next_lookup)
     extended = lde(combined, blowup)
     flat = extended[:5].reshape(5, blowup * rows)
     _combine(quotient[:15].reshape(15, blowup * rows), _spread(chunks), flat)
@@ -114,8 +105,8 @@ def batched_quotient(
     return out
 
 
-def _combine(columns: Words, weights: Sequence[Ext], out: Words) -> None:
-    combine_columns(columns, ext_words(weights), out)
+def _combine(matrix: Words, weights: Sequence[Ext], out: Words, columns: Sequence[int] | None = None) -> None:
+    combine_columns(matrix, ext_words(weights), out, None if columns is None else np.array(columns, np.int64))
 
 
 def _spread(weights: Sequence[Ext]) -> list[Ext]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from circuits.check import public_matrix
 from prover.commit import Commitment, Extended
-from prover.deep import batched_quotient, open_columns
+from prover.deep import batched_quotient, next_words, open_columns
 from prover.fri import prove_low_degree
 from prover.kernels.field import empty_words, ext_of_array, running_sum, to_mont
 from prover.kernels.grind import search_nonce
@@ -61,12 +63,13 @@ class Prover:
     def prove(self) -> Proof:
         """All steps in order."""
         transcript, phases = self.transcript, self.phases
-        base = self.extend(self.base, self.in_next_row(len(self.base), 1))
+        next_base, next_lookup = next_words(self.system)
+        base = self.extend(self.base, next_base)
         base_tree = self.commit("base", base.values)  # step 2
         lookup_nonce = self.grind("lookup grind")
         with phases.phase("lookups"):  # steps 3 and 4
             scalars, publics, lookup_rows = self.lookup_rows()
-        lookup = self.extend(lookup_rows, self.in_next_row(len(lookup_rows), 5))
+        lookup = self.extend(lookup_rows, next_lookup)
         lookup_tree = self.commit("lookup", lookup.values)
         constraint_nonce = self.grind("constraint grind")
         quotient = self.quotient(base, lookup, publics, scalars)  # step 5
@@ -99,16 +102,11 @@ class Prover:
             layers=layers,
         )
 
-    def in_next_row(self, width: int, words: int) -> npt.NDArray[np.bool_]:
-        """Which of `width` base columns (1 word) or lookup columns (5 words) a constraint reads a row later."""
-        first = 0 if words == 1 else len(self.system.columns)
-        columns = np.arange(width) // words + first
-        return np.isin(columns, self.system.next_row_columns)
-
-    def extend(self, columns: Words, following: npt.NDArray[np.bool_]) -> Extended:
-        """Columns (w, N) on the domain; `following` marks those that a constraint reads a row later."""
+    def extend(self, columns: Words, following: Sequence[int]) -> Extended:
+        """Columns (w, N) on the domain; `following` are those that a constraint reads a row later."""
         with self.phases.phase("extend"):
-            return Extended(columns, self.params.blowup, following, self.phases.at)
+            wanted = np.isin(np.arange(len(columns)), following)
+            return Extended(columns, self.params.blowup, wanted, self.phases.at)
 
     def commit(self, name: str, values: Words) -> Commitment:
         """The tree over the rows of `values` (w, B, N), its root absorbed."""
@@ -134,7 +132,7 @@ class Prover:
     def quotient(self, base: Extended, lookup: Extended, publics: Words, scalars: dict[str, Ext]) -> Words:
         """The three masked chunks and the mask R on the domain: (20, B, N)."""
         weights = self.transcript.draw("constraint weights")
-        extended = self.extend(publics, np.zeros(len(publics), np.bool_))
+        extended = self.extend(publics, ())
         with self.phases.phase("constraints"):
             values = quotient_values(self.kernels, base, lookup, extended, scalars, weights, self.phases.at)
         with self.phases.phase("extend"):

@@ -13,10 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from prover.kernels.field import U32Array
-from prover.kernels.lanes import WIDTH, add, broadcast, lazy_sub, load, mul, store, sub, transpose, word_add
+from prover.kernels.lanes import WIDTH, add, lazy_sub, load, mul, store, sub, transpose
 from prover.kernels.registry import compiled, inlined
+from prover.kernels.words import word_add
 
 IndexArray = npt.NDArray[np.int64]
+OrderArray = npt.NDArray[np.int32]
 
 CHUNK_LOG2 = 8
 """Columns below 2**8 words take a plain loop; longer ones do their four smallest stages on 16 x 16 squares."""
@@ -99,12 +101,11 @@ def _store16(array: U32Array, at: int, m: int, v: Any) -> None:
 
 
 @inlined
-def _broadcast16(table: U32Array) -> Any:
+def _scalars16(table: U32Array) -> Any:
+    """Twiddles that are the same for all lanes: as scalars, of which a product needs no odd lanes."""
     return (
-        broadcast(table[0]), broadcast(table[1]), broadcast(table[2]), broadcast(table[3]),
-        broadcast(table[4]), broadcast(table[5]), broadcast(table[6]), broadcast(table[7]),
-        broadcast(table[8]), broadcast(table[9]), broadcast(table[10]), broadcast(table[11]),
-        broadcast(table[12]), broadcast(table[13]), broadcast(table[14]), broadcast(table[15]),
+        table[0], table[1], table[2], table[3], table[4], table[5], table[6], table[7],
+        table[8], table[9], table[10], table[11], table[12], table[13], table[14], table[15],
     )  # fmt: skip
 
 
@@ -203,7 +204,7 @@ def _evaluate_short(source: U32Array, target: U32Array, log_n: int, table: U32Ar
 @inlined
 def _evaluate_block(source: U32Array, target: U32Array, start: int, stop: int, log_block: int, table: U32Array) -> None:
     """All stages of the block start..stop = start + 2**log_block, at least 256 words."""
-    constants = _broadcast16(table)
+    constants = _scalars16(table)
     for chunk in range(start, stop, WIDTH * WIDTH):
         _store16(target, chunk, WIDTH, transpose(_dit16(_load16(source, chunk, WIDTH), constants)))
     done = 4
@@ -253,7 +254,7 @@ def _interpolate_block(
     target: U32Array, start: int, stop: int, log_block: int, table: U32Array, n_inverse: np.uint32
 ) -> None:
     """The mirror image of `_evaluate_block`, and the factor 1 / N."""
-    constants = _broadcast16(table)
+    constants = _scalars16(table)
     left = log_block
     while left >= 8:
         left -= 4
@@ -314,7 +315,7 @@ def reduce_column(source: U32Array, weights: U32Array, positions: IndexArray, ta
 
 
 @compiled
-def gather_words(source: U32Array, order: IndexArray, target: U32Array) -> None:
+def gather_words(source: U32Array, order: OrderArray, target: U32Array) -> None:
     """target[i] = source[order[i]]."""
     for i in range(order.shape[0]):
         target[i] = source[order[i]]

@@ -241,14 +241,15 @@ def _dot4(w: Any, c: U32Array, at: int, d: int) -> Any:
 
 @compiled
 def _combine_rows(
-    matrix: U32Array, width: int, count: int, coefficients: U32Array, out: U32Array, start: int, stop: int
-) -> None:
-    """out (5, n) += sum_k matrix[k] * coefficients[k]; coefficients (w rounded up to 4, 5), the surplus zero."""
-    last = width - 1
+    matrix: U32Array, columns: npt.NDArray[np.int64], count: int, coefficients: U32Array, out: U32Array, start: int,
+    stop: int,
+) -> None:  # fmt: skip
+    """out (5, n) += sum_k matrix[columns[k]] * coefficients[k]; w rounded up to 4, the surplus coefficients zero."""
     for tile in range(start, stop, _TILE):
         end = min(tile + _TILE, stop)
-        for k in range(0, width, 4):
-            p, q, r, s = k * count, min(k + 1, last) * count, min(k + 2, last) * count, min(k + 3, last) * count
+        for k in range(0, columns.shape[0], 4):
+            p, q = columns[k] * count, columns[k + 1] * count
+            r, s = columns[k + 2] * count, columns[k + 3] * count
             at = k * EXTENSION_DEGREE
             for i in range(tile, end, WIDTH):
                 w = load(matrix, p + i), load(matrix, q + i), load(matrix, r + i), load(matrix, s + i)
@@ -259,31 +260,49 @@ def _combine_rows(
                 store_ext(out, i, count, ext_add(load_ext(out, i, count), terms))
 
 
-def _combine_columns_twin(matrix: U32Array, coefficients: U32Array, out: U32Array | None = None) -> U32Array:
+def _combine_columns_twin(
+    matrix: U32Array,
+    coefficients: U32Array,
+    out: U32Array | None = None,
+    columns: npt.NDArray[np.int64] | None = None,
+) -> U32Array:
     result = np.zeros((EXTENSION_DEGREE, matrix.shape[1]), dtype=np.uint32) if out is None else out
+    chosen = matrix if columns is None else matrix[columns]
     for i in range(matrix.shape[1]):
         for d in range(EXTENSION_DEGREE):
-            total = sum(int_of_mont(a) * int_of_mont(b) for a, b in zip(matrix[:, i], coefficients[:, d], strict=True))
+            total = sum(int_of_mont(a) * int_of_mont(b) for a, b in zip(chosen[:, i], coefficients[:, d], strict=True))
             result[d, i] = (int(result[d, i]) + mont_of_int(total)) % P
     return result
 
 
 @kernel(twin=_combine_columns_twin)
-def combine_columns(matrix: U32Array, coefficients: U32Array, out: U32Array | None = None) -> U32Array:
-    """sum_k coefficients[k] * matrix[k]: (5, N) from columns (w, N) and extension coefficients (w, 5).
+def combine_columns(
+    matrix: U32Array,
+    coefficients: U32Array,
+    out: U32Array | None = None,
+    columns: npt.NDArray[np.int64] | None = None,
+) -> U32Array:
+    """sum_k coefficients[k] * matrix[columns[k]]: (5, N) from (w, N) and extension coefficients, one row of 5 each.
 
-    All Montgomery words in [0, p). The sum is added to `out` (5, N) where given, else to zero. Threaded over rows.
+    All Montgomery words in [0, p). The sum is added to `out` (5, N) where given, else to zero. `columns` picks by
+    index, by default all. Threaded over rows.
     """
-    width, count = matrix.shape
+    count = matrix.shape[1]
+    chosen = np.arange(len(matrix)) if columns is None else np.asarray(columns, dtype=np.int64)
+    width = len(chosen)
     result = np.zeros((EXTENSION_DEGREE, count), dtype=np.uint32) if out is None else out
     if count % WIDTH:
         extra = ((0, 0), (0, WIDTH - count % WIDTH))
-        result[...] = combine_columns(np.pad(matrix, extra), coefficients, np.pad(result, extra))[:, :count]
+        wide = combine_columns(np.pad(matrix, extra), coefficients, np.pad(result, extra), chosen)
+        result[...] = wide[:, :count]
         return result
     padded = np.zeros((width + 3, EXTENSION_DEGREE), dtype=np.uint32)
     padded[:width] = coefficients
     flat_matrix, words, flat_out = matrix.reshape(-1), padded.reshape(-1), result.reshape(-1)
-    run_ranges(lambda start, stop: _combine_rows(flat_matrix, width, count, words, flat_out, start, stop), count, _TILE)
+    filled = np.concatenate([chosen, np.zeros(-width % 4, np.int64)])  # with coefficients of zero
+    run_ranges(
+        lambda start, stop: _combine_rows(flat_matrix, filled, count, words, flat_out, start, stop), count, _TILE
+    )
     return result
 
 

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from prover.kernels.field import U32Array, empty_words, int_of_mont
-from prover.kernels.lanes import WIDTH, broadcast, canonical, load, store, transpose, word_add, word_rotate, word_xor
+from prover.kernels.lanes import WIDTH, broadcast, canonical, load, store, transpose
 from prover.kernels.registry import compiled, inlined, kernel
 from prover.kernels.threads import run_ranges
+from prover.kernels.words import word_add, word_rotate, word_xor
 from verifier.hashing import DIGEST_BYTES, SALT_BYTES, leaf_digest, node_digest
 
 DIGEST_WORDS = DIGEST_BYTES // 4
@@ -293,22 +294,20 @@ class MerkleTree:
     @property
     def root(self) -> bytes:
         """The 32 bytes at the top."""
-        return self._digest(len(self.layers) - 1, 0)
-
-    def _digest(self, level: int, index: int) -> bytes:
-        return bytes(self.layers[level][index].astype("<u4").data)
+        return bytes(self.layers[-1][0].astype("<u4").data)
 
     def open(self, indices: Iterable[int]) -> list[bytes]:
         """Sibling digests that prove the leaves at `indices`, as `verifier.merkle.multiproof_root` consumes them.
 
         From the leaves upwards and in ascending order within a level: every sibling that is not itself known.
         """
-        known = sorted(set(indices))
-        if known and not 0 <= known[0] <= known[-1] < len(self.layers[0]):
+        known = np.unique(np.fromiter(indices, np.int64))
+        if len(known) and not 0 <= known[0] <= known[-1] < len(self.layers[0]):
             raise ValueError(f"expected leaf indices below {len(self.layers[0])}, got {known[0]}..{known[-1]}")
         siblings: list[bytes] = []
-        for level in range(len(self.layers) - 1):
-            present = set(known)
-            siblings += [self._digest(level, index ^ 1) for index in known if index ^ 1 not in present]
-            known = sorted({index >> 1 for index in known})
+        for layer in self.layers[:-1]:
+            missing = np.setdiff1d(known ^ 1, known, assume_unique=True)
+            packed = layer[np.sort(missing)].astype("<u4").tobytes()
+            siblings += [packed[at : at + DIGEST_BYTES] for at in range(0, len(packed), DIGEST_BYTES)]
+            known = np.unique(known >> 1)
         return siblings

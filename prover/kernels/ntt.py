@@ -21,6 +21,7 @@ import numpy.typing as npt
 from prover.kernels.butterflies import (
     CHUNK_LOG2,
     IndexArray,
+    OrderArray,
     evaluate_column,
     gather_words,
     interleave,
@@ -65,15 +66,17 @@ def _transposed_squares(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 @lru_cache(maxsize=4)
-def internal_order(log_n: int) -> IndexArray:
+def internal_order(log_n: int) -> OrderArray:
     """Exponent of the coefficient at each internal position, (2**log_n,)."""
-    return _transposed_squares(_bit_reversed(log_n))
+    return _transposed_squares(_bit_reversed(log_n).astype(np.int32))
 
 
 @lru_cache(maxsize=4)
-def _internal_position(log_n: int) -> IndexArray:
+def _internal_position(log_n: int) -> OrderArray:
     """Internal position of each exponent: the inverse permutation."""
-    return np.argsort(internal_order(log_n))
+    positions = np.empty(1 << log_n, np.int32)
+    positions[internal_order(log_n)] = np.arange(1 << log_n, dtype=np.int32)
+    return positions
 
 
 @lru_cache(maxsize=16)

@@ -11,12 +11,13 @@ import numpy as np
 
 from prover.kernels.butterflies import evaluate_column
 from prover.kernels.field import P, U32Array, empty_words
-from prover.kernels.lanes import WIDTH, load, mul, store, wide_add, wide_mul, wide_reduce, wide_trim, word_xor
+from prover.kernels.lanes import WIDTH, load, mul, store, wide_add, wide_mul, wide_reduce, wide_trim
 from prover.kernels.merkle_hash import hash_rows
 from prover.kernels.ntt import twiddles
 from prover.kernels.poseidon import compress_rows
 from prover.kernels.registry import compiled
 from prover.kernels.threads import limited_to, run_ranges, thread_count
+from prover.kernels.words import word_xor
 
 REPEATS = 5
 _NTT_LOG2, _NTT_COLUMNS = 12, 64

@@ -6,8 +6,9 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from threading import local
 
 THREADS_VARIABLE = "SOLVENT_THREADS"
 """Environment variable with the number of threads; a pool of single-threaded workers sets it to 1."""
@@ -69,25 +70,48 @@ def run_ranges(function: Callable[[int, int], object], total: int, granularity: 
     """Call `function(start, stop)` over pieces that cover range(total), in parallel.
 
     Inner bounds are multiples of `granularity`. Pieces are handed out as threads become free, so uneven pieces balance.
-    The function must release the interpreter lock to gain anything. A failure in one piece, or an interrupt of the
-    caller, stops the pieces not yet begun and is raised here once the running ones have ended.
+    The function must release the interpreter lock to gain anything. Called from inside a piece, this runs in one go. A
+    failure in one piece, or an interrupt of the caller, stops the pieces not yet begun and is raised here once the
+    running ones have ended.
     """
     if total <= 0:
         return
-    threads = thread_count()
-    if threads == 1:
-        function(0, total)
-        return
+    threads = 1 if getattr(_inside, "piece", False) else thread_count()
     units = -(-total // granularity)
     size = -(-units // (threads * _PIECES_PER_THREAD)) * granularity
     starts = range(0, total, size)
-    if len(starts) == 1:
+    if threads == 1 or len(starts) == 1:
         function(0, total)
         return
-    pool = ThreadPoolExecutor(threads)
+
+    def piece(start: int) -> None:
+        _inside.piece = True
+        function(start, min(start + size, total))
+
+    pool = _pool(threads)
+    pieces: list[Future[None]] = []
     try:
-        pieces = [pool.submit(function, start, min(start + size, total)) for start in starts]
-        for piece in wait(pieces, return_when=FIRST_EXCEPTION).done:
-            piece.result()
+        pieces.extend(pool.submit(piece, start) for start in starts)
+        for done in wait(pieces, return_when=FIRST_EXCEPTION).done:
+            done.result()
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        for pending in pieces:
+            pending.cancel()
+        wait(pieces)
+
+
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """The threads of this process, made once: a proof asks for them a thousand times."""
+    known = _pools.get(threads)
+    # Two callers at once may each make one; the pool that is not kept ends when its caller is done with it.
+    return _pools.setdefault(threads, ThreadPoolExecutor(threads)) if known is None else known
+
+
+def _forget_pools() -> None:
+    """A forked process has none of its parent's threads."""
+    _pools.clear()
+
+
+_inside, _pools = local(), dict[int, ThreadPoolExecutor]()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pools)

@@ -110,6 +110,8 @@ def _evaluate_columns(s: Source) -> Iterator[Arguments]:
 
 def _combine_columns(s: Source) -> Iterator[Arguments]:
     yield from ((s.words(w, n), s.words(w, 5), s.words(5, n)) for w, n in ((1, 1), (3, 8), (4, 16), (9, 128)))
+    yield s.words(9, 48), s.words(3, 5), s.words(5, 48), np.array([8, 0, 3])
+    yield s.words(9, 20), s.words(5, 5), s.words(5, 20), np.array([8, 0, 3, 3, 1])
     yield full(8, 32), full(8, 5)
 
 

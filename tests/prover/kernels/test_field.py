@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from prover.kernels import field
-from prover.kernels.lanes import broadcast, load, store, transpose, word_rotate
+from prover.kernels.lanes import broadcast, canonical, lazy_sub, load, store, transpose
 from prover.kernels.registry import compiled
+from prover.kernels.words import word_rotate
 from tests.prover.kernels.cases import Source
 
 P = field.P
@@ -90,6 +91,31 @@ def test_word_operations_match_galois() -> None:
     mixed = np.zeros_like(left)
     _mixed_product(left, np.uint32(P - 1), mixed)
     assert np.array_equal(mixed, np.asarray(x * base(P - 1) * r_inverse, dtype=np.uint32))
+
+
+@compiled
+def _lazy_operations(left: Any, right: Any, out: Any) -> None:
+    """Row 0: canonical words; row 1: (left - right) * right, the difference unreduced; last word by the scalar path."""
+    last = left.shape[0] - 1
+    for i in range(0, left.shape[0], 16):
+        a, b = load(left, i), load(right, i)
+        store(out, i, canonical(a))
+        store(out, left.shape[0] + i, field.mul(lazy_sub(a, b), b))
+    out[0, last] = canonical(left[last])
+    out[1, last] = field.mul(lazy_sub(left[last], right[last]), right[last])
+
+
+def test_what_is_not_reduced_is_right_once_multiplied() -> None:
+    edges = np.array([0, 1, 2, P // 2, P // 2 + 1, P - 2, P - 1, field.R], dtype=np.uint32)
+    source = Source(3)
+    left = np.concatenate((np.repeat(edges, 8), source.words(448)))
+    right = np.concatenate((np.tile(edges, 8), source.words(448)))
+    out = np.zeros((2, len(left)), dtype=np.uint32)
+    _lazy_operations(left, right, out)
+    assert np.array_equal(out[0], field.from_mont(left))
+    r_inverse = pow(1 << 32, -1, P)
+    products = [(int(a) - int(b)) * int(b) * r_inverse % P for a, b in zip(left, right, strict=True)]
+    assert out[1].tolist() == products
 
 
 def test_extension_matches_galois() -> None:

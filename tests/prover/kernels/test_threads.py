@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -51,6 +52,33 @@ def test_ranges_are_covered_once_by_any_number_of_threads(threads: int) -> None:
     covered = [i for start, stop in sorted(pieces) for i in range(start, stop)]
     assert covered == list(range(1000))
     assert threads > 1 or pieces == [(0, 1000)]
+
+
+def test_a_call_from_inside_a_piece_runs_in_one_go() -> None:
+    set_thread_count(2)
+    pieces: list[tuple[int, int]] = []
+    run_ranges(lambda start, stop: run_ranges(lambda a, b: pieces.append((a, b)), 10), 16)
+    assert pieces == [(0, 10)] * 8
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_threads_serve_again_after_a_failure_and_in_a_forked_process() -> None:
+    set_thread_count(2)
+
+    def fail(start: int, stop: int) -> None:
+        raise ValueError(start)
+
+    with pytest.raises(ValueError, match=r"^\d+$"):
+        run_ranges(fail, 100)
+    seen: list[int] = []
+    run_ranges(lambda start, stop: seen.extend(range(start, stop)), 100)
+    assert sorted(seen) == list(range(100))
+    if hasattr(os, "fork"):
+        child = os.fork()
+        if child == 0:
+            run_ranges(lambda start, stop: None, 100)
+            os._exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
 REUSE = """
