@@ -169,7 +169,8 @@ proof of work is included. The figure of a proof is its weakest round (round-by-
 | queries | (1 - gamma)^q |
 
 L fractions a row, t more of the verifier's own, tuples of W values, row polynomials of degree d_r, C constraints of
-degree d. Value records pack all accounts into one polynomial in r; each row adds less than d_r to its degree.
+degree d. Value records pack all accounts into one polynomial in r; each row adds less than d_r to its degree. Three
+identities at beta (root and digests of masks, of degree 9 at most) add less than 25 / F, below 2^-150.
 
 Hashes count as random oracles: BLAKE2s-256 has 128 bits against collisions, an upper limit of every profile.
 
