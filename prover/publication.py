@@ -110,7 +110,8 @@ def prove_directory(
         prices: signed quotes from which the snapshot's prices follow.
         seed: tests only; None takes fresh randomness from the operating system.
         previous: the publication before this one, which the snapshot has to name; its size is kept if it can be.
-        log2_rows: trace size; None applies the capacity policy. force: replace an earlier publication at `out`.
+        log2_rows: trace size; None applies the capacity policy.
+        force: replace an earlier publication at `out`.
 
     Raises:
         InputError: an account, the reserves, the prices or the place of `out` is wrong; nothing is written then.
@@ -128,9 +129,8 @@ def prove_directory(
     random = Randomness(seed if seed is not None else fresh_seed(), snapshot.meta.to_bytes())
     with phases.phase("witness"):
         before = None if log2_rows else _previous_log2_rows(previous, snapshot.meta.previous)
-        made = _prepare(
-            snapshot, Terms(profile, policy, circuit, scenarios, evidence), random, log2_rows, before, phases
-        )
+        terms = Terms(profile, policy, circuit, scenarios, evidence)
+        made = _prepare(snapshot, terms, random, log2_rows, before, phases)
         statement = made.statement
     proof = prove(relation(statement), accepted_profile(profile), made.witness.trace, random, phases).to_bytes()
     with phases.phase("write"):
