@@ -30,7 +30,7 @@ def run_sweep(kind: str, full: bool, case: Case, output: Output, out: Path | Non
 
     Args:
         kind: `bench_result.ACCOUNTS`, with the entries of `case`, or ENTRIES: as many accounts as 2^18 rows hold.
-        full: ten million accounts as well.
+        full: ten million accounts as well, once.
     """
     if full and kind != ACCOUNTS:
         raise InputError(field="--full", expected="--sweep accounts with it")
@@ -66,8 +66,10 @@ def in_a_new_process(function: Callable[[Case], Point], case: Case) -> Point:
 
 def _cases(kind: str, full: bool, case: Case) -> Iterator[Case]:
     if kind == ACCOUNTS:
-        for accounts in (*ACCOUNT_SIZES, *((FULL_SIZE,) if full else ())):
+        for accounts in ACCOUNT_SIZES:
             yield replace(case, accounts=accounts)
+        if full:
+            yield replace(case, accounts=FULL_SIZE, runs=1)
     else:
         for entries in ENTRY_SIZES:
             yield replace(case, accounts=accounts_that_fit(entries), entries=entries)

@@ -70,7 +70,7 @@ def bench(
     compare: Compare = False,
     floors: Floors = False,
     sweep: SweepOver = None,
-    full: Annotated[bool, typer.Option("--full", help="With --sweep accounts: 10^7 as well.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="With --sweep accounts: 10^7 as well, once.")] = False,
     out: ResultFile = None,
     plots: Plots = None,
     ledger: Ledger = False,
