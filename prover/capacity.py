@@ -21,8 +21,8 @@ Int64 = npt.NDArray[np.int64]
 HIDDEN_ROWS = 512
 GROW_SLACK = 8
 """A new size of one shard leaves at least 1/8 of the rows free."""
-GROW_SLACK_SHARDS = 16
-"""Several leave 1/16: what one adds is worth more, and the way to the next class is up to a quarter in any case."""
+GROW_SLACK_SHARDS = 32
+"""Several leave 1/32: what one adds is worth more, and the way to the next class is up to an eighth in any case."""
 SHRINK_FACTOR = 4
 """An earlier, larger size is kept until less than a quarter of it is in use."""
 SHARD_LOG2_ROWS = 18
