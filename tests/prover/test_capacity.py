@@ -101,7 +101,7 @@ def test_too_many_accounts_for_the_shards_given() -> None:
 
 def test_room_for_what_every_shard_has_and_for_one_account_more() -> None:
     assert chosen(100_000, log2_rows=17) == (17, 6)
-    assert choose_capacity(three(100_000), 30_000, log2_rows=17) == Capacity(17, 8)
+    assert choose_capacity(three(100_000), 30_000, log2_rows=17) == Capacity(17, 7)
     # 30.5 accounts are an equal share of two shards, and would fit; 31, which one of them gets, would not.
     heavy = np.full(61, ENTRIES_MAX, np.int64)
     assert choose_capacity(heavy, SPECIAL, log2_rows=17) == Capacity(17, 3)
