@@ -27,6 +27,7 @@ from exchange.errors import VenueError
 from exchange.events import Deleveraged, ModeSet, PricesSet, QuotesTaken, pack_event, unpack_frames
 from exchange.liquidator import due
 from exchange.risk import account_risk
+from exchange.rules.mark import average_of
 from exchange.rules.modes import Mode
 from exchange.rules.oracle import VALIDITY, Quality, Use
 from exchange.state import FUND, QUOTE, Ledger
@@ -290,6 +291,27 @@ def test_the_own_book_alone_never_sets_the_mark() -> None:
     desk.accept(desk.order(BOB, SELL, P - 29_000, 1))
     desk.submit()
     assert desk.ledger.marks[PERP] == P
+
+
+@given(
+    bid=st.integers(-29_999, 29_998),
+    spread=st.integers(1, 40_000),
+    elsewhere=st.integers(-50_000, 50_000) | st.none(),
+    move=st.integers(-30_000, 30_000),
+)
+@settings(max_examples=60, deadline=None)
+def test_whatever_the_own_book_says_the_mark_stays_among_the_other_votes(
+    bid: int, spread: int, elsewhere: int | None, move: int
+) -> None:
+    desk = OracleDesk()
+    desk.accept(desk.order(ALICE, BUY, P + bid, 1))
+    desk.accept(desk.order(BOB, SELL, min(P + bid + spread, desk.ledger.bands[PERP][1]), 1))
+    index = INDEX + INDEX * move // 1_000_000
+    premium = average_of(desk.ledger.oracle.premiums[PERP])
+    desk.submit(index, perp=[P + elsewhere] * 5 if elsewhere is not None else [0] * 5)
+    votes = [mark_of(index) + premium] + ([P + elsewhere] if elsewhere is not None else [])
+    low, high = mark_of(index) * 95 // 100, mark_of(index) * 105 // 100
+    assert max(min(votes), low) - 1 <= desk.ledger.marks[PERP] <= min(max(votes), high) + 1
 
 
 def test_the_premium_is_averaged_and_the_mark_stays_in_its_band() -> None:
