@@ -9,7 +9,7 @@ from exchange.codes import Reject
 from exchange.commands import CLIENT_ID_MAX, CancelOrder, Command, PlaceOrder
 from exchange.decide import TIME_MS_END, decide
 from exchange.events import FRAME, PACK_ALONE, PACKERS, Event
-from exchange.evolve import EVOLVERS
+from exchange.evolve import EVOLVERS, begin_frame
 from exchange.short import cancel, place_plain
 from exchange.state import Ledger
 
@@ -108,10 +108,10 @@ class Engine:
     def _work(
         self, commands: Iterable[Command], answer: Callable[[Answer], None], add: Callable[[bytes], None]
     ) -> None:
-        ledger = self.ledger
+        """Decides, applies and packs. Plain commands are done here; every name is local, since each look-up counts."""
+        ledger, shorts, alone, handlers, new = self.ledger, self._shorts, PACK_ALONE, HANDLERS, tuple.__new__
         answered, keys, kept = ledger.answered, ledger.answered_order, ledger.venue.client_ids_kept
-        remember, forget, pack_header, new = keys.append, keys.popleft, FRAME.pack, tuple.__new__
-        alone, handlers, shorts = PACK_ALONE, HANDLERS, self._shorts
+        remember, forget = keys.append, keys.popleft
         for command in commands:
             time_ms, account, client_id = command[0], command[1], command[2]
             key = account << 64 | client_id if client_id else 0
@@ -119,15 +119,11 @@ class Engine:
                 answer(Repeated(answered[key]))
                 continue
             short, events = shorts.get(type(command)), None
-            if short and ledger.time_ms <= time_ms < TIME_MS_END and 0 <= client_id <= CLIENT_ID_MAX:
+            if short is not None and ledger.time_ms <= time_ms < TIME_MS_END and 0 <= client_id <= CLIENT_ID_MAX:
                 events = short(ledger, command)
-            applied = events is not None  # a short way has done it already
             if events is None:
-                decision = decide(ledger, command)
-                if isinstance(decision, Reject):
-                    answer(decision)
-                    continue
-                events = decision
+                answer(self._in_full(command, key, add))
+                continue
             # `begin_frame`, without the call
             sequence = ledger.sequence = ledger.sequence + 1
             ledger.time_ms = time_ms
@@ -136,15 +132,27 @@ class Engine:
                 remember(key)
                 if len(keys) > kept:
                     del answered[forget()]
-            if applied and len(events) == 1:
+            if len(events) == 1:
                 event = events[0]
                 pack, number = alone[type(event)]
                 add(pack(1, time_ms, account, client_id, number, *event))
             else:
-                add(pack_header(len(events), time_ms, account, client_id))
+                add(FRAME.pack(len(events), time_ms, account, client_id))
                 for event in events:
-                    pack, number, apply = handlers[type(event)]
+                    pack, number, _ = handlers[type(event)]
                     add(pack(number, *event))
-                    if not applied:
-                        apply(ledger, event)
             answer(new(Done, (sequence, events)))
+
+    def _in_full(self, command: Command, key: int, add: Callable[[bytes], None]) -> Answer:
+        ledger = self.ledger
+        events = decide(ledger, command)
+        if isinstance(events, Reject):
+            return events
+        time_ms, account, client_id = command[0], command[1], command[2]
+        add(FRAME.pack(len(events), time_ms, account, client_id))
+        begin_frame(ledger, time_ms, key)
+        for event in events:
+            pack, number, apply = HANDLERS[type(event)]
+            add(pack(number, *event))
+            apply(ledger, event)
+        return Done(ledger.sequence, events)
