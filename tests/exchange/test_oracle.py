@@ -376,7 +376,10 @@ def test_one_way_to_set_prices_per_venue() -> None:
 
 
 BAD: list[tuple[Oracle, str]] = [
-    (Oracle((Source("a", "0" * 64, 1), Source("b", "1" * 64, 1))), "at least 3"),
+    (Oracle((Source("a", "0" * 64, 1), Source("b", "1" * 64, 1))), "3 to 32"),
+    (Oracle(tuple(Source(str(n), f"{n:064x}", 1) for n in range(33))), "3 to 32"),
+    (Oracle(tuple(Source(str(n), f"{n:064x}", 10_001) for n in range(3))), "weights of 1"),
+    (Oracle(tuple(Source(str(n), f"{n:064x}", 0 if n else 1) for n in range(4))), "half of the weight"),
     (Oracle(tuple(Source(str(n), f"{n:064x}", 1 + n) for n in range(3))), "half of the weight"),
     (Oracle(tuple(Source("same", f"{n:064x}", 1) for n in range(3))), "each name once"),
     (Oracle(tuple(Source(str(n), "0" * 64, 1) for n in range(3))), "each key once"),
