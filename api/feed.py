@@ -49,8 +49,8 @@ class Feed:
 
         Raises:
             VerificationError: it cannot be read, or its signature is not good.
-            InputError: it is too long, of nobody this venue listens to, under another key, in another currency, older than what
-                the source said before, or ahead of the time: it would silence the source until then.
+            InputError: it is too long, of nobody this venue listens to, under another key, in another currency, older
+                than what the source said before, or ahead of the time: it would silence the source until then.
         """
         if len(data) > self.document_bytes_max:
             got = f"a document of {len(data)} bytes"
