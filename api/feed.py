@@ -13,7 +13,7 @@ from typing import Final
 
 from exchange.commands import Quoted, SubmitQuotes
 from exchange.events import QuotesTaken
-from exchange.oracle import PRICE_END, symbol_numbers
+from exchange.oracle import EVIDENCE_BYTES_MAX, PRICE_END, symbol_numbers
 from exchange.state import FUND, QUOTE
 from exchange.venue import Venue
 from prover.errors import InputError
@@ -39,14 +39,22 @@ class Feed:
         self._numbers = {source.name: number for number, source in enumerate(venue.oracle.sources)}
         self._latest: dict[int, tuple[int, SignedQuotes, bytes]] = {}
 
-    def take(self, data: bytes) -> None:
-        """Takes in one document.
+    @property
+    def document_bytes_max(self) -> int:
+        """So that all sources' documents fit into one command: one source's size must not silence the others."""
+        return EVIDENCE_BYTES_MAX // max(1, len(self.venue.oracle.sources))
+
+    def take(self, data: bytes, now_ms: int) -> None:
+        """Takes in one document at a time.
 
         Raises:
             VerificationError: it cannot be read, or its signature is not good.
-            InputError: it is of nobody this venue listens to, under another key, in another currency, or older than
-                what the source said before.
+            InputError: it is too long, of nobody this venue listens to, under another key, in another currency, older
+                than what the source said before, or ahead of the time: it would silence the source until then.
         """
+        if len(data) > self.document_bytes_max:
+            got = f"a document of {len(data)} bytes"
+            raise InputError(got=got, expected=f"at most {self.document_bytes_max}")
         signed = parse_signed_quotes(data)
         number = self._numbers.get(signed.source)
         if number is None:
@@ -62,6 +70,9 @@ class Feed:
         if number in self._latest and time_ms < self._latest[number][0]:
             got = f"quotes of {signed.source} from {signed.time}"
             raise InputError(got=got, expected="none older than the last ones")
+        if time_ms > now_ms + self.venue.oracle.future_ms:
+            got = f"quotes of {signed.source} from {signed.time}"
+            raise InputError(got=got, expected=f"at most {self.venue.oracle.future_ms} ms ahead")
         self._latest[number] = (time_ms, signed, data)
 
     def command(self, time_ms: int) -> SubmitQuotes:
@@ -81,8 +92,8 @@ def read_documents(evidence: bytes) -> tuple[SignedQuotes, ...]:
     return tuple(map(parse_signed_quotes, evidence.splitlines(keepends=True)))
 
 
-def check_taken(venue: Venue, event: QuotesTaken) -> None:
-    """Whether the numbers that the ledger took are those of signed documents of its own sources.
+def check_taken(venue: Venue, event: QuotesTaken, time_ms: int) -> None:
+    """Whether the numbers that the ledger took at a time are those of signed documents of its own sources.
 
     Raises:
         VerificationError: a document or signature.
@@ -91,7 +102,7 @@ def check_taken(venue: Venue, event: QuotesTaken) -> None:
     feed = Feed(venue)
     documents = event.evidence.splitlines(keepends=True)
     for data in documents:
-        feed.take(data)
+        feed.take(data, time_ms)
     held = sorted((number, signed) for number, (_, signed, _) in feed._latest.items())
     if len(held) != len(documents) or _quotes(venue, held) != event.quotes:
         raise InputError(got="quotes that differ from the signed documents", expected="their numbers")

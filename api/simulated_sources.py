@@ -57,7 +57,7 @@ class SimulatedSources:
             document = make_document(_name(number), self._quote, time, rows)
             signature = self._keys[number].sign(signing_bytes(document))
             signed = SignedQuotes(_name(number), self._quote, time, {}, document, self._public[number], signature)
-            self.feed.take(signed.to_bytes())
+            self.feed.take(signed.to_bytes(), time_ms)
         return self.feed.command(time_ms)
 
 

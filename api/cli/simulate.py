@@ -210,16 +210,16 @@ def _audit(journal: Journal, ledger: Ledger, *, signatures: bool = False) -> lis
             for event in frame.events if signatures else ():
                 if type(event) is QuotesTaken:
                     taken += 1
-                    signed += _is_signed(journal, event)
+                    signed += _is_signed(journal, event, frame.time_ms)
     checks = auditor.compare(ledger)
     return [*checks, Check("quotes that signed documents support", taken, signed)] if signatures else checks
 
 
-def _is_signed(journal: Journal, event: QuotesTaken) -> bool:
+def _is_signed(journal: Journal, event: QuotesTaken, time_ms: int) -> bool:
     from api.feed import check_taken
 
     try:
-        check_taken(journal.venue, event)
+        check_taken(journal.venue, event, time_ms)
     except (InputError, VerificationError):
         return False
     return True

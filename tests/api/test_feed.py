@@ -19,6 +19,7 @@ from verifier.prices import parse_evidence
 
 KEYS = [Ed25519PrivateKey.from_private_bytes(bytes([n + 1]) * 32) for n in range(4)]
 TIME, TIME_MS = "2025-10-10T21:15:00Z", 1_760_130_900_000
+NOW = TIME_MS + 60_000
 ROWS = [("btc", "60000.1234567"), ("eth", "3000"), ("BTC-PERP", "60010"), ("doge", "1"), ("btc" + CONFIDENCE, "12.5")]
 NAMES = ("alpha", "beta", "gamma")
 
@@ -35,8 +36,8 @@ def document(number: int, time: str = TIME, **changes: str) -> bytes:
 
 def test_numbers_are_in_the_ledgers_units() -> None:
     feed = Feed(listening())
-    feed.take(document(1))
-    feed.take(document(0))
+    feed.take(document(1), NOW)
+    feed.take(document(0), NOW)
     command = feed.command(TIME_MS + 2_000)
     one = (
         Quoted(0, 1, 60_000_123_457, 12_500_000, TIME_MS),  # quote atoms per whole BTC, to the nearest
@@ -50,14 +51,16 @@ def test_numbers_are_in_the_ledgers_units() -> None:
 
 def test_who_is_too_old_or_ahead_has_no_vote_and_newer_ones_replace() -> None:
     feed = Feed(listening(stale_ms=60_000, future_ms=1_000))
-    feed.take(document(0))
+    feed.take(document(0), NOW)
     assert len(feed.command(TIME_MS + 60_000).quotes) == 3
     assert feed.command(TIME_MS + 60_001).quotes == () == feed.command(TIME_MS - 1_001).quotes
     assert feed.command(TIME_MS + 60_001).evidence == b""
-    feed.take(document(0, "2025-10-10T21:16:00Z"))
+    feed.take(document(0, "2025-10-10T21:16:00Z"), NOW)
     assert feed.command(TIME_MS + 60_001).quotes[0].time_ms == TIME_MS + 60_000
+    with pytest.raises(InputError, match="1000 ms ahead"):
+        feed.take(document(1, "2025-10-10T21:16:02Z"), NOW)
     with pytest.raises(InputError, match="none older"):
-        feed.take(document(0))
+        feed.take(document(0), NOW)
 
 
 @pytest.mark.negative
@@ -69,14 +72,17 @@ def test_strangers_other_keys_currencies_and_signatures_are_refused() -> None:
         (document(0, quote="USDC"), "in USDC"),
     ):
         with pytest.raises(InputError, match=message):
-            feed.take(data)
+            feed.take(data, NOW)
     with pytest.raises(BadPrices):
-        feed.take(document(0).replace(b"3000", b"3001"))
+        feed.take(document(0).replace(b"3000", b"3001"), NOW)
     with pytest.raises(VerificationError):
-        feed.take(b"{}")
+        feed.take(b"{}", NOW)
+    long = [*ROWS, *((f"z{n:07}", "1") for n in range(12_000))]
+    with pytest.raises(InputError, match="at most 349525"):
+        feed.take(sign_quotes(KEYS[0], NAMES[0], "USDT", TIME, long).to_bytes(), NOW)
     assert feed.command(TIME_MS).quotes == ()
     with pytest.raises(InputError, match="no source at all"):
-        Feed(venue()).take(document(0))
+        Feed(venue()).take(document(0), NOW)
 
 
 @pytest.mark.negative
@@ -84,10 +90,10 @@ def test_what_the_ledger_took_can_be_checked_against_the_documents() -> None:
     found = listening()
     feed = Feed(found)
     for number in range(3):
-        feed.take(document(number))
+        feed.take(document(number), NOW)
     command = feed.command(TIME_MS)
     taken = QuotesTaken(command.quotes, (0, 0, 0), (0, 0, 0), (0, 0, 0), command.evidence)
-    check_taken(found, taken)
+    check_taken(found, taken, TIME_MS)
     other = command.quotes[0]._replace(price=1)
     for changed in (
         taken._replace(quotes=(other, *command.quotes[1:])),
@@ -96,7 +102,7 @@ def test_what_the_ledger_took_can_be_checked_against_the_documents() -> None:
         taken._replace(evidence=document(0)),
     ):
         with pytest.raises(InputError, match="differ"):
-            check_taken(found, changed)
+            check_taken(found, changed, TIME_MS)
     evidence = parse_evidence(evidence_of(found, command.evidence))
     assert evidence.weights == (2, 2, 3) and evidence.rules.age_max == 120
     with pytest.raises(VerificationError):

@@ -14,6 +14,7 @@ from api.feed import evidence_of
 from api.importers.ledger import ledger_snapshot
 from api.importers.scenarios import read_scenarios
 from api.ledger_snapshots import write_ledger_snapshot
+from exchange.commands import MoveMargin, OpenIsolated
 from exchange.engine import Engine, Sink
 from exchange.events import unpack_frames
 from exchange.evolve import evolve_frame
@@ -29,7 +30,7 @@ from prover.snapshot import Snapshot
 from prover.snapshot_meta import SnapshotMeta
 from tests.api.test_simulate import simulated
 from tests.exchange.flow import batches
-from tests.exchange.venues import venue
+from tests.exchange.venues import ALICE, BOB, MARKS, PERP, Desk, venue
 from verifier import verify_directory
 from verifier.instruments import SPOT
 from verifier.legs import LONG, derive_legs
@@ -70,6 +71,30 @@ def test_equity_of_every_account_is_the_ledgers() -> None:
         exact.append(total)
     assert equities(snapshot) == exact
     assert snapshot.user_id(0) == "insurance-fund"
+
+
+def test_an_isolated_account_is_a_row_of_its_own() -> None:
+    desk = Desk(2, 10**9)
+    desk.accept(OpenIsolated(next(desk.time), ALICE, 0, PERP))
+    isolated = len(desk.ledger.user_ids) - 1
+    desk.accept(MoveMargin(next(desk.time), ALICE, 0, isolated, 10**8))
+    desk.trade(isolated, BOB, MARKS[PERP], 5)
+    snapshot = ledger_snapshot(desk.ledger)
+    assert snapshot.user_id(isolated) == desk.ledger.user_ids[isolated] != snapshot.user_id(ALICE)
+    scale = 10 ** (snapshot.meta.value_decimals - 6)
+    assert equities(snapshot) == [worth * scale for worth in ledger_worth(desk.ledger)]
+
+
+def ledger_worth(ledger: Ledger) -> list[int]:
+    """Quote atoms per account, at full values and the ledger's marks."""
+    return [
+        ledger.balance[QUOTE][account]
+        + sum(
+            ledger.size[market][account] * ledger.lot_values[market] - ledger.cost[market][account]
+            for market in ledger.tables.perpetuals
+        )
+        for account in range(len(ledger.user_ids))
+    ]
 
 
 def test_totals_are_the_ledgers_and_positions_cancel() -> None:

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from api.cli import main
+from api.feed import Feed
 from api.importers.bars import read_markets
 from api.importers.depth import read_depth
+from exchange.commands import SubmitQuotes
 from prover.errors import InputError
 from prover.snapshot import Snapshot
 
@@ -69,6 +71,9 @@ def test_a_crash_is_worked_off_and_the_audit_agrees(tmp_path: Path, capsys: pyte
     assert main(["replay", str(tmp_path / "run"), "--json"]) == 0
     again = said(capsys)
     assert again["verdict"] == "same state" and again["state_hash"] == data["state_hash"]
+    signed = again["audit"][-1]
+    assert signed["name"] == "quotes that signed documents support"
+    assert signed["left"] == signed["right"] == str(1 + 4 * (len(CRASH) - 1))
 
 
 def test_black_thursday_keeps_the_books_straight_at_every_price(
@@ -170,6 +175,27 @@ def test_replay_tells_when_journal_or_report_were_changed(tmp_path: Path, capsys
     report.write_text("[]")
     assert main(["replay", str(tmp_path / "run"), "--json"]) == 2
     assert "report" in said(capsys)["error"]
+
+
+@pytest.mark.negative
+def test_replay_tells_when_prices_rest_on_other_documents(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = Feed.command
+
+    def taller(self: Feed, time_ms: int) -> SubmitQuotes:
+        """A sequencer that makes the first source's first quote a tick higher than it was signed."""
+        command = take(self, time_ms)
+        first = command.quotes[0]
+        return command._replace(quotes=(first._replace(price=first.price + 1), *command.quotes[1:]))
+
+    monkeypatch.setattr(Feed, "command", taller)
+    assert simulated(tmp_path, "run") == 0  # the ledger cannot know
+    capsys.readouterr()
+    assert main(["replay", str(tmp_path / "run"), "--json"]) == 1
+    found = said(capsys)["audit"]
+    assert [check["name"] for check in found if not check["ok"]] == ["quotes that signed documents support"]
+    assert found[-1]["right"] == "0"
 
 
 @pytest.mark.negative

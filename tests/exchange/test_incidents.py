@@ -23,16 +23,18 @@ from exchange.commands import (
     OpenAccount,
     PlaceOrder,
     SetPrices,
+    Settle,
+    Signal,
     SubmitQuotes,
     Withdraw,
 )
 from exchange.engine import Answer, Done, Engine, Sink
-from exchange.events import Deleveraged, Frame, FundReason, FundSettled, ModeSet, Traded, unpack_frames
+from exchange.events import Deleveraged, Frame, FundReason, FundSettled, ModeSet, Settled, Traded, unpack_frames
 from exchange.invariants import broken
 from exchange.liquidator import due, set_prices
 from exchange.metrics import risk_metrics
 from exchange.risk import account_risk, left_after_leaving
-from exchange.rules.modes import Mode
+from exchange.rules.modes import Mode, Trigger
 from exchange.rules.oracle import Quality
 from exchange.shards import VersionMismatch, summed, valued
 from exchange.state import FEES, FUND, QUOTE, VENUE_WIDE, Ledger
@@ -424,6 +426,25 @@ def test_hyperliquid_2025_a_whale_cannot_withdraw_itself_into_liquidation() -> N
         desk.engine.submit([PlaceOrder(time_ms, BOB, 0, PERP, BUY, mark - 1, 99_000, 0)])
         desk.fall(-(mark - P) * 1_000_000 // P, time_ms)
     assert desk.ledger.balance[QUOTE][FUND] > 0
+
+
+def test_jelly_2025_a_delisted_market_settles_at_a_price_that_nobody_chooses() -> None:
+    """4 M USD at 0.0095, pumped 4.3-fold; validators delisted and settled at a price of their choice."""
+    assert Settle._fields == ("time_ms", "account", "client_id", "market"), "the command has no price"
+    desk = Journalled(replace(venue(), breaker_ppm=1_000_000, venue_breaker_ppm=1_000_000), 2, 10**12)
+    desk.trade(ALICE, BOB, P, 1_000)
+    for minute in range(1, 10):
+        desk.fall(0, minute * MINUTE)
+    desk.accept(Signal(9 * MINUTE, FUND, 0, PERP, int(Trigger.DELISTED), 1))
+    assert desk.refuse(Settle(10 * MINUTE, FUND, 0, PERP)) is Reject.NO_SETTLEMENT_DUE
+    for minute in range(10, 14):
+        desk.fall(0, minute * MINUTE)
+    spiked = 14 * MINUTE + 30_000
+    answers = desk.fall(-800_000, spiked)  # at the last moment; the settlement follows by itself
+    found = [event for event in events_of(answers) if type(event) is Settled]
+    assert len(found) == 1 and P <= found[0].price <= P + P * 800_000 // 1_000_000 // 4
+    assert not any(desk.ledger.size[PERP])
+    desk.check()
 
 
 def test_october_2025_a_wrapped_asset_is_worth_its_conversion_and_not_the_own_books_print() -> None:

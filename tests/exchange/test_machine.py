@@ -17,18 +17,25 @@ from exchange.commands import (
     Deposit,
     FundTransfer,
     Liquidate,
+    MoveMargin,
+    OpenIsolated,
     PayFunding,
     PlaceOrder,
     SetPrices,
+    Settle,
+    Signal,
     SubmitQuotes,
+    Uncross,
     Withdraw,
 )
 from exchange.engine import Done, Engine, Sink
 from exchange.events import Frame, pack_frame, unpack_frames
 from exchange.evolve import evolve_frame
 from exchange.invariants import broken
+from exchange.liquidator import due
 from exchange.risk import account_risk, initial_excess
 from exchange.rules.margin import Risk
+from exchange.rules.modes import Trigger
 from exchange.scanning import scan_accounts
 from exchange.state import Ledger
 from exchange.statehash import ledger_from_bytes, state_bytes
@@ -39,10 +46,13 @@ ACCOUNTS = st.integers(2, 5)
 AMOUNTS = st.sampled_from([1, 7, 59 * UNIT, 10**9 + 1, 10**11])
 
 
+SIGNS = [trigger for trigger in Trigger if trigger is not Trigger.DELISTED]
+
+
 class LedgerMachine(RuleBasedStateMachine):
     """A twin ledger and the audit see only the journalled bytes; the twin stays the same, the audit agrees."""
 
-    definition = venue(open_orders_max=6, client_ids_kept=4)
+    definition = venue(open_orders_max=6, client_ids_kept=4, breaker_ppm=150_000)
 
     def __init__(self) -> None:
         super().__init__()
@@ -97,7 +107,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert initial_excess(self.ledger, account) >= 0
 
     @rule(
-        account=ACCOUNTS,
+        account=st.integers(2, 9),
         market=st.integers(0, 2),
         side=st.sampled_from([1, -1]),
         away_ppm=st.integers(-60_000, 60_000) | st.integers(-20, 20) | st.just(10**9),
@@ -105,6 +115,7 @@ class LedgerMachine(RuleBasedStateMachine):
         flags=st.sampled_from([0, 0, 0, 1, 2, 4, 8, 9, 16]),
     )
     def place(self, account: int, market: int, side: int, away_ppm: int, lots: int, flags: int) -> None:
+        account = min(account, len(self.ledger.user_ids) - 1)
         mark = self.ledger.marks[market]
         price = 0 if away_ppm == 10**9 else mark + mark * away_ppm // 10**6
         before = account_risk(self.ledger, account)
@@ -127,7 +138,21 @@ class LedgerMachine(RuleBasedStateMachine):
             for account, side in ((4, 1), (3, -1), (3, 1)):
                 away = btc // 500
                 self.send(PlaceOrder(self.now(), account, 0, 0, side, btc - side * away, 40, 0))
-            for account in range(2, 6):
+            for account in range(2, len(self.ledger.user_ids)):
+                self.liquidate(account)
+
+    @rule(ppm=st.integers(40_000, 120_000), up=st.booleans(), bids=st.integers(0, 300), rounds=st.integers(1, 3))
+    def crash(self, ppm: int, up: bool, bids: int, rounds: int) -> None:
+        """Both markets move for good, somebody offers the other side of what is liquidated, or nobody does."""
+        for part in (2, 1):
+            move = (ppm if up else -ppm) // part
+            btc, eth = (mark + mark * move // 10**6 for mark in MARKS[:2])
+            assets = (UNIT, *(price + price * move // 10**6 for price in PRICES[1:]))
+            self.send(self.priced(self.now(), assets, (btc, eth, btc)))
+        if bids:
+            self.send(PlaceOrder(self.now(), 2, 0, 0, -1 if up else 1, self.ledger.marks[0], bids, 0))
+        for _ in range(rounds):
+            for account in due(self.ledger):
                 self.liquidate(account)
 
     @rule(market=st.integers(0, 2), rate=st.integers(-500, 500))
@@ -141,7 +166,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def liquidate(self, account: int) -> None:
         ledger = self.ledger
         before = account_risk(ledger, account)
-        flat = [a for a in range(6) if a != account and not any(size[a] for size in ledger.size)]
+        flat = [a for a in range(len(ledger.user_ids)) if a != account and not any(size[a] for size in ledger.size)]
         held = [[column[a] for column in ledger.balance] for a in flat]
         makers = {order.account for order in ledger.orders.values()}
         due = before.equity < before.maintenance
@@ -157,10 +182,49 @@ class LedgerMachine(RuleBasedStateMachine):
                 if a >= 2 and a not in makers:
                     assert [column[a] for column in ledger.balance] == columns
 
+    @rule(account=ACCOUNTS, market=st.integers(0, 2))
+    def isolated(self, account: int, market: int) -> None:
+        self.send(OpenIsolated(self.now(), account, 0, market))
+
+    @rule(pick=st.integers(0, 9), amount=AMOUNTS, back=st.booleans(), stranger=st.booleans())
+    def margin(self, pick: int, amount: int, back: bool, stranger: bool) -> None:
+        pairs = sorted(self.ledger.risk.isolated.items())
+        if pairs:
+            account, (parent, _) = pairs[pick % len(pairs)]
+            sender = 2 + (parent - 1) % 4 if stranger else parent
+            done = self.send(MoveMargin(self.now(), sender, 0, account, -amount if back else amount))
+            assert not (done and stranger)
+            if done:
+                giver = account if back else parent
+                assert initial_excess(self.ledger, giver) >= 0
+
+    @rule(market=st.integers(-1, 2), trigger=st.sampled_from(SIGNS), seen=st.integers(0, 1))
+    def signal(self, market: int, trigger: Trigger, seen: int) -> None:
+        self.send(Signal(self.now(), 0, 0, market, int(trigger), seen))
+
+    @rule(market=st.integers(0, 2))
+    def auction(self, market: int) -> None:
+        if self.send(Uncross(self.now(), 0, 0, market)) and market != 2:
+            book = self.ledger.books[market]
+            assert not book.bids.keys or not book.asks.keys or book.bids.keys[-1] < -book.asks.keys[-1] or (
+                (market, Trigger.REOPENING) in self.ledger.signs)  # fmt: skip
+
+    @rule(market=st.integers(0, 2), really=st.integers(0, 19))
+    def delisted(self, market: int, really: int) -> None:
+        """Seldom: a market does not come back."""
+        if not really:
+            self.send(Signal(self.now(), 0, 0, market, int(Trigger.DELISTED), 1))
+            for _ in range(40):
+                next(self.time)
+            self.send(self.priced(self.now(), tuple(self.ledger.prices), tuple(self.ledger.marks)))
+        if self.send(Settle(self.now(), 0, 0, market)):
+            assert not any(self.ledger.size[market]) and not any(self.ledger.cost[market])
+            assert not any(order.market == market for order in self.ledger.orders.values())
+
     @rule()
     def scan_agrees(self) -> None:
         found = scan_accounts(self.ledger)
-        for account in range(6):
+        for account in range(len(self.ledger.user_ids)):
             risk = account_risk(self.ledger, account)
             assert int(found.equity[account] - found.required[account]) == risk.equity - risk.maintenance
 
@@ -203,7 +267,7 @@ LIES = st.sampled_from([0, 1, 30_000 * UNIT, 10**18]) | st.integers(0, 10**12)
 class QuotesMachine(LedgerMachine):
     """The same venue with prices from five sources, some of which lie, keep silent or are late."""
 
-    definition = replace(oracle_venue(), open_orders_max=6, client_ids_kept=4)
+    definition = replace(oracle_venue(), open_orders_max=6, client_ids_kept=4, breaker_ppm=1_000_000)
 
     def priced(self, time_ms: int, assets: tuple[int, ...], marks: tuple[int, ...]) -> Command:
         return self.quoted(time_ms, [assets[1]] * 5, assets[2])
@@ -241,5 +305,5 @@ class QuotesMachine(LedgerMachine):
 
 QuotesMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=40)
 test_machine_with_an_oracle = QuotesMachine.TestCase
-LedgerMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
+LedgerMachine.TestCase.settings = settings(max_examples=50, stateful_step_count=40)
 test_machine = LedgerMachine.TestCase
