@@ -133,9 +133,9 @@ def check_money(ledger: Ledger) -> None:
             if asset or locked[asset][account]:
                 assert ledger.balance[asset][account] >= locked[asset][account] >= 0 or asset == QUOTE
     for account in range(accounts):
-        bound, version = ledger.spare[account], ledger.spare_version[account]
-        assert bound <= initial_excess(ledger, account) or version != ledger.price_version
-        ledger.spare[account], ledger.spare_version[account] = bound, version
+        bound = ledger.spare[account]
+        assert bound <= initial_excess(ledger, account)
+        ledger.spare[account] = bound
         for number in ledger.tables.perpetuals:
             row = [column[number][account] for column in (ledger.size, ledger.buys, ledger.sells)]
             assert exposure(*row) <= ledger.venue.markets[number].position_lots_max
