@@ -31,7 +31,7 @@ from exchange.state import FIRST_USER, OWN_ORDERS_SLACK, QUOTE, Gate, Ledger
 
 Add: TypeAlias = Callable[[bytes], None]
 """Takes the next bytes of the block."""
-_new = tuple.__new__
+_new, _blank = tuple.__new__, object.__new__
 # Plain ints and local names: each look-up costs more than what it is for.
 _CANCELLED: Final = int(Closed.CANCELLED)
 _EXPIRED: Final = int(Closed.IMMEDIATE)
@@ -85,7 +85,9 @@ def _rest(
     id = ledger.next_order
     ledger.next_order = id + 1
     ledger.open_orders[account] += 1
-    order = ledger.orders[id] = Order(id, account, number, side, price, lots, 0)
+    order = ledger.orders[id] = _blank(Order)  # and not by __init__, which is a call
+    order.id, order.account, order.market, order.side = id, account, number, side
+    order.price, order.lots, order.rest, order.flags = price, lots, lots, 0
     level = own.levels.get(price)
     if level is None:
         level = own.levels[price] = OrderedDict()

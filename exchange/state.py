@@ -37,7 +37,7 @@ QUOTE: Final = 0
 
 
 Gate: TypeAlias = (
-    "tuple[int, int, int, int, int, BookSide, list[int], array[int], array[int] | None, "
+    "tuple[int, int, int, int, int, BookSide, list[int], list[int], array[int] | None, "
     "dict[int, OrderedDict[int, Order]]]"
 )
 """What a plain order of one side of a market needs: lowest and highest price, most lots of an order and of a position,
@@ -53,8 +53,9 @@ def client_key(account: int, client_id: int) -> int:
 class Ledger:
     """All that the next decision depends on.
 
-    Columns are `array('q')`: a scalar read gives an int, a write outside int64 raises OverflowError instead of
-    wrapping, and NumPy sees the same memory without a copy.
+    Columns of money and positions are `array('q')`: a scalar read gives an int, a write outside int64 raises
+    OverflowError instead of wrapping, and NumPy sees the same memory without a copy. What only single orders look at is
+    in lists, which are faster.
 
     Attributes:
         sequence: frames applied.
@@ -136,9 +137,9 @@ class Ledger:
         self.locked = [array("q") for _ in range(assets)]
         self.size = [array("q") for _ in range(markets)]
         self.cost = [array("q") for _ in range(markets)]
-        self.buys = [array("q") for _ in range(markets)]
-        self.sells = [array("q") for _ in range(markets)]
-        self.open_orders = array("q")
+        self.buys: list[list[int]] = [[] for _ in range(markets)]
+        self.sells: list[list[int]] = [[] for _ in range(markets)]
+        self.open_orders: list[int] = []
         self.deposited = [0] * assets
         self.withdrawn = [0] * assets
         self.open_interest = [0] * markets
@@ -168,7 +169,7 @@ class Ledger:
         for user_id in RESERVED_USER_IDS:
             self.add_account(user_id)
 
-    def columns(self) -> list[array[int]]:
+    def columns(self) -> list[array[int] | list[int]]:
         """Every column, in a fixed order: what the state hash and a checkpoint hold."""
         return [
             *self.balance,
