@@ -13,7 +13,7 @@ from typing import Final
 
 from exchange.commands import Quoted, SubmitQuotes
 from exchange.events import QuotesTaken
-from exchange.oracle import PRICE_END, symbol_numbers
+from exchange.oracle import EVIDENCE_BYTES_MAX, PRICE_END, symbol_numbers
 from exchange.state import FUND, QUOTE
 from exchange.venue import Venue
 from prover.errors import InputError
@@ -39,14 +39,22 @@ class Feed:
         self._numbers = {source.name: number for number, source in enumerate(venue.oracle.sources)}
         self._latest: dict[int, tuple[int, SignedQuotes, bytes]] = {}
 
+    @property
+    def document_bytes_max(self) -> int:
+        """So that all sources' documents fit into one command: one source's size must not silence the others."""
+        return EVIDENCE_BYTES_MAX // max(1, len(self.venue.oracle.sources))
+
     def take(self, data: bytes, now_ms: int) -> None:
         """Takes in one document at a time.
 
         Raises:
             VerificationError: it cannot be read, or its signature is not good.
-            InputError: it is of nobody this venue listens to, under another key, in another currency, older than what
-                the source said before, or ahead of the time: it would silence the source until then.
+            InputError: it is too long, of nobody this venue listens to, under another key, in another currency, older
+                than what the source said before, or ahead of the time: it would silence the source until then.
         """
+        if len(data) > self.document_bytes_max:
+            got = f"a document of {len(data)} bytes"
+            raise InputError(got=got, expected=f"at most {self.document_bytes_max}")
         signed = parse_signed_quotes(data)
         number = self._numbers.get(signed.source)
         if number is None:

@@ -10,6 +10,7 @@ from enum import IntEnum
 from typing import Final, NamedTuple, TypeAlias
 
 CLIENT_ID_MAX: Final = (1 << 64) - 1
+TIME_MS_END: Final = 1 << 48
 
 
 class Side(IntEnum):

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 from exchange.codes import Reject
 from exchange.commands import (
     CLIENT_ID_MAX,
+    TIME_MS_END,
     CancelOrder,
     Command,
     Deposit,
@@ -48,7 +49,6 @@ from exchange.watch import permission, sign_events, signs_of_prices
 Decision: TypeAlias = tuple[Event, ...] | Reject
 USER_ID_BYTES_MAX: Final = 95
 """With a market's symbol behind it, as an isolated account's, an id has at most 128."""
-TIME_MS_END: Final = 1 << 48
 SIGNALS: Final = frozenset(map(int, Trigger)) - {int(Trigger.REOPENING)}
 """What may be said from outside. A market reopens by rule only."""
 FUNDING_RATE_PPM_MAX: Final = 40_000

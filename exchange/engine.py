@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from exchange.codes import Reject
-from exchange.commands import CLIENT_ID_MAX, CancelOrder, Command, PlaceOrder
-from exchange.decide import TIME_MS_END, decide
-from exchange.events import FRAME, PACK_ALONE, PACKERS, Event
-from exchange.evolve import EVOLVERS
-from exchange.short import cancel, place_plain
-from exchange.state import Ledger
+from exchange.commands import CancelOrder, Command, PlaceOrder
+from exchange.decide import decide
+from exchange.events import FRAME, PACKERS, Event
+from exchange.evolve import EVOLVERS, begin_frame
+from exchange.short import Add, cancel, place_plain
+from exchange.state import Ledger, client_key
 
 
 class Done(NamedTuple):
@@ -29,11 +29,11 @@ class Repeated(NamedTuple):
 
 HANDLERS: Final = {kind: (*PACKERS[kind], EVOLVERS[kind]) for kind in EVOLVERS}
 """Per event type: what packs it, its number, and what applies it."""
-SHORT: Final[dict[object, Callable[[Ledger, Any], tuple[Event, ...] | None]]] = {
+SHORT: Final[dict[object, Callable[[Ledger, Any, Add], tuple[Event, ...] | None]]] = {
     PlaceOrder: place_plain,
     CancelOrder: cancel,
 }
-"""Per command type, what decides and applies the plain ones at once."""
+"""Per command type, what decides, applies and packs the plain ones at once."""
 Answer: TypeAlias = Done | Repeated | Reject
 
 
@@ -105,46 +105,26 @@ class Engine:
         self._failed = False
         return answers
 
-    def _work(
-        self, commands: Iterable[Command], answer: Callable[[Answer], None], add: Callable[[bytes], None]
-    ) -> None:
-        ledger = self.ledger
-        answered, keys, kept = ledger.answered, ledger.answered_order, ledger.venue.client_ids_kept
-        remember, forget, pack_header, new = keys.append, keys.popleft, FRAME.pack, tuple.__new__
-        alone, handlers, shorts = PACK_ALONE, HANDLERS, self._shorts
+    def _work(self, commands: Iterable[Command], answer: Callable[[Answer], None], add: Add) -> None:
+        ledger, shorts, new, full = self.ledger, self._shorts, tuple.__new__, self._in_full
         for command in commands:
-            time_ms, account, client_id = command[0], command[1], command[2]
-            key = account << 64 | client_id if client_id else 0
-            if key in answered:
-                answer(Repeated(answered[key]))
-                continue
-            short, events = shorts.get(type(command)), None
-            if short and ledger.time_ms <= time_ms < TIME_MS_END and 0 <= client_id <= CLIENT_ID_MAX:
-                events = short(ledger, command)
-            applied = events is not None  # a short way has done it already
-            if events is None:
-                decision = decide(ledger, command)
-                if isinstance(decision, Reject):
-                    answer(decision)
-                    continue
-                events = decision
-            # `begin_frame`, without the call
-            sequence = ledger.sequence = ledger.sequence + 1
-            ledger.time_ms = time_ms
-            if key:
-                answered[key] = sequence
-                remember(key)
-                if len(keys) > kept:
-                    del answered[forget()]
-            if applied and len(events) == 1:
-                event = events[0]
-                pack, number = alone[type(event)]
-                add(pack(1, time_ms, account, client_id, number, *event))
-            else:
-                add(pack_header(len(events), time_ms, account, client_id))
-                for event in events:
-                    pack, number, apply = handlers[type(event)]
-                    add(pack(number, *event))
-                    if not applied:
-                        apply(ledger, event)
-            answer(new(Done, (sequence, events)))
+            short = shorts.get(type(command))
+            events = short(ledger, command, add) if short is not None else None
+            answer(full(command, add) if events is None else new(Done, (ledger.sequence, events)))
+
+    def _in_full(self, command: Command, add: Add) -> Answer:
+        ledger = self.ledger
+        time_ms, account, client_id = command[0], command[1], command[2]
+        key = client_key(account, client_id)
+        if key in ledger.answered:
+            return Repeated(ledger.answered[key])
+        events = decide(ledger, command)
+        if isinstance(events, Reject):
+            return events
+        add(FRAME.pack(len(events), time_ms, account, client_id))
+        begin_frame(ledger, time_ms, key)
+        for event in events:
+            pack, number, apply = HANDLERS[type(event)]
+            add(pack(number, *event))
+            apply(ledger, event)
+        return Done(ledger.sequence, events)

@@ -295,10 +295,15 @@ PACKERS: Final[dict[object, tuple[Callable[..., bytes], int]]] = {
     event: (struct.Struct("<B" + layout).pack, kind) for kind, event, layout in _LAYOUTS
 }
 """Per event type: what packs (kind, *fields), and the kind."""
-PACK_ALONE: Final[dict[object, tuple[Callable[..., bytes], int]]] = {
-    event: (struct.Struct(FRAME.format + "B" + layout).pack, kind) for kind, event, layout in _LAYOUTS
-}
-"""The same for a frame of one event: (1, *header, kind, *fields)."""
+_LAYOUT_OF: Final = {event: (kind, layout) for kind, event, layout in _LAYOUTS}
+
+
+def packer_alone(event: object) -> tuple[Callable[..., bytes], int]:
+    """What packs a frame of one such event in one go, (1, *header, kind, *fields), and the kind."""
+    kind, layout = _LAYOUT_OF[event]
+    return struct.Struct(FRAME.format + "B" + layout).pack, kind
+
+
 _UNPACKERS: Final = {kind: (event, struct.Struct("<B" + layout)) for kind, event, layout in _LAYOUTS}
 
 

@@ -35,7 +35,7 @@ from exchange.locks import spot_lock
 from exchange.oracle import remember
 from exchange.rules.breakers import observed
 from exchange.rules.funding import payment
-from exchange.state import FEES, FUND, ISOLATED_MARK, QUOTE, Ledger, client_key
+from exchange.state import FEES, FUND, ISOLATED_MARK, QUOTE, UNKNOWN, Ledger, client_key
 from exchange.venue import PERPETUAL, Market
 
 
@@ -48,13 +48,14 @@ def evolve_frame(ledger: Ledger, frame: Frame) -> None:
 
 def begin_frame(ledger: Ledger, time_ms: int, key: int) -> None:
     """What every frame does before its events: the next sequence number, the time, the client's key (0: none)."""
-    ledger.sequence += 1
+    ledger.sequence = sequence = ledger.sequence + 1
     ledger.time_ms = time_ms
     if key:
-        ledger.answered[key] = ledger.sequence
-        ledger.answered_order.append(key)
-        if len(ledger.answered_order) > ledger.venue.client_ids_kept:
-            del ledger.answered[ledger.answered_order.popleft()]
+        answered, order = ledger.answered, ledger.answered_order
+        answered[key] = sequence
+        order.append(key)
+        if len(order) > ledger.venue.client_ids_kept:
+            del answered[order.popleft()]
 
 
 def evolve(ledger: Ledger, event: Event) -> None:
@@ -74,23 +75,26 @@ def _deposited(ledger: Ledger, event: Deposited) -> None:
 def _withdrawn(ledger: Ledger, event: Withdrawn) -> None:
     ledger.balance[event.asset][event.account] -= event.amount
     ledger.withdrawn[event.asset] += event.amount
-    ledger.spare_version[event.account] = 0
+    ledger.spare[event.account] = UNKNOWN
 
 
 def _fund_transferred(ledger: Ledger, event: FundTransferred) -> None:
     ledger.balance[QUOTE][event.account] -= event.amount
     ledger.balance[QUOTE][FUND] += event.amount
-    ledger.spare_version[event.account] = 0
+    ledger.spare[event.account] = UNKNOWN
 
 
 def _traded(ledger: Ledger, event: Traded) -> None:
     number, maker_order, maker, taker, side, price, lots, maker_fee, taker_fee = event
     market = ledger.venue.markets[number]
     order = ledger.orders[maker_order]
-    ledger.books[number].fill(order, lots)
     promised = ledger.sells[number] if side > 0 else ledger.buys[number]
     promised[maker] -= lots
-    if not order.rest:
+    if lots < order.rest:
+        order.rest -= lots
+    else:
+        ledger.books[number].remove(order)
+        order.rest = 0
         del ledger.orders[maker_order]
         ledger.open_orders[maker] -= 1
     quote = ledger.balance[QUOTE]
@@ -172,7 +176,7 @@ def _auction_traded(ledger: Ledger, event: AuctionTraded) -> None:
             ledger.open_orders[account] -= 1
         quote[account] -= fee
         quote[FEES] += fee
-        ledger.spare_version[account] = 0
+        ledger.spare[account] = UNKNOWN
 
 
 def _order_opened(ledger: Ledger, event: OrderOpened) -> None:
@@ -229,21 +233,21 @@ def _funding_paid(ledger: Ledger, event: FundingPaid) -> None:
             paid = payment(size * lot_value, event.rate_ppm)
             quote[account] -= paid
             rounded += paid
-            ledger.spare_version[account] = 0
+            ledger.spare[account] = UNKNOWN
     quote[FUND] += rounded
 
 
 def _fund_settled(ledger: Ledger, event: FundSettled) -> None:
     ledger.balance[QUOTE][event.account] -= event.amount
     ledger.balance[QUOTE][FUND] += event.amount
-    ledger.spare_version[event.account] = ledger.spare_version[FUND] = 0
+    ledger.spare[event.account] = ledger.spare[FUND] = UNKNOWN
 
 
 def _deleveraged(ledger: Ledger, event: Deleveraged) -> None:
     number, account, counterparty, lots, cash = event
     change_position(ledger, number, account, lots, -cash)
     change_position(ledger, number, counterparty, -lots, cash)
-    ledger.spare_version[account] = ledger.spare_version[counterparty] = 0
+    ledger.spare[account] = ledger.spare[counterparty] = UNKNOWN
 
 
 def _isolated_opened(ledger: Ledger, event: IsolatedOpened) -> None:
@@ -255,7 +259,7 @@ def _isolated_opened(ledger: Ledger, event: IsolatedOpened) -> None:
 def _moved(ledger: Ledger, giver: int, receiver: int, amount: int) -> None:
     ledger.balance[QUOTE][giver] -= amount
     ledger.balance[QUOTE][receiver] += amount
-    ledger.spare_version[giver] = ledger.spare_version[receiver] = 0
+    ledger.spare[giver] = ledger.spare[receiver] = UNKNOWN
 
 
 def _margin_moved(ledger: Ledger, event: MarginMoved) -> None:
@@ -280,7 +284,7 @@ def _settled(ledger: Ledger, event: Settled) -> None:
         if size:
             quote[account] += size * lot_value - costs[account]
             sizes[account] = costs[account] = 0
-            ledger.spare_version[account] = 0
+            ledger.spare[account] = UNKNOWN
     ledger.open_interest[event.market] = 0
 
 

@@ -24,6 +24,8 @@ from exchange.venue import Venue, venue_from_json
 FORMAT: Final = "solvent/journal/v1"
 LINK_PERSON: Final = b"solvent/journal"
 READ_BLOCKS: Final = 64
+LOG_PAGES: Final = 8_000
+"""SQLite copies its log into the file when it is longer than this: 32 MB."""
 _LINKED: Final = struct.Struct("<32sQQq")
 
 _METADATA: Final = sa.MetaData()
@@ -51,6 +53,9 @@ _CHECKPOINTS: Final = sa.Table(
     sa.Column("state_hash", sa.LargeBinary, nullable=False),
     sa.Column("state", sa.LargeBinary, nullable=False),
 )
+
+
+_INSERT: Final = _BLOCKS.insert()
 
 
 class Block(NamedTuple):
@@ -135,7 +140,7 @@ class Journal(Sink):
         }
         try:
             with self._connection.begin():
-                self._connection.execute(_BLOCKS.insert(), row)
+                self._connection.execute(_INSERT, row)
         except SQLAlchemyError as error:
             raise LedgerError(f"the journal could not be written: {type(error).__name__}") from error
         self.sequence += frames
@@ -259,4 +264,5 @@ def _durable(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
     cursor.close()

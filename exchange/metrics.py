@@ -11,7 +11,7 @@ import numpy.typing as npt
 from exchange.risk import initial_requirement
 from exchange.rules.rounding import PPM
 from exchange.scanning import scan_accounts, total
-from exchange.state import FIRST_USER, FUND, QUOTE, Ledger
+from exchange.state import FUND, QUOTE, Ledger
 
 DISTANCE_BOUNDS_PPM: Final = (0, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000)
 """Upper bounds of the histogram's classes; the last class has none."""
@@ -110,12 +110,11 @@ def _initial_margin(ledger: Ledger) -> int:
 def _distances(
     ledger: Ledger, equity: npt.NDArray[np.int64], required: npt.NDArray[np.int64]
 ) -> list[dict[str, int | None]]:
-    """Users with positions by how far prices may go against them, in terms of all their positions' value."""
+    """Accounts with positions by how far prices may go against them, in terms of all their positions' value."""
     value = np.zeros(len(equity))
     for number in ledger.tables.perpetuals:
         value += np.abs(np.frombuffer(ledger.size[number], np.int64)) * float(ledger.lot_values[number])
     held = np.flatnonzero(value > 0)
-    held = held[held >= FIRST_USER]
     distance = (equity[held] - required[held]) * float(PPM) / value[held]
     classes = np.searchsorted(np.array(DISTANCE_BOUNDS_PPM), distance, side="right")
     counts = np.bincount(classes, minlength=len(DISTANCE_BOUNDS_PPM) + 1)

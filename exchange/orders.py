@@ -144,7 +144,7 @@ def _perpetual_refusal(ledger: Ledger, command: PlaceOrder, lots: int, found: Ma
         worse = found.traded * ledger.venue.markets[number].tick_lot_atoms - filled * lot_value
         change = -side * worse - found.fees
     most = ledger.spare[account] + change - (filled + resting) * ledger.lot_margins[number]
-    if most < 0 or ledger.spare_version[account] != ledger.price_version:
+    if most < 0:
         excess = initial_excess(ledger, account) + change
         excess += initial_requirement(ledger, number, exposure(size, buys, sells) * lot_value)
         for event in found.events:
@@ -211,7 +211,7 @@ def _spot_refusal(ledger: Ledger, command: PlaceOrder, lots: int, found: Match, 
             return Reject.BALANCE_TOO_LOW
         excess_change = value - found.fees + freed
     most = ledger.spare[account] - (spent if side > 0 else lots * ledger.lot_margins[command.market] + found.fees)
-    if most >= 0 and ledger.spare_version[account] == ledger.price_version:
+    if most >= 0:
         return None
     excess_change += asset_collateral(ledger, market.asset, held_after) - asset_collateral(ledger, market.asset, held)
     return Reject.MARGIN_TOO_LOW if excess_change < 0 and initial_excess(ledger, account) + excess_change < 0 else None

@@ -24,7 +24,6 @@ def initial_excess(ledger: Ledger, account: int) -> int:
             total -= initial_requirement(ledger, number, exposure(size, buys, sells) * lot_value)
     # A cache, so it may be filled while deciding: it depends on nothing but the state.
     ledger.spare[account] = total
-    ledger.spare_version[account] = ledger.price_version
     return total
 
 

@@ -6,6 +6,7 @@ what those changed of everybody's money. Sums over shards are the ledger, whatev
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -72,7 +73,7 @@ def together(shards: Sequence[Ledger]) -> Ledger:
         raise VersionMismatch(f"shards at sequences {[shard.sequence for shard in shards]}: expected one")
     for shard in shards[1:]:
         for column, part in zip(first.columns(), shard.columns(), strict=True):
-            column[:] = type(column)("q", map(int.__add__, column, part))
+            column[:] = array("q", map(int.__add__, column, part))
         for asset in range(len(first.deposited)):
             first.deposited[asset] += shard.deposited[asset]
             first.withdrawn[asset] += shard.withdrawn[asset]

@@ -1,72 +1,126 @@
-"""The short way of most commands: plain orders with margin to spare, and cancels, decided and applied in one go.
+"""The short way of most commands, plain orders with margin to spare and cancels: decided, applied, packed in one go.
 
 Whatever these functions accept, `decide` accepts with the same events, and `evolve` leaves the same state; what they do
-not accept they leave alone, and answer None. Tests run both ways side by side.
+not accept they leave alone, and answer None: repeats, and all that is refused. Tests run both ways side by side.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import OrderedDict
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
-from exchange.book import Order
-from exchange.commands import CancelOrder, Flag, PlaceOrder
-from exchange.events import Closed, Event, OrderClosed, OrderExpired, OrderOpened, Traded
-from exchange.evolve import EVOLVERS
+from exchange.book import BookSide, Order
+from exchange.commands import CLIENT_ID_MAX, TIME_MS_END, CancelOrder, Flag, PlaceOrder
+from exchange.events import (
+    FRAME,
+    PACKERS,
+    Closed,
+    Event,
+    OrderClosed,
+    OrderExpired,
+    OrderOpened,
+    Traded,
+    packer_alone,
+)
+from exchange.evolve import EVOLVERS, begin_frame
 from exchange.locks import spot_lock
 from exchange.rules.rounding import PPM
-from exchange.state import FIRST_USER, OWN_ORDERS_SLACK, Gate, Ledger
+from exchange.state import FIRST_USER, OWN_ORDERS_SLACK, QUOTE, Gate, Ledger
 
-_new = tuple.__new__
+Add: TypeAlias = Callable[[bytes], None]
+"""Takes the next bytes of the block."""
+_new, _blank = tuple.__new__, object.__new__
+# Plain ints and local names: each look-up costs more than what it is for.
 _CANCELLED: Final = int(Closed.CANCELLED)
 _EXPIRED: Final = int(Closed.IMMEDIATE)
 _IMMEDIATE: Final = int(Flag.IMMEDIATE)
 _REDUCE_ONLY: Final = int(Flag.REDUCE_ONLY)
+_pack_opened, _OPENED = packer_alone(OrderOpened)
+_pack_closed, _CLOSED = packer_alone(OrderClosed)
 
 
-def place_plain(ledger: Ledger, command: PlaceOrder) -> tuple[Event, ...] | None:
-    """A limit order for a perpetual in normal mode, at most IMMEDIATE, within limits by a bound that needs no risk."""
-    _, account, _, number, side, price, lots, flags = command
-    gate = ledger.gates.get((number, side))
-    spares = ledger.spare
-    if gate is None or flags > _IMMEDIATE or flags < 0 or not FIRST_USER <= account < len(spares):
+def place_plain(ledger: Ledger, command: PlaceOrder, add: Add) -> tuple[Event, ...] | None:
+    """A limit order in normal mode, at most IMMEDIATE, within limits by a bound that needs no risk."""
+    time_ms, account, client_id, number, side, price, lots, flags = command
+    key = account << 64 | client_id if client_id else 0
+    gate, spares = ledger.gates.get((number, side)), ledger.spare
+    if (
+        gate is None
+        or flags > _IMMEDIATE
+        or flags < 0
+        or account < FIRST_USER
+        or account >= len(spares)
+        or key in ledger.answered
+        or not ledger.time_ms <= time_ms < TIME_MS_END
+        or not 0 <= client_id <= CLIENT_ID_MAX
+        or (account in ledger.risk.isolated and ledger.risk.isolated[account][1] != number)
+    ):
         return None
-    if account in ledger.risk.isolated and ledger.risk.isolated[account][1] != number:
-        return None
-    low, high, lots_max, position_max, lot_margin, own, keys, promised, sizes, _ = gate
-    if not (low <= price <= high and 0 < lots <= lots_max) or ledger.spare_version[account] != ledger.price_version:
+    low, high, lots_max, position_max, lot_margin, _, keys, promised, sizes, _ = gate
+    if not (low <= price <= high and 0 < lots <= lots_max):
         return None
     before = promised[account]
+    if sizes is None:
+        return None if flags else _rest_spot(ledger, command, gate, key, add)
     if before + side * sizes[account] + lots > position_max:
         return None
-    key = side * price
-    if keys and key + keys[-1] >= 0:
-        return _take(ledger, command, gate)
+    own_key = side * price
+    if keys and own_key + keys[-1] >= 0:
+        return _take(ledger, command, gate, add)
     left = spares[account] - lots * lot_margin
-    open_orders = ledger.open_orders[account]
-    if flags or left < 0 or open_orders >= ledger.venue.open_orders_max:
+    if flags or left < 0 or ledger.open_orders[account] >= ledger.venue.open_orders_max:
         return None
-    id = ledger.next_order
-    ledger.next_order = id + 1
     spares[account] = left
     promised[account] = before + lots
-    ledger.open_orders[account] = open_orders + 1
-    order = ledger.orders[id] = Order(id, account, number, side, price, lots, 0)
+    return _rest(ledger, add, gate[5], key, time_ms, account, client_id, number, side, price, lots)
+
+
+def _rest(
+    ledger: Ledger, add: Add, own: BookSide, key: int,
+    time_ms: int, account: int, client_id: int, number: int, side: int, price: int, lots: int,
+) -> tuple[Event, ...]:  # fmt: skip
+    """The order goes to the book; margin or locks are taken care of."""
+    id = ledger.next_order
+    ledger.next_order = id + 1
+    ledger.open_orders[account] += 1
+    order = ledger.orders[id] = _blank(Order)  # and not by __init__, which is a call
+    order.id, order.account, order.market, order.side = id, account, number, side
+    order.price, order.lots, order.rest, order.flags = price, lots, lots, 0
     level = own.levels.get(price)
     if level is None:
         level = own.levels[price] = OrderedDict()
-        insort(own.keys, key)
+        insort(own.keys, price * side)
     level[id] = order
     numbers = ledger.own_orders[account]
     numbers.append(id)
     if len(numbers) > OWN_ORDERS_SLACK:
         ledger.forget_gone(account)
+    begin_frame(ledger, time_ms, key)
+    add(_pack_opened(1, time_ms, account, client_id, _OPENED, id, account, number, side, price, lots, 0))
     return (_new(OrderOpened, (id, account, number, side, price, lots, 0)),)
 
 
-def _take(ledger: Ledger, command: PlaceOrder, gate: Gate) -> tuple[Event, ...] | None:
-    """Such an order when it meets others: neither the account's own nor reduce-only ones."""
+def _rest_spot(ledger: Ledger, command: PlaceOrder, gate: Gate, key: int, add: Add) -> tuple[Event, ...] | None:
+    """An order of a spot market that meets nobody: what it locks is free, and margin is left by the bound."""
+    time_ms, account, client_id, number, side, price, lots, _ = command
+    _, _, _, _, lot_margin, own, keys, promised, _, _ = gate
+    if (keys and side * price + keys[-1] >= 0) or ledger.open_orders[account] >= ledger.venue.open_orders_max:
+        return None
+    asset, amount = spot_lock(ledger.venue.markets[number], side, price, lots, lots)
+    locked = ledger.locked[asset]
+    left = ledger.spare[account] - (amount if asset == QUOTE else lots * lot_margin)
+    if left < 0 or locked[account] + amount > ledger.balance[asset][account]:
+        return None
+    ledger.spare[account] = left
+    locked[account] += amount
+    promised[account] += lots
+    return _rest(ledger, add, own, key, time_ms, account, client_id, number, side, price, lots)
+
+
+def _take(ledger: Ledger, command: PlaceOrder, gate: Gate, add: Add) -> tuple[Event, ...] | None:
+    """An order for a perpetual that meets others: neither the account's own nor reduce-only ones."""
     _, account, _, number, side, price, lots, flags = command
     _, _, _, _, lot_margin, _, keys, _, _, levels = gate
     market = ledger.venue.markets[number]
@@ -83,6 +137,7 @@ def _take(ledger: Ledger, command: PlaceOrder, gate: Gate) -> tuple[Event, ...] 
                 return None
             fill = order.rest if order.rest < rest else rest
             filled = order.lots - order.rest
+            # Telescoped, as in `matching.trade`.
             maker_fee = -(-(filled + fill) * per_lot * rate // PPM) + (-filled * per_lot * rate // PPM)
             fee = -(-fill * per_lot * taker_rate // PPM)
             rest -= fill
@@ -100,21 +155,33 @@ def _take(ledger: Ledger, command: PlaceOrder, gate: Gate) -> tuple[Event, ...] 
         events.append(_new(OrderOpened, (ledger.next_order, account, number, side, price, resting, 0)))
     elif rest:
         events.append(_new(OrderExpired, (account, number, rest, _EXPIRED)))
-    return _apply(ledger, events)
+    return _apply(ledger, command, events, add)
 
 
-def _apply(ledger: Ledger, events: list[Event]) -> tuple[Event, ...]:
+def _apply(ledger: Ledger, command: PlaceOrder, events: list[Event], add: Add) -> tuple[Event, ...]:
+    time_ms, account, client_id = command[0], command[1], command[2]
+    begin_frame(ledger, time_ms, account << 64 | client_id if client_id else 0)
+    add(FRAME.pack(len(events), time_ms, account, client_id))
     for event in events:
+        pack, kind = PACKERS[type(event)]
+        add(pack(kind, *event))
         EVOLVERS[type(event)](ledger, event)
     return tuple(events)
 
 
-def cancel(ledger: Ledger, command: CancelOrder) -> tuple[Event, ...] | None:
+def cancel(ledger: Ledger, command: CancelOrder, add: Add) -> tuple[Event, ...] | None:
     """The cancel of an own order."""
-    _, account, _, id = command
+    time_ms, account, client_id, id = command
+    key = account << 64 | client_id if client_id else 0
     orders = ledger.orders
     order = orders.get(id)
-    if order is None or order.account != account:
+    if (
+        order is None
+        or order.account != account
+        or key in ledger.answered
+        or not ledger.time_ms <= time_ms < TIME_MS_END
+        or not 0 <= client_id <= CLIENT_ID_MAX
+    ):
         return None
     number, side, price, rest = order.market, order.side, order.price, order.rest
     del orders[id]
@@ -134,4 +201,6 @@ def cancel(ledger: Ledger, command: CancelOrder) -> tuple[Event, ...] | None:
     if not market.margin:
         asset, amount = spot_lock(market, side, price, order.lots, rest)
         ledger.locked[asset][account] -= amount
+    begin_frame(ledger, time_ms, key)
+    add(_pack_closed(1, time_ms, account, client_id, _CLOSED, id, account, number, rest, _CANCELLED))
     return (_new(OrderClosed, (id, account, number, rest, _CANCELLED)),)

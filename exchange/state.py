@@ -24,6 +24,8 @@ FEES: Final = 1
 FIRST_USER: Final = 2
 """The accounts below are the venue's own."""
 RESERVED_USER_IDS: Final = ("insurance-fund", "fee-income")
+UNKNOWN: Final = -(1 << 100)
+"""A lower bound of anything in the ledger, whatever is added to it."""
 ISOLATED_MARK: Final = "|"
 """Between the user id and the market's symbol in the id of an isolated account; in no other id."""
 OWN_ORDERS_SLACK: Final = 64
@@ -35,11 +37,12 @@ QUOTE: Final = 0
 
 
 Gate: TypeAlias = (
-    "tuple[int, int, int, int, int, BookSide, list[int], array[int], array[int], dict[int, OrderedDict[int, Order]]]"
+    "tuple[int, int, int, int, int, BookSide, list[int], list[int], array[int] | None, "
+    "dict[int, OrderedDict[int, Order]]]"
 )
-"""What a plain order of one side of a perpetual market needs: lowest and highest price, most lots of an order and of a
-position, margin per lot, the side where it would rest, keys of the side that it would meet, promised lots, positions,
-levels of the side that it would meet."""
+"""What a plain order of one side of a market needs: lowest and highest price, most lots of an order and of a position,
+margin per lot, the side where it would rest, keys of the side that it would meet, promised lots, positions (None: a
+spot market), levels of the side that it would meet."""
 
 
 def client_key(account: int, client_id: int) -> int:
@@ -50,8 +53,9 @@ def client_key(account: int, client_id: int) -> int:
 class Ledger:
     """All that the next decision depends on.
 
-    Columns are `array('q')`: a scalar read gives an int, a write outside int64 raises OverflowError instead of
-    wrapping, and NumPy sees the same memory without a copy.
+    Columns of money and positions are `array('q')`: a scalar read gives an int, a write outside int64 raises
+    OverflowError instead of wrapping, and NumPy sees the same memory without a copy. What only single orders look at is
+    in lists, which are faster.
 
     Attributes:
         sequence: frames applied.
@@ -77,8 +81,8 @@ class Ledger:
             that one more lot can add to an initial margin; lowest and highest price that the band allows.
         gates: (market, side) -> what `short.place_plain` asks for; missing: the market is shut, or not for short ways.
         own_orders: per account, numbers of its orders in rising order, among them some that are gone.
-        spare, spare_version: per account, a lower bound of `risk.initial_excess`; valid while its version equals
-            `price_version`. It spares most orders the exact figure, and never decides against one.
+        spare: per account, a lower bound of `risk.initial_excess` at these prices, or UNKNOWN. It spares most orders
+            the exact figure, and never decides against one.
     """
 
     __slots__ = (
@@ -105,7 +109,6 @@ class Ledger:
         "orders",
         "own_orders",
         "price_time_ms",
-        "price_version",
         "prices",
         "risk",
         "scales",
@@ -114,7 +117,6 @@ class Ledger:
         "signs",
         "size",
         "spare",
-        "spare_version",
         "tables",
         "time_ms",
         "user_ids",
@@ -135,9 +137,9 @@ class Ledger:
         self.locked = [array("q") for _ in range(assets)]
         self.size = [array("q") for _ in range(markets)]
         self.cost = [array("q") for _ in range(markets)]
-        self.buys = [array("q") for _ in range(markets)]
-        self.sells = [array("q") for _ in range(markets)]
-        self.open_orders = array("q")
+        self.buys: list[list[int]] = [[] for _ in range(markets)]
+        self.sells: list[list[int]] = [[] for _ in range(markets)]
+        self.open_orders: list[int] = []
         self.deposited = [0] * assets
         self.withdrawn = [0] * assets
         self.open_interest = [0] * markets
@@ -152,7 +154,6 @@ class Ledger:
         self.answered: dict[int, int] = {}
         self.answered_order: deque[int] = deque()
         self.risk = RiskMemory(venue)
-        self.price_version = 1
         self.price_time_ms = 0
         self.oracle = OracleMemory(venue)
         self.scales = [0] * markets
@@ -165,11 +166,10 @@ class Ledger:
         self.effective_modes = [0] * markets
         self.windows = [new_window(venue.breaker_span_ms, venue.breaker_slots)] * markets
         self.spare: list[int] = []
-        self.spare_version: list[int] = []
         for user_id in RESERVED_USER_IDS:
             self.add_account(user_id)
 
-    def columns(self) -> list[array[int]]:
+    def columns(self) -> list[array[int] | list[int]]:
         """Every column, in a fixed order: what the state hash and a checkpoint hold."""
         return [
             *self.balance,
@@ -188,8 +188,7 @@ class Ledger:
         for column in self.columns():
             column.append(0)
         self.own_orders.append([])
-        self.spare.append(0)
-        self.spare_version.append(0)
+        self.spare.append(UNKNOWN)
 
     def add_order(self, order: Order) -> None:
         """A new order, into its book and its account's list."""
@@ -223,7 +222,7 @@ class Ledger:
         """
         self.prices[:] = prices
         self.marks[:] = marks
-        self.price_version += 1
+        self.spare[:] = [UNKNOWN] * len(self.spare)
         for number, market in enumerate(self.venue.markets):
             mark = marks[number]
             lot_value = mark * market.tick_lot_atoms
@@ -248,15 +247,15 @@ class Ledger:
 
     def _set_gates(self) -> None:
         self.gates.clear()
-        for number in self.tables.perpetuals:
+        for number, market in enumerate(self.venue.markets):
             if self.marks[number] and not self.effective_modes[number]:
-                market, book, (low, high) = self.venue.markets[number], self.books[number], self.bands[number]
+                book, (low, high) = self.books[number], self.bands[number]
                 limits = (market.order_lots_max, market.position_lots_max, self.lot_margins[number])
+                sizes = self.size[number] if market.margin else None
                 for side, own, other, promised in (
                     (1, book.bids, book.asks, self.buys[number]),
                     (-1, book.asks, book.bids, self.sells[number]),
                 ):
                     # An order may be worse for itself than the band's near edge, but not better than the far one.
                     span = (1, high) if side > 0 else (low, market.price_max)
-                    columns = (promised, self.size[number])
-                    self.gates[number, side] = (*span, *limits, own, other.keys, *columns, other.levels)
+                    self.gates[number, side] = (*span, *limits, own, other.keys, promised, sizes, other.levels)

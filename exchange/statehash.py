@@ -159,14 +159,16 @@ def _read_modes(ledger: Ledger, state: memoryview, at: int) -> int:
     return at
 
 
-def _column_bytes(column: array[int]) -> bytes:
+def _column_bytes(column: array[int] | list[int]) -> bytes:
+    if isinstance(column, list):
+        column = array("q", column)
     if sys.byteorder == "big":
         column = array("q", column)
         column.byteswap()
     return column.tobytes()
 
 
-def _fill_column(column: array[int], data: memoryview) -> None:
+def _fill_column(column: array[int] | list[int], data: memoryview) -> None:
     fresh = array("q")
     fresh.frombytes(data)
     if sys.byteorder == "big":

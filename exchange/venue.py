@@ -22,6 +22,9 @@ SYMBOL_CHARACTERS_MAX: Final = 32
 VOLATILITY_PPM_MAX: Final = 100 * PPM
 SOURCES_MIN: Final = 3
 """A median of fewer is one source's word."""
+SOURCES_MAX: Final = 32
+WEIGHT_MAX: Final = 10_000
+"""As many and as heavy as a price file takes (docs/prices.md)."""
 SPAN_MS_MAX: Final = 1 << 32
 
 
@@ -299,8 +302,10 @@ def _check_oracle(oracle: Oracle) -> None:
         raise VenueError(f"oracle: rates of at least 1 ppm, a quorum of at most all, times of 1 to {SPAN_MS_MAX} ms")
     if not 0 <= oracle.own_weight < oracle.premium_weight + oracle.others_weight or oracle.premium_weight < 1:
         raise VenueError("oracle: own_weight: less than the other votes together, and premium_weight of at least 1")
-    if weights and (len(weights) < SOURCES_MIN or min(weights) < 1 or 2 * max(weights) >= sum(weights)):
-        raise VenueError(f"oracle: sources: at least {SOURCES_MIN}, none with half of the weight")
+    if weights and (not SOURCES_MIN <= len(weights) <= SOURCES_MAX or 2 * max(weights) >= sum(weights)):
+        raise VenueError(f"oracle: sources: {SOURCES_MIN} to {SOURCES_MAX}, none with half of the weight")
+    if any(not 1 <= weight <= WEIGHT_MAX for weight in weights):
+        raise VenueError(f"oracle: sources: weights of 1 to {WEIGHT_MAX}")
     for field in ("name", "key"):
         if len({getattr(source, field) for source in oracle.sources}) != len(weights):
             raise VenueError(f"oracle: sources: each {field} once")

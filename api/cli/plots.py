@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -15,7 +16,11 @@ TOP: Final = 8
 BOTTOM: Final = 20
 STRIP: Final = 16
 POINTS_MAX: Final = 1_600
-TIME_LABELS: Final = 7
+TIME_LABELS_MAX: Final = 7
+_MINUTE_MS = 60_000
+STEPS_MS: Final = tuple(
+    minutes * _MINUTE_MS for minutes in (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1_440, 2_880, 10_080, 43_200)
+)
 COLOURS: Final = ("#2563eb", "#ea580c", "#16a34a", "#9333ea")
 GREY: Final = "#6b7280"
 _INNER = WIDTH - LEFT - 4
@@ -126,19 +131,21 @@ def _figure(title: str, legend: str, height: int, parts: Sequence[str]) -> str:
 
 
 def _time_axis(times_ms: Sequence[int], y: int) -> list[str]:
-    """Labels at whole steps; the day where it changes, else the time."""
+    """Labels at round times; with the day where it changes."""
+    span = max(1, times_ms[-1] - times_ms[0])
+    step = next((step for step in STEPS_MS if span / step <= TIME_LABELS_MAX), STEPS_MS[-1])
     parts = []
     day = ""
-    for n in range(TIME_LABELS):
-        at = round((len(times_ms) - 1) * n / (TIME_LABELS - 1))
-        moment = datetime.fromtimestamp(times_ms[at] / 1000, UTC)
-        today = moment.strftime("%-d %b %Y")
+    for time in range(-(-times_ms[0] // step) * step, times_ms[-1] + 1, step):
+        at = bisect_left(times_ms, time)
+        moment = datetime.fromtimestamp(time / 1000, UTC)
+        today = f"{moment.day} {moment.strftime('%b %Y')}"
         text = moment.strftime("%H:%M") if today == day else f"{today}, {moment.strftime('%H:%M')}"
         day = today
-        anchor = "start" if n == 0 else "end" if n == TIME_LABELS - 1 else "middle"
-        parts.append(
-            f'<text x="{_x(at, len(times_ms)):.1f}" y="{y + 15}" text-anchor="{anchor}" {_SMALL}>{text}</text>'
-        )
+        x = _x(at, len(times_ms))
+        anchor = "start" if x < LEFT + 60 else "end" if x > WIDTH - 60 else "middle"
+        parts.append(f'<line x1="{x:.1f}" y1="{y}" x2="{x:.1f}" y2="{y + 4}" stroke="#9ca3af"/>')
+        parts.append(f'<text x="{x:.1f}" y="{y + 15}" text-anchor="{anchor}" {_SMALL}>{text}</text>')
     return parts
 
 

@@ -32,7 +32,7 @@ from prover.snapshot_meta import ZERO_DIGEST, SnapshotMeta
 from verifier.errors import VerificationError
 from verifier.instruments import COST_BASIS, DECIMALS_MAX, PRICE_END, SPOT, Bucket, Instrument, Tier
 from verifier.instruments import PERPETUAL as PERPETUAL_KIND
-from verifier.prices import agree, check_evidence, coefficient, parse_evidence
+from verifier.prices import agree, coefficient, parse_evidence
 
 Int64 = npt.NDArray[np.int64]
 BUCKET: Final = "collateral"
@@ -60,7 +60,7 @@ def ledger_snapshot(
     value_decimals = _value_decimals(ledger)
     prices = _own_prices(ledger, value_decimals)
     if evidence is not None:
-        value_decimals, prices = _signed_prices(ledger, value_decimals, evidence)
+        prices = _signed_prices(ledger, value_decimals, evidence)
     table = sorted(_rows(ledger, value_decimals, prices), key=lambda row: row[0].symbol)
     instruments = tuple(instrument for instrument, _ in table)
     accounts, positions, amounts = _entries(table)
@@ -92,10 +92,7 @@ def ledger_snapshot(
         amounts=amounts.astype(np.uint64),
     )
     snapshot.check("ledger")
-    sealed = seal(snapshot, salt or fresh_seed().hex())
-    if evidence is not None:
-        _check(evidence, sealed)
-    return sealed
+    return seal(snapshot, salt or fresh_seed().hex())
 
 
 def _time(ledger: Ledger) -> str:
@@ -106,13 +103,6 @@ def _currency(ledger: Ledger) -> str:
     return ledger.venue.assets[QUOTE].symbol.upper()
 
 
-def _check(evidence: bytes, snapshot: Snapshot) -> None:
-    try:
-        check_evidence(evidence, snapshot.meta)
-    except VerificationError as error:
-        raise InputError(got=f"evidence: {error}", expected="signed quotes from which the prices follow") from None
-
-
 def _own_prices(ledger: Ledger, value_decimals: int) -> list[int]:
     """Value units per atom of each asset, then per lot of each market: the index, and the mark."""
     scale = 10 ** (value_decimals - ledger.venue.assets[QUOTE].decimals)
@@ -121,26 +111,22 @@ def _own_prices(ledger: Ledger, value_decimals: int) -> list[int]:
     return assets + [value * scale for value in ledger.lot_values]
 
 
-def _signed_prices(ledger: Ledger, value_decimals: int, evidence: bytes) -> tuple[int, list[int]]:
-    """The same as follows from a price file, and the value decimals with which a lot is worth whole quote atoms."""
-    venue, quote = ledger.venue, ledger.venue.assets[QUOTE]
-    perpetuals = ledger.tables.perpetuals
-    symbols = [asset.symbol for asset in venue.assets[1:]] + [venue.markets[number].symbol for number in perpetuals]
+def _signed_prices(ledger: Ledger, value_decimals: int, evidence: bytes) -> list[int]:
+    """The same as follows from a price file, whatever the ledger's marks are."""
+    venue = ledger.venue
+    symbols = [asset.symbol for asset in venue.assets[1:]]
+    symbols += [venue.markets[number].symbol for number in ledger.tables.perpetuals]
     try:
         checks, _ = agree(parse_evidence(evidence), _currency(ledger), _time(ledger), symbols, None)
     except VerificationError as error:
         raise InputError(got=f"evidence: {error}", expected="signed quotes of every asset and perpetual") from None
     medians = {check.symbol: check.price for check in checks}
-    for decimals in (value_decimals, quote.decimals):
-        scale = 10 ** (decimals - quote.decimals)
-        prices = [scale] + [coefficient(medians[asset.symbol], asset.decimals, decimals) for asset in venue.assets[1:]]
-        for market in venue.markets:
-            is_quoted = market.symbol in medians
-            lot_decimals = _lot_decimals(venue.assets[market.asset], market) if is_quoted else 0
-            prices.append(coefficient(medians[market.symbol], lot_decimals, decimals) if is_quoted else 0)
-        if all(price % scale == 0 for price in prices[len(venue.assets) :]):
-            break
-    return decimals, prices
+    prices = [10 ** (value_decimals - venue.assets[QUOTE].decimals)]
+    prices += [coefficient(medians[asset.symbol], asset.decimals, value_decimals) for asset in venue.assets[1:]]
+    for market in venue.markets:
+        lot_decimals = _lot_decimals(venue.assets[market.asset], market) if market.symbol in medians else 0
+        prices.append(coefficient(medians.get(market.symbol, 0), lot_decimals, value_decimals))
+    return prices
 
 
 def _value_decimals(ledger: Ledger) -> int:
@@ -159,7 +145,7 @@ def _rows(ledger: Ledger, value_decimals: int, prices: Sequence[int]) -> list[tu
     scale = 10 ** (value_decimals - quote.decimals)
     rows: list[tuple[Instrument, Int64]] = []
     assets = len(ledger.venue.assets)
-    value, profit = _marked(ledger, [price // scale for price in prices[assets:]])
+    value, profit = _marked(ledger)
     for number, asset in enumerate(ledger.venue.assets):
         price = _in_range(asset.symbol, prices[number])
         tiers = _FULL if number == QUOTE else _haircut(asset, quote.unit_atoms)
@@ -178,12 +164,12 @@ def _rows(ledger: Ledger, value_decimals: int, prices: Sequence[int]) -> list[tu
     return rows
 
 
-def _marked(ledger: Ledger, lot_values: Sequence[int]) -> tuple[Int64, Int64]:
-    """Value and unrealised profit of every account's positions together, in quote atoms, at values per lot."""
+def _marked(ledger: Ledger) -> tuple[Int64, Int64]:
+    """Value and unrealised profit of every account's positions together, in quote atoms, at the ledger's marks."""
     value = [0] * len(ledger.user_ids)
     profit = [0] * len(ledger.user_ids)
     for number in ledger.tables.perpetuals:
-        lot_value, costs = lot_values[number], ledger.cost[number]
+        lot_value, costs = ledger.lot_values[number], ledger.cost[number]
         for account, lots in enumerate(ledger.size[number]):
             if lots:
                 value[account] += lots * lot_value

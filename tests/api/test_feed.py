@@ -77,6 +77,9 @@ def test_strangers_other_keys_currencies_and_signatures_are_refused() -> None:
         feed.take(document(0).replace(b"3000", b"3001"), NOW)
     with pytest.raises(VerificationError):
         feed.take(b"{}", NOW)
+    long = [*ROWS, *((f"z{n:07}", "1") for n in range(12_000))]
+    with pytest.raises(InputError, match="at most 349525"):
+        feed.take(sign_quotes(KEYS[0], NAMES[0], "USDT", TIME, long).to_bytes(), NOW)
     assert feed.command(TIME_MS).quotes == ()
     with pytest.raises(InputError, match="no source at all"):
         Feed(venue()).take(document(0), NOW)

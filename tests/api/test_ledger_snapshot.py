@@ -266,8 +266,12 @@ def test_snapshots_that_cannot_be_taken_are_refused(
     assert not (tmp_path / "a").exists()
 
 
+def full(*_: object) -> None:
+    raise OSError("the disk is full")
+
+
 @pytest.mark.negative
-def test_prices_without_signed_quotes_need_a_word(run: Path, tmp_path: Path) -> None:
+def test_prices_without_signed_quotes_need_a_word(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal(journal_url(run / "journal.db"))
     ledger = recover(journal).ledger
     journal.close()
@@ -281,6 +285,10 @@ def test_prices_without_signed_quotes_need_a_word(run: Path, tmp_path: Path) -> 
     assert not (tmp_path / "out").exists()
     write_ledger_snapshot(ledger, tmp_path / "out", at_marks=True)
     assert not (tmp_path / "out" / "prices.json").exists()
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="full"):
+        patch.setattr("api.ledger_snapshots.shutil.copyfile", full)
+        write_ledger_snapshot(ledger, tmp_path / "half", at_marks=True)
+    assert not (tmp_path / "half").exists()
     marks = {i.symbol: i.price for i in Snapshot.load(tmp_path / "out").meta.instruments}
     assert marks["BTC-PERP"] % ledger.lot_values[0] == 0
     ledger.time_ms += 200_000

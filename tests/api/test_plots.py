@@ -51,3 +51,12 @@ def test_names_are_text_and_numbers_are_short() -> None:
     assert [short(x) for x in (0, 1_234, 12_340, 1.5e6, 2e9, -0.25)] == [
         "0", "1,234", "12.34 k", "1.5 M", "2 bn", "-0.25",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("minutes", [1, 7, 90, 1_440, 20_000, 900_000])
+def test_times_are_labelled_at_round_ones(minutes: int) -> None:
+    start = 1_760_054_520_000  # 10 October 2025, 00:02
+    svg = line_plot("x", [start, start + minutes * 30_000, start + minutes * 60_000], {"x": [1.0, 2.0, 3.0]})
+    labels = re.findall(r"([0-9]{2}:[0-9]{2})</text>", svg)
+    assert 1 <= len(labels) <= 22 and "2025, " in svg
+    assert all(int(label[3:]) % 15 == 0 for label in labels) or minutes < 90

@@ -16,6 +16,8 @@ from api.feed import Feed
 from api.importers.bars import read_markets
 from api.importers.depth import read_depth
 from exchange.commands import SubmitQuotes
+from exchange.events import Traded, unpack_frames
+from exchange.journal import Journal, journal_url
 from prover.errors import InputError
 from prover.snapshot import Snapshot
 
@@ -87,6 +89,10 @@ def test_black_thursday_keeps_the_books_straight_at_every_price(
     data = said(capsys)
     assert data["invariants_broken"] == [] and all(check["ok"] for check in data["audit"])
     assert data["totals"]["bars"] == 21 and data["totals"]["liquidations"] > 20
+    journal = Journal(journal_url(tmp_path / "run" / "journal.db"))
+    events = [e for block in journal.blocks() for frame in unpack_frames(block.payload) for e in frame.events]
+    journal.close()
+    assert any(type(e) is Traded and e.market == 1 for e in events), "collateral is sold where makers bid for it"
     series = json.loads((tmp_path / "run" / "report.json").read_text())["series"]
     assert min(series["mark_BTC"]) < 5_300 and series["mark_BTC"][0] > 7_000
     # A fifth within a quarter of an hour is a jump: that price alone liquidates nobody, and nobody may grow.

@@ -11,7 +11,7 @@ from exchange.events import Deleveraged, FundReason, FundSettled, LiquidationCou
 from exchange.liquidator import due
 from exchange.risk import account_risk
 from exchange.rules.modes import Mode
-from exchange.state import FUND, QUOTE, VENUE_WIDE, Ledger
+from exchange.state import FUND, QUOTE, UNKNOWN, VENUE_WIDE, Ledger
 from exchange.statehash import ledger_from_bytes, state_bytes
 from tests.exchange.venues import ALICE, BOB, BUY, CAROL, MARKS, PERP, PRICES, RICH, SELL, UNIT, Desk, venue
 
@@ -110,7 +110,7 @@ def owing() -> Desk:
     ledger = desk.ledger
     ledger.balance[QUOTE][ALICE] -= 21 * UNIT  # what went wrong before, as if it had been paid to Dave
     ledger.balance[QUOTE][DAVE] += 21 * UNIT
-    ledger.spare_version[ALICE] = 0
+    ledger.spare[ALICE] = UNKNOWN
     return desk
 
 

@@ -27,6 +27,7 @@ from exchange.errors import VenueError
 from exchange.events import Deleveraged, ModeSet, PricesSet, QuotesTaken, pack_event, unpack_frames
 from exchange.liquidator import due
 from exchange.risk import account_risk
+from exchange.rules.mark import average_of
 from exchange.rules.modes import Mode
 from exchange.rules.oracle import VALIDITY, Quality, Use
 from exchange.state import FUND, QUOTE, Ledger
@@ -292,6 +293,27 @@ def test_the_own_book_alone_never_sets_the_mark() -> None:
     assert desk.ledger.marks[PERP] == P
 
 
+@given(
+    bid=st.integers(-29_999, 29_998),
+    spread=st.integers(1, 40_000),
+    elsewhere=st.integers(-50_000, 50_000) | st.none(),
+    move=st.integers(-30_000, 30_000),
+)
+@settings(max_examples=60, deadline=None)
+def test_whatever_the_own_book_says_the_mark_stays_among_the_other_votes(
+    bid: int, spread: int, elsewhere: int | None, move: int
+) -> None:
+    desk = OracleDesk()
+    desk.accept(desk.order(ALICE, BUY, P + bid, 1))
+    desk.accept(desk.order(BOB, SELL, min(P + bid + spread, desk.ledger.bands[PERP][1]), 1))
+    index = INDEX + INDEX * move // 1_000_000
+    premium = average_of(desk.ledger.oracle.premiums[PERP])
+    desk.submit(index, perp=[P + elsewhere] * 5 if elsewhere is not None else [0] * 5)
+    votes = [mark_of(index) + premium] + ([P + elsewhere] if elsewhere is not None else [])
+    low, high = mark_of(index) * 95 // 100, mark_of(index) * 105 // 100
+    assert max(min(votes), low) - 1 <= desk.ledger.marks[PERP] <= min(max(votes), high) + 1
+
+
 def test_the_premium_is_averaged_and_the_mark_stays_in_its_band() -> None:
     desk = OracleDesk()
     desk.accept(desk.order(ALICE, BUY, P + 29_000, 1))
@@ -354,7 +376,10 @@ def test_one_way_to_set_prices_per_venue() -> None:
 
 
 BAD: list[tuple[Oracle, str]] = [
-    (Oracle((Source("a", "0" * 64, 1), Source("b", "1" * 64, 1))), "at least 3"),
+    (Oracle((Source("a", "0" * 64, 1), Source("b", "1" * 64, 1))), "3 to 32"),
+    (Oracle(tuple(Source(str(n), f"{n:064x}", 1) for n in range(33))), "3 to 32"),
+    (Oracle(tuple(Source(str(n), f"{n:064x}", 10_001) for n in range(3))), "weights of 1"),
+    (Oracle(tuple(Source(str(n), f"{n:064x}", 0 if n else 1) for n in range(4))), "half of the weight"),
     (Oracle(tuple(Source(str(n), f"{n:064x}", 1 + n) for n in range(3))), "half of the weight"),
     (Oracle(tuple(Source("same", f"{n:064x}", 1) for n in range(3))), "each name once"),
     (Oracle(tuple(Source(str(n), "0" * 64, 1) for n in range(3))), "each key once"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -11,6 +12,7 @@ from exchange.events import Frame, Traded, unpack_frames
 from exchange.shards import VersionMismatch, replayed, shard_of, summed, together, valued
 from exchange.state import Ledger
 from exchange.statehash import state_bytes
+from exchange.venue import Venue
 from tests.exchange.flow import batches
 from tests.exchange.test_scanning import crowded
 from tests.exchange.venues import venue
@@ -24,9 +26,19 @@ class Kept(Sink):
         self.frames.extend(unpack_frames(payload))
 
 
+def crowded_venue() -> Venue:
+    """Initial margins rise with open interest, so that a shard that lost it would be another."""
+    base = venue()
+    markets = tuple(
+        replace(market, interest_lower=10**6, interest_upper=10**13) if market.margin else market
+        for market in base.markets
+    )
+    return replace(base, markets=markets)
+
+
 def run(seed: int) -> tuple[Ledger, list[Frame]]:
     kept = Kept()
-    engine = Engine(Ledger(venue()), kept)
+    engine = Engine(Ledger(crowded_venue()), kept)
     for batch in batches(1_200, seed, 100):
         engine.submit(batch)
     return engine.ledger, kept.frames
@@ -37,8 +49,8 @@ def run(seed: int) -> tuple[Ledger, list[Frame]]:
 def test_any_number_of_shards_gives_the_same_bytes(seed: int, count: int) -> None:
     ledger, frames = run(seed)
     markets = {event.market for frame in frames for event in frame.events if type(event) is Traded}
-    assert markets == {0, 1, 2}
-    shards = replayed(venue(), frames, count)
+    assert markets == {0, 1, 2} and min(ledger.scales[:2]) > 0
+    shards = replayed(crowded_venue(), frames, count)
     for number, shard in enumerate(shards):
         # A shard knows nothing of the others' markets.
         assert all(market % count == number for market in range(3) if any(shard.size[market]))
@@ -48,11 +60,11 @@ def test_any_number_of_shards_gives_the_same_bytes(seed: int, count: int) -> Non
 
 def test_a_lost_shard_is_rebuilt_from_the_journal() -> None:
     ledger, frames = run(3)
-    shards = replayed(venue(), frames, 3)
-    shards[1] = replayed(venue(), frames, 3)[1]
+    shards = replayed(crowded_venue(), frames, 3)
+    shards[1] = replayed(crowded_venue(), frames, 3)[1]
     assert state_bytes(together(shards)) == state_bytes(ledger)
-    shards = replayed(venue(), frames, 2)
-    shards[1] = replayed(venue(), frames[:-1], 2)[1]
+    shards = replayed(crowded_venue(), frames, 2)
+    shards[1] = replayed(crowded_venue(), frames[:-1], 2)[1]
     with pytest.raises(VersionMismatch, match="sequences"):
         together(shards)
 

@@ -12,9 +12,9 @@ from exchange.engine import Answer, Done, Engine, Sink
 from exchange.events import Event
 from exchange.locks import spot_lock
 from exchange.risk import exposure, initial_excess
+from exchange.rules.modes import Trigger
 from exchange.state import QUOTE, Ledger
 from exchange.venue import PERPETUAL, SPOT, Asset, HaircutTier, MarginTier, Market, Venue
-from exchange.watch import is_calling
 
 PERP, ETH_PERP, BTC_SPOT = 0, 1, 2
 BUY, SELL = 1, -1
@@ -133,21 +133,21 @@ def check_money(ledger: Ledger) -> None:
             if asset or locked[asset][account]:
                 assert ledger.balance[asset][account] >= locked[asset][account] >= 0 or asset == QUOTE
     for account in range(accounts):
-        bound, version = ledger.spare[account], ledger.spare_version[account]
-        assert bound <= initial_excess(ledger, account) or version != ledger.price_version
-        ledger.spare[account], ledger.spare_version[account] = bound, version
+        bound = ledger.spare[account]
+        assert bound <= initial_excess(ledger, account)
+        ledger.spare[account] = bound
         for number in ledger.tables.perpetuals:
             row = [column[number][account] for column in (ledger.size, ledger.buys, ledger.sells)]
             assert exposure(*row) <= ledger.venue.markets[number].position_lots_max
 
 
 def check_books(ledger: Ledger) -> None:
-    """Books are not crossed but in a call for an auction, and their levels are those of their orders."""
+    """Books are crossed only while a call for an auction is on, or halted again; levels are those of their orders."""
     in_books = [order for book in ledger.books for side in (book.bids, book.asks) for order in side]
     assert sorted(order.id for order in in_books) == sorted(ledger.orders)
     for number, book in enumerate(ledger.books):
         assert (
-            is_calling(ledger, number)
+            (number, int(Trigger.REOPENING)) in ledger.signs
             or not book.bids.keys
             or not book.asks.keys
             or book.bids.keys[-1] < -book.asks.keys[-1]
