@@ -182,7 +182,7 @@ def test_a_changed_proof_is_refused(data: st.DataObject) -> None:
         check(proof)
         place = data.draw(st.integers(0, len(proof) - 1))
         flipped = bytes([proof[place][0] ^ 1 << data.draw(st.integers(0, 7))]) + proof[place][1:]
-        changed = [proof[:place] + [flipped] + proof[place + 1 :], proof[:place] + proof[place + 1 :]]
+        changed = [[*proof[:place], flipped, *proof[place + 1 :]], proof[:place] + proof[place + 1 :]]
         changed += [[*proof, proof[place]], [*proof[:place], proof[place][:31], *proof[place + 1 :]]]
         for other in changed:
             with pytest.raises(BadLog):
