@@ -15,12 +15,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from verifier.canonical import SAFE_INTEGER_END, Record, dumps, read_document, refuse
 from verifier.errors import BadManifest, Reason
 from verifier.report import read_file
-from verifier.statement import EXCHANGE_CHARACTERS_MAX, Statement
+from verifier.statement import EXCHANGE_CHARACTERS_MAX
 
 FORMAT, ENTRY_FORMAT, FILE_PROOF_FORMAT = "solvent/manifest/v1", "solvent/log-entry/v1", "solvent/file-proof/v1"
 MANIFEST_FILE, LOG_PROOF_FILE = "manifest.json", "log.tlog-proof"
@@ -44,6 +44,19 @@ ROLES = (
 """What may be published, by its path in the publication, and as what. Nothing else may: it could be a secret."""
 _BLOCK_BYTES = 2**20
 _FIELDS = ("exchange", "sequence", "statement", "previous")
+
+
+class Stated(Protocol):
+    """What a manifest repeats of its statement; `digest` and `previous` are 32 bytes."""
+
+    @property
+    def exchange(self) -> str: ...
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def digest(self) -> bytes: ...
+    @property
+    def previous(self) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -143,7 +156,7 @@ def role_of(name: str) -> str | None:
     return next((role for pattern, role in ROLES if pattern.fullmatch(name)), None)
 
 
-def make_manifest(statement: Statement, files: Sequence[File]) -> Manifest:
+def make_manifest(statement: Stated, files: Sequence[File]) -> Manifest:
     """The manifest of these files, in any order."""
     ordered = tuple(sorted(files, key=lambda file: file.name))
     return Manifest(statement.exchange, statement.sequence, statement.digest, statement.previous, ordered)
@@ -176,7 +189,7 @@ def parse_entry(data: bytes, where: str = "log entry") -> Entry:
     return Entry(*_head(top), top.raw("manifest", 32), top.raw("evidence", 32))
 
 
-def check_directory(directory: Path, statement: Statement) -> Manifest:
+def check_directory(directory: Path, statement: Stated) -> Manifest:
     """Whether the directory holds exactly the files of its manifest.json, which belongs to `statement`.
 
     Raises:

@@ -16,9 +16,8 @@ from verifier.log.policy import Policy
 from verifier.log.proof import PROOF_BYTES_MAX, check_log_proof, parse_log_proof
 from verifier.log.tiles import CHECKPOINT_FILE, ENTRIES_BYTES_MAX, TILE_WIDTH, Tiles
 from verifier.log.tree import check_consistency, leaf_hash
-from verifier.manifest import LOG_PROOF_FILE, Entry, Manifest, check_directory, parse_entry
+from verifier.manifest import LOG_PROOF_FILE, Entry, Manifest, Stated, check_directory, parse_entry
 from verifier.report import read_file
-from verifier.statement import Statement
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def describe(opened: Opened) -> dict[str, Any]:
     }
 
 
-def check_logged(directory: Path, statement: Statement, policy: Policy) -> Logged:
+def check_logged(directory: Path, statement: Stated, policy: Policy) -> Logged:
     """Whether a publication is the one that its manifest.json lists and its log.tlog-proof shows in a log.
 
     Args:

@@ -56,7 +56,8 @@ def parse_checkpoint(data: bytes, name: str = "checkpoint") -> tuple[Checkpoint,
     """Read a checkpoint; its signatures are not checked.
 
     Raises:
-        MalformedProof: as `verifier.log.note.parse_note`; MALFORMED or NON_CANONICAL for a text that is no tree head.
+        MalformedProof: as `verifier.log.note.parse_note`; MALFORMED for a text that is no tree head.
+        BadLog: LOG_CONSISTENCY: an empty tree with another root than that of nothing.
     """
     note = parse_note(data, name)
     return parse_text(note.text, name), note
@@ -71,7 +72,7 @@ def parse_text(text: str, name: str = "checkpoint") -> Checkpoint:
     number = parse_number(size, f"{name}, size")
     digest = parse_digest(root, f"{name}, root")
     if number == 0 and digest != EMPTY_ROOT:
-        refuse(f"{name}, root", f"the root of nothing, {EMPTY_ROOT.hex()}", digest.hex())
+        refuse(f"{name}, root", f"the root of nothing, {EMPTY_ROOT.hex()}", digest.hex(), Reason.LOG_CONSISTENCY)
     return Checkpoint(origin, number, digest, tuple(lines[3:]))
 
 

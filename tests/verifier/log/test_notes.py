@@ -237,14 +237,20 @@ EMPTY = base64.b64encode(EMPTY_ROOT).decode()
         f"origin\n7\n{ROOT} \n",
         "origin\n7\nThisIsn'tBase64\n",
         "origin\n7\nYmFuYW5hcw==\n",
-        f"origin\n0\n{ROOT}\n",
         f"origin\n7\n{ROOT}\n\nextension\n",
     ],
 )
 def test_texts_that_are_no_tree_heads(text: str) -> None:
     with pytest.raises(VerificationError) as caught:
         parse_checkpoint(f"{text}\n{SIGNATURE}".encode())
-    assert caught.value.reason in (Reason.MALFORMED, Reason.NON_CANONICAL)
+    assert caught.value.reason is Reason.MALFORMED
+
+
+@pytest.mark.negative
+def test_an_empty_tree_has_one_root() -> None:
+    with pytest.raises(VerificationError) as caught:
+        parse_checkpoint(f"origin\n0\n{ROOT}\n\n{SIGNATURE}".encode())
+    assert caught.value.reason is Reason.LOG_CONSISTENCY
 
 
 def test_extension_lines_are_kept_and_signed() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -175,10 +175,11 @@ def test_a_changed_proof_is_refused(data: st.DataObject) -> None:
     size = data.draw(st.integers(2, 40))
     index, old = data.draw(st.integers(0, size - 1)), data.draw(st.integers(1, size - 1))
     tiles = Tiles(LARGE_FILES.__getitem__, size)
-    for proof, check in (
+    checks: list[tuple[list[bytes], Callable[[list[bytes]], None]]] = [
         (tiles.inclusion(index), lambda p: check_inclusion(leaf_hash(LARGE[index]), index, size, p, tiles.root())),
         (tiles.consistency(old), lambda p: check_consistency(old, root_of(LARGE[:old]), size, tiles.root(), p)),
-    ):
+    ]
+    for proof, check in checks:
         check(proof)
         place = data.draw(st.integers(0, len(proof) - 1))
         flipped = bytes([proof[place][0] ^ 1 << data.draw(st.integers(0, 7))]) + proof[place][1:]
