@@ -200,7 +200,7 @@ def make_app(witness: Witness) -> FastAPI:
 
     @app.exception_handler(Refused)
     async def refused(_: Request, error: Refused) -> Response:
-        return Response(error.text, error.status, media_type=error.media_type)
+        return Response(error.text, error.status, {"content-type": error.media_type})  # as it is, without a charset
 
     @app.exception_handler(InputError)
     async def failed(_: Request, _error: InputError) -> Response:
