@@ -286,11 +286,11 @@ class Store:
             if not path.exists():
                 adopt(folder / name, path, self.step)
 
-    def manifest_bytes(self, entry: Entry) -> bytes:
-        """manifest.json of a publication. Raises InvariantBroken: it is gone or damaged."""
-        data = self.artefact(entry.manifest).read_bytes()
-        if hashlib.sha256(data).digest() != entry.manifest:
-            raise InvariantBroken(f"{self.artefact(entry.manifest)}: damaged")
+    def manifest_bytes(self, sha256: bytes) -> bytes:
+        """The manifest.json with this digest. Raises InvariantBroken: it is damaged."""
+        data = self.artefact(sha256).read_bytes()
+        if hashlib.sha256(data).digest() != sha256:
+            raise InvariantBroken(f"{self.artefact(sha256)}: damaged")
         return data
 
     def _clear_staging(self) -> None:

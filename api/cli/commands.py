@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from api.cli import audit, imports, prices, publication, simulate, trials, users
+from api.cli import audit, imports, log, prices, publication, publishing, simulate, trials, users, witness
 
 EXCHANGE, EVERYBODY, USER = "For the exchange", "For everybody", "For one user"
 
@@ -25,6 +25,8 @@ app.command(rich_help_panel=EVERYBODY)(publication.verify)
 app.command(rich_help_panel=EVERYBODY)(publication.inspect)
 app.command(rich_help_panel=EVERYBODY)(trials.version)
 app.command("check-opening", rich_help_panel=EVERYBODY)(audit.check)
+app.add_typer(log.app, name="log", rich_help_panel=EVERYBODY)
+app.add_typer(witness.app, name="witness", rich_help_panel=EVERYBODY)
 app.command(rich_help_panel=USER)(users.nonce)
 app.command(rich_help_panel=USER)(users.inclusion)
 app.add_typer(imports.app, name="import", rich_help_panel=EXCHANGE)
@@ -32,6 +34,8 @@ app.add_typer(prices.app, name="prices", rich_help_panel=EXCHANGE)
 app.command(rich_help_panel=EXCHANGE)(publication.prove)
 app.command(rich_help_panel=EXCHANGE)(users.bundle)
 app.command(rich_help_panel=EXCHANGE)(audit.opening)
+app.command(rich_help_panel=EXCHANGE)(publishing.publish)
+app.command(rich_help_panel=EXCHANGE)(publishing.export)
 app.command(rich_help_panel=EXCHANGE)(trials.bench)
 app.command(rich_help_panel=EXCHANGE)(trials.generate)
 app.command(rich_help_panel=EXCHANGE)(simulate.simulate)

@@ -14,10 +14,14 @@ from api.cli.output import ACCEPTED, INTERRUPTED, REJECTED, USAGE, Output
 from prover.errors import InputError
 from verifier.errors import VerificationError
 
-EXTRAS: Final = {"numpy": "prover", "numba": "prover", "pyarrow": "prover", "cryptography": "prover"}
+EXTRAS: Final = {
+    **dict.fromkeys(("numpy", "numba", "pyarrow", "cryptography"), "prover"),
+    **dict.fromkeys(("sqlalchemy", "merkletools", "fastapi", "uvicorn"), "service"),
+    "psycopg": "postgres",
+}
 """Which extra of the distribution brings an importable package."""
 SPREAD_OPTIONS: Final = ("--users",)
-GROUPS: Final = ("import", "prices")
+GROUPS: Final = ("import", "log", "prices", "witness")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

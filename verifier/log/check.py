@@ -64,6 +64,17 @@ def describe(opened: Opened) -> dict[str, Any]:
     }
 
 
+def checkpoint_steps(opened: Opened, policy: Policy) -> tuple[Step, Step]:
+    """What an opened checkpoint shows by itself, in words."""
+    head = opened.checkpoint
+    names = ", ".join(f"{name} at {time}" for name, time in opened.witnesses)
+    witnesses = f"cosigned by {names} (seconds since 1970); asked for: {policy.spoken}" if names else "none asked for"
+    return (
+        Step("log signature", True, f"{head.origin} signed {head.size} entries, root {head.root.hex()}"),
+        Step("witnesses", bool(names), witnesses),
+    )
+
+
 def check_logged(directory: Path, statement: Stated, policy: Policy) -> Logged:
     """Whether a publication is the one that its manifest.json lists and its log.tlog-proof shows in a log.
 
@@ -77,12 +88,10 @@ def check_logged(directory: Path, statement: Stated, policy: Policy) -> Logged:
     manifest = check_directory(directory, statement)
     proof = parse_log_proof(read_file(directory / LOG_PROOF_FILE, PROOF_BYTES_MAX), LOG_PROOF_FILE)
     opened = check_log_proof(proof, leaf_hash(manifest.entry.to_bytes()), policy)
-    head = opened.checkpoint
     steps = (
         Step("files", True, f"all {len(manifest.files)} are those of the manifest, evidence {manifest.evidence.hex()}"),
-        Step("log signature", True, f"{head.origin} signed {head.size} entries, root {head.root.hex()}"),
-        Step("witnesses", bool(opened.witnesses), _witnesses(opened, policy)),
-        Step("log inclusion", True, f"the publication is entry {proof.index} of {head.size}"),
+        *checkpoint_steps(opened, policy),
+        Step("log inclusion", True, f"the publication is entry {proof.index} of {opened.checkpoint.size}"),
     )
     return Logged(manifest, proof.index, opened, steps)
 
@@ -158,10 +167,3 @@ def require_next(last: Entry | None, entry: Entry, where: str) -> None:
 def reader(log: Path) -> Callable[[str], bytes]:
     """Reads files of a log in a folder. Raises, when called, MalformedProof: FILE_MISSING."""
     return lambda path: read_file(log / path, ENTRIES_BYTES_MAX)
-
-
-def _witnesses(opened: Opened, policy: Policy) -> str:
-    if not opened.witnesses:
-        return "none asked for by the policy"
-    names = ", ".join(f"{name} at {time}" for name, time in opened.witnesses)
-    return f"cosigned by {names} (seconds since 1970); asked for: {policy.spoken}"

@@ -46,7 +46,7 @@ def test_a_publication_can_be_read_back_whole(tmp_path: Path) -> None:
     done = published(store, directory)
     assert (done.index, done.is_new, done.is_shown, done.answers) == (0, True, True, ())
     [logged] = store.entries(0, 10)
-    manifest = parse_manifest(store.manifest_bytes(logged.entry))
+    manifest = parse_manifest(store.manifest_bytes(logged.entry.manifest))
     assert manifest == done.manifest
     back = tmp_path / "back"
     (back / "shards").mkdir(parents=True)
