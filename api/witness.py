@@ -145,6 +145,7 @@ class Witness:
             check_consistency(size, old_root, head.size, head.root, proof)
         except VerificationError as error:
             raise Refused(422, str(error)) from None
+        self._step("checked")
         # A clock that was set back must not make the newer of two cosignatures the older one.
         moment = max(int(self._clock()), 1 if row is None else int(row.time))
         own = [s for s in opened.note.signatures if opened.log.is_of(s)]
