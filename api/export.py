@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Final
 
 from api.files import Step, no_step, write_file
-from api.reading import MUTABLE, ReadSide, Resource
+from api.reading import ReadSide, Resource
 from api.store import Store
 from prover.errors import InputError
 from verifier.log.tiles import CHECKPOINT_FILE
+
+COPIED_BYTES_MIN: Final = 2**20
 
 
 def export(store: Store, out: Path, step: Step = no_step) -> int:
@@ -58,7 +61,7 @@ def _put(out: Path, path: str, resource: Resource, step: Step) -> None:
 
 
 def _copy(source: Path, target: Path, step: Step) -> None:
-    if source.stat().st_size < 2**20 or target.name in MUTABLE:
+    if source.stat().st_size < COPIED_BYTES_MIN:
         write_file(target, source.read_bytes(), step)
         return
     target.parent.mkdir(parents=True, exist_ok=True)

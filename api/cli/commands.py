@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from api.cli import audit, imports, log, prices, publication, publishing, simulate, trials, users, witness
+from api.cli import audit, imports, log, prices, publication, publishing, serve, simulate, trials, users, witness
 
 EXCHANGE, EVERYBODY, USER = "For the exchange", "For everybody", "For one user"
 
@@ -36,6 +36,7 @@ app.command(rich_help_panel=EXCHANGE)(users.bundle)
 app.command(rich_help_panel=EXCHANGE)(audit.opening)
 app.command(rich_help_panel=EXCHANGE)(publishing.publish)
 app.command(rich_help_panel=EXCHANGE)(publishing.export)
+app.command(rich_help_panel=EXCHANGE)(serve.serve)
 app.command(rich_help_panel=EXCHANGE)(trials.bench)
 app.command(rich_help_panel=EXCHANGE)(trials.generate)
 app.command(rich_help_panel=EXCHANGE)(simulate.simulate)
