@@ -28,6 +28,8 @@ commands:
       Is my account counted in it? Verifies DIR as well, then your bundle against its statement.
   python -m verifier opening FILE --against DIR
       How much is owed below one node of the tree? For auditors.
+  python -m verifier log verify|consistency|audit|fraud .. --policy FILE
+      Is the publication in the transparency log, and has nobody been shown another one?
 
 exit codes: 0 accepted, 1 rejected with a reason, 2 usage error or no such file.
 Without a reserves file the best verdict is "liabilities proved, no reserves given", exit code 0: the
@@ -41,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # names may not fit the terminal's encoding
             stream.reconfigure(errors="backslashreplace")
     words = list(sys.argv[1:] if arguments is None else arguments)
-    commands = {"inclusion": _inclusion, "opening": _opening}
+    commands = {"inclusion": _inclusion, "opening": _opening, "log": _log}
     command = commands.get(words[0]) if words else None
     try:
         return command(words[1:]) if command else _verify(words)
@@ -164,6 +166,22 @@ def _opening(words: Sequence[str]) -> int:
     print(f"Node of level {report.level} ({way}) of statement {report.statement_digest}")
     amount = units(report.value, report.value_decimals)
     print(f"Verdict: {amount} {report.quote} are owed below it {against.place} {report.statement_digest}")
+    return ACCEPTED
+
+
+def _log(words: Sequence[str]) -> int:
+    from verifier.log.command import find, parse
+
+    parser, options = parse(words)
+    for path in (*options.paths, options.policy):
+        if not path.exists():
+            parser.error(f"{path}: no such file or directory")
+    finding = find(options.command, options.paths, options.policy)
+    if options.json:
+        _print_json(finding.to_json())
+    else:
+        _print_steps(finding.steps)
+        print(f"Verdict: {finding.verdict}")
     return ACCEPTED
 
 

@@ -58,6 +58,17 @@ class Reason(Enum):
     PRICE_SOURCES = "price-sources"
     SIGNATURE = "signature"
     PRICES = "prices"
+    # manifest and transparency log
+    MANIFEST = "manifest"
+    LOG_POLICY = "log-policy"
+    LOG_ORIGIN = "log-origin"
+    LOG_SIGNATURE = "log-signature"
+    COSIGNATURE = "cosignature"
+    WITNESS_QUORUM = "witness-quorum"
+    LOG_INCLUSION = "log-inclusion"
+    LOG_CONSISTENCY = "log-consistency"
+    LOG_ENTRY = "log-entry"
+    NOT_FRAUD = "not-fraud"
 
 
 class VerificationError(SolvencyError):
@@ -120,3 +131,11 @@ class BadReserves(VerificationError):
 
 class BadPrices(VerificationError):
     """The statement's prices do not follow from signed quotes that the verifier accepts."""
+
+
+class BadLog(VerificationError):
+    """The transparency log does not show what it should, or not to whom it should."""
+
+
+class BadManifest(VerificationError):
+    """A file is not what the manifest says."""

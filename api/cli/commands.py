@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import typer
 
-from api.cli import audit, bundles, executors, imports, prices, publication, simulate, trials, users
+from api.cli import (
+    audit,
+    bundles,
+    executors,
+    imports,
+    log,
+    prices,
+    publication,
+    publishing,
+    serve,
+    simulate,
+    trials,
+    users,
+    witness,
+)
 
 EXCHANGE, EVERYBODY, USER = "For the exchange", "For everybody", "For one user"
 
@@ -25,6 +39,8 @@ app.command(rich_help_panel=EVERYBODY)(publication.verify)
 app.command(rich_help_panel=EVERYBODY)(publication.inspect)
 app.command(rich_help_panel=EVERYBODY)(trials.version)
 app.command("check-opening", rich_help_panel=EVERYBODY)(audit.check)
+app.add_typer(log.app, name="log", rich_help_panel=EVERYBODY)
+app.add_typer(witness.app, name="witness", rich_help_panel=EVERYBODY)
 app.command(rich_help_panel=USER)(users.nonce)
 app.command(rich_help_panel=USER)(users.inclusion)
 app.add_typer(imports.app, name="import", rich_help_panel=EXCHANGE)
@@ -34,6 +50,9 @@ app.command(rich_help_panel=EXCHANGE)(executors.shard)
 app.command(rich_help_panel=EXCHANGE)(users.bundle)
 app.command(rich_help_panel=EXCHANGE)(bundles.bundles)
 app.command(rich_help_panel=EXCHANGE)(audit.opening)
+app.command(rich_help_panel=EXCHANGE)(publishing.publish)
+app.command(rich_help_panel=EXCHANGE)(publishing.export)
+app.command(rich_help_panel=EXCHANGE)(serve.serve)
 app.command(rich_help_panel=EXCHANGE)(trials.bench)
 app.command(rich_help_panel=EXCHANGE)(trials.generate)
 app.command(rich_help_panel=EXCHANGE)(simulate.simulate)

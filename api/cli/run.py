@@ -15,11 +15,14 @@ from prover.errors import InputError
 from verifier.errors import VerificationError
 
 EXTRAS: Final = {
-    "numpy": "prover", "numba": "prover", "pyarrow": "prover", "cryptography": "prover", "matplotlib": "bench",
-}  # fmt: skip
+    **dict.fromkeys(("numpy", "numba", "pyarrow", "cryptography"), "prover"),
+    **dict.fromkeys(("sqlalchemy", "merkletools", "fastapi", "uvicorn"), "service"),
+    "psycopg": "postgres",
+    "matplotlib": "bench",
+}
 """Which extra of the distribution brings an importable package."""
 SPREAD_OPTIONS: Final = ("--users",)
-GROUPS: Final = ("import", "prices")
+GROUPS: Final = ("import", "log", "prices", "witness")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,139 @@
+"""The HTTP service, read side: what a store shows, for everybody, with answers that caches may keep.
+
+Nothing here is secret, and nothing is changed: the same paths and bytes as `solvent export` writes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, Final, TypeVar
+
+from fastapi import FastAPI, Request, Response
+from fastapi import Path as PathParameter
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from api.answers import PROBLEM_TYPE, Shelf, answer, load, problem
+from api.reading import LATEST, NAME_PATTERN, PUBLICATIONS, SEQUENCE_END, TILE_PATTERN, ReadSide
+from api.store import Store
+from verifier.log.tiles import CHECKPOINT_FILE
+
+STORE_VARIABLE: Final = "SOLVENT_STORE"
+"""Where workers, which are processes of their own, find their store."""
+
+Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Response]])
+Sha256 = Annotated[str, PathParameter(pattern="^[0-9a-f]{64}$", description="SHA-256 of the contents, hex")]
+Sequence = Annotated[int, PathParameter(ge=0, lt=SEQUENCE_END, description="sequence number of the publication")]
+Name = Annotated[str, PathParameter(pattern=f"^{NAME_PATTERN}$", description="file of the publication")]
+TilePath = Annotated[str, PathParameter(pattern=f"^{TILE_PATTERN}$", description="LEVEL/INDEX, as in tlog-tiles")]
+
+
+def make_app(store: Store) -> FastAPI:
+    """The service over an open store, which is closed when the service ends."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        store.close()
+
+    app = FastAPI(
+        title="Solvent", summary="Published proofs of solvency and their transparency log", lifespan=lifespan,
+        docs_url=None, redoc_url=None,
+    )  # fmt: skip
+    _add_problems(app)
+    _add_reads(app, ReadSide(store))
+    return app
+
+
+def from_environment() -> FastAPI:
+    """For workers: the store is named by `SOLVENT_STORE`."""
+    return make_app(Store(os.environ[STORE_VARIABLE]))
+
+
+def _add_reads(app: FastAPI, side: ReadSide) -> None:
+    shelf = Shelf()
+
+    def send(request: Request, path: str) -> Response:
+        loaded = shelf.get(path)
+        if loaded is None:
+            resource = side.get(path)
+            if resource is None:
+                return problem(404, "there is no such file, or it is not published yet")
+            loaded = load(resource)
+            if resource.is_immutable:
+                shelf.keep(path, loaded)
+        return answer(request, loaded)
+
+    @_read(app, "/checkpoint", "The newest checkpoint: size and root of the log, signed", "text/plain")
+    async def checkpoint(request: Request) -> Response:
+        return send(request, CHECKPOINT_FILE)
+
+    @_read(app, "/tile/{path:path}", "Hashes or entries of the log, c2sp.org/tlog-tiles", "application/octet-stream")
+    async def tile(request: Request, path: TilePath) -> Response:
+        return send(request, f"tile/{path}")
+
+    @_read(app, f"/{LATEST}", "Which publication is the newest", "application/json")
+    async def latest(request: Request) -> Response:
+        return send(request, LATEST)
+
+    @_read(app, f"/{PUBLICATIONS}", "All publications", "application/json")
+    async def publications(request: Request) -> Response:
+        return send(request, PUBLICATIONS)
+
+    @_read(app, "/publications/{sequence}/{name:path}", "A file of a publication", "*/*")
+    async def publication(request: Request, sequence: Sequence, name: Name) -> Response:
+        return send(request, f"publications/{sequence}/{name}")
+
+    @_read(app, "/artefacts/{sha256}", "A file by what is in it", "application/octet-stream")
+    async def artefact(request: Request, sha256: Sha256) -> Response:
+        return send(request, f"artefacts/{sha256}")
+
+    @app.get("/health", summary="Whether the process is there")
+    async def health() -> Mapping[str, str]:
+        return {"status": "ok"}
+
+    unready: dict[int | str, dict[str, Any]] = {503: {"description": "not yet", "content": {PROBLEM_TYPE: {}}}}
+
+    @app.get("/ready", summary="Whether there is something to show", responses=unready, response_model=None)
+    async def ready() -> Response | Mapping[str, str | int]:
+        if side.get(CHECKPOINT_FILE) is None:
+            return problem(503, "nothing is published yet")
+        return {"status": "ready", "log_size": side.size}
+
+
+def _read(app: FastAPI, path: str, summary: str, media_type: str) -> Callable[[Handler], Handler]:
+    """GET with what it may answer, and HEAD."""
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    none: dict[str, Any] = {"content": {PROBLEM_TYPE: {"schema": {"type": "object"}}}}
+    responses: dict[int | str, dict[str, Any]] = {
+        200: {"description": "all of it", "content": {media_type: binary}},
+        206: {"description": "the range that was asked for", "content": {media_type: binary}},
+        304: {"description": "as it was"},
+        404: {"description": "no such file"} | none,
+        416: {"description": "outside of it"} | none,
+        422: {"description": "not a path of this form"} | none,
+    }
+
+    def register(handler: Handler) -> Handler:
+        app.head(path, include_in_schema=False, response_class=Response)(handler)
+        app.get(path, summary=summary, responses=responses, response_class=Response)(handler)
+        return handler
+
+    return register
+
+
+def _add_problems(app: FastAPI) -> None:
+    @app.exception_handler(HTTPException)
+    async def refused(_: Request, error: HTTPException) -> Response:
+        return problem(error.status_code, str(error.detail), error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(_: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        return problem(422, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
+
+    @app.exception_handler(Exception)
+    async def broken(_: Request, _error: Exception) -> Response:
+        return problem(500, "this is our fault; it is in the service's log")
