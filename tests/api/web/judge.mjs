@@ -20,9 +20,11 @@ export function judge(code, ask) {
   }
   if (ask.compress) out.compress = ask.compress.map(([h, block]) => code.poseidon.compress(h, block));
   if (ask.bundles) {
-    const started = performance.now();
+    // Under node the processor's time: tests may share the machine.
+    const clock = () => (globalThis.process ? process.cpuUsage().user / 1000 : performance.now());
+    const started = clock();
     out.bundles = ask.bundles.map((text) => plain(code.inclusion.checkBundle(bytes(text), statement, ask.known)));
-    out.milliseconds = performance.now() - started;
+    out.milliseconds = clock() - started;
   }
   if (ask.reserves) out.reserves = ask.reserves.map((text) => tried(() => code.verdict.parseReserves(bytes(text), statement.instruments)));
   if (ask.verdicts) {

@@ -52,11 +52,11 @@ def test_hashes() -> None:
 @pytest.mark.parametrize("shards", [1, 3])
 def test_same_outcome_as_the_verifier(shards: int) -> None:
     of = sharded(shards, shards // 2)
-    files = all_of(of, 250, shards)
+    files = all_of(of, {1: 60, 3: 160}[shards], shards)
     answer = judge(statement=text(of.statement.to_bytes()), bundles=[text(data) for data in files])
     got = [(result["reason"], result["field"]) for result in answer["bundles"]]
     assert got == [outcome(data, of.statement) for data in files]
-    assert got[:3] == [(None, None)] * 3 and len({reason for reason, _ in got}) > 8
+    assert got[:3] == [(None, None)] * 3 and len({reason for reason, _ in got}) > 5
 
 
 @needs_node
