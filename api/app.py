@@ -13,10 +13,12 @@ from typing import Annotated, Any, Final, TypeVar
 from fastapi import FastAPI, Request, Response
 from fastapi import Path as PathParameter
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 
 from api.answers import PROBLEM_TYPE, Shelf, answer, load, problem
-from api.reading import LATEST, NAME_PATTERN, PUBLICATIONS, SEQUENCE_END, TILE_PATTERN, ReadSide
+from api.page import PAGE_FILE
+from api.reading import LATEST, NAME_PATTERN, PAGE, PUBLICATIONS, SEQUENCE_END, TILE_PATTERN, ReadSide
 from api.store import Store
 from verifier.log.tiles import CHECKPOINT_FILE
 
@@ -24,9 +26,11 @@ STORE_VARIABLE: Final = "SOLVENT_STORE"
 """Where workers, which are processes of their own, find their store."""
 
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Response]])
+Send = Callable[[Request, str], Response]
 Sha256 = Annotated[str, PathParameter(pattern="^[0-9a-f]{64}$", description="SHA-256 of the contents, hex")]
 Sequence = Annotated[int, PathParameter(ge=0, lt=SEQUENCE_END, description="sequence number of the publication")]
 Name = Annotated[str, PathParameter(pattern=f"^{NAME_PATTERN}$", description="file of the publication")]
+PageName = Annotated[str, PathParameter(pattern=r"^[a-z0-9]+\.(html|css|js)$", description="file of the page")]
 TilePath = Annotated[str, PathParameter(pattern=f"^{TILE_PATTERN}$", description="LEVEL/INDEX, as in tlog-tiles")]
 
 
@@ -43,7 +47,10 @@ def make_app(store: Store) -> FastAPI:
         docs_url=None, redoc_url=None,
     )  # fmt: skip
     _add_problems(app)
-    _add_reads(app, ReadSide(store))
+    side = ReadSide(store)
+    send = _sender(side)
+    _add_page(app, send)
+    _add_reads(app, side, send)
     return app
 
 
@@ -52,7 +59,8 @@ def from_environment() -> FastAPI:
     return make_app(Store(os.environ[STORE_VARIABLE]))
 
 
-def _add_reads(app: FastAPI, side: ReadSide) -> None:
+def _sender(side: ReadSide) -> Send:
+    """What answers a request for a path of the read side."""
     shelf = Shelf()
 
     def send(request: Request, path: str) -> Response:
@@ -66,6 +74,24 @@ def _add_reads(app: FastAPI, side: ReadSide) -> None:
                 shelf.keep(path, loaded)
         return answer(request, loaded)
 
+    return send
+
+
+def _add_page(app: FastAPI, send: Send) -> None:
+    @_read(app, "/page/{name}", "A file of the page on which users check their balance", "*/*")
+    async def page_file(request: Request, name: PageName) -> Response:
+        return send(request, PAGE + name)
+
+    @app.api_route("/page/", methods=["GET", "HEAD"], include_in_schema=False)
+    async def page(request: Request) -> Response:
+        return send(request, PAGE + PAGE_FILE)
+
+    @app.get("/", include_in_schema=False)
+    async def root() -> Response:
+        return RedirectResponse("page/")
+
+
+def _add_reads(app: FastAPI, side: ReadSide, send: Send) -> None:
     @_read(app, "/checkpoint", "The newest checkpoint: size and root of the log, signed", "text/plain")
     async def checkpoint(request: Request) -> Response:
         return send(request, CHECKPOINT_FILE)

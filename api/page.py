@@ -11,6 +11,7 @@ import html
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -31,8 +32,8 @@ MEDIA_TYPES: Final = {
     ".js": "text/javascript; charset=utf-8",
 }
 POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'"
 )
 """Content security policy of the served page: nothing from elsewhere, nothing inline, nothing sent."""
 EMBEDDED: Final = ("statement.json", "reserves.csv", "fund.json", "manifest.json", "log.tlog-proof")
@@ -88,6 +89,14 @@ def script(name: str = ENTRY_MODULE) -> str:
     """All those modules as one: their names are unique, so imports and exports can go."""
     texts = (_IMPORT.sub("", (WEB / module).read_text("utf-8")) for module in modules(name))
     return "\n".join(_EXPORT.sub("", text) for text in texts)
+
+
+@cache
+def served() -> Mapping[str, bytes]:
+    """The page's files as they are served, by name."""
+    files = {path.name: path.read_bytes() for path in WEB.iterdir() if path.suffix in MEDIA_TYPES}
+    head = f'<meta http-equiv="Content-Security-Policy" content="{html.escape(POLICY)}">'
+    return files | {PAGE_FILE: files[PAGE_FILE].replace(b"<!-- policy -->", head.encode())}
 
 
 def embedded(folder: Path) -> Mapping[str, str]:

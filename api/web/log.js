@@ -16,7 +16,7 @@ const FILE_BYTES_END = 2 ** 40;
 const PROOF_DIGESTS_MAX = 63;
 const SIGNATURES_MAX = 64;
 const SIGNATURE_LINE = /^— ([^ ]+) ([A-Za-z0-9+/]+={0,2})$/;
-const NUMBER = /^(0|[1-9][0-9]{0,18})$/;
+const LOG_NUMBER = /^(0|[1-9][0-9]{0,18})$/;
 const HEAD_KEYS = ["exchange", "sequence", "statement", "previous"];
 const ROLES = [
   [/^statement\.json$/, "statement"],
@@ -36,7 +36,7 @@ const ROLES = [
 export function checkLogged(proofBytes, manifestBytes, statement, policyText) {
   const steps = new Steps();
   try {
-    const entry = steps.run("9 files", () => listed(manifestBytes, statement));
+    const entry = steps.run("9 files", () => listedFile(manifestBytes, statement));
     const proof = steps.run("10 log signature", () => openProof(proofBytes, policyText));
     steps.run("11 witnesses", () => witnessed(proof));
     steps.run("12 log inclusion", () => included(proof, sha256([0], utf8(entry))));
@@ -49,7 +49,7 @@ export function checkLogged(proofBytes, manifestBytes, statement, policyText) {
 }
 
 // Step 9: the manifest belongs to the statement and lists its very bytes. The value is the log's entry.
-function listed(bytes, statement) {
+function listedFile(bytes, statement) {
   const top = readDocument(bytes, MANIFEST_BYTES_MAX, "manifest", MANIFEST_FORMAT, [...HEAD_KEYS, "files", "evidence"]);
   const files = top.records("files", ["name", "role", "bytes", "sha256"], FILES_MAX, "manifest").map((item) => {
     const name = item.text("name", 64);
@@ -202,7 +202,7 @@ function parseCheckpoint(text, name) {
 }
 
 function numberOf(text, where) {
-  if (!NUMBER.test(text) || BigInt(text) >= 2n ** 63n) refuse(where, "a decimal number below 2^63 without leading zeros", text);
+  if (!LOG_NUMBER.test(text) || BigInt(text) >= 2n ** 63n) refuse(where, "a decimal number below 2^63 without leading zeros", text);
   return BigInt(text);
 }
 

@@ -33,11 +33,13 @@ Outcome = tuple[str | None, str | None]
 
 @cache
 def sharded(shards: int = 3, own: int = 1) -> Publication:
-    """The insurance fund, a borrower with entries of all kinds, and twenty more, in one of several shards."""
+    """The fund, a borrower with entries of all kinds, and others, all in one of several shards."""
     source = random.Random(f"page {shards} {own}")
     legs = derive_legs(STRESS, VALUE_DECIMALS, RISK_INSTRUMENTS, SCENARIOS)
     borrower = ((0, legs[0].cap), (1, 3), (4, 6), (8, 9), (12, 5), (14, 10**9), (16, 10**14), (19, 8 * 10**9))
     held = [("insurance-fund", ((16, 10**13),)), ("Zoë 🦊", borrower), ("empty", ())]
+    held.append(("hedger", ((8, 5), (11, 9), (15, 10**9), (16, 10**13))))  # the other side of the borrower's positions
+    held.append(("lever", ((3, 10**9), (19, 5 * 10**11))))  # under water where btc falls by 30 %
     held += [(f"user-{i}", ((16, 10**9 + i),)) for i in range(20)]
     accounts = [Account(user, source.randbytes(32), words(source, 6), entries) for user, entries in held]
     return Builder(source, STRESS, RISK_INSTRUMENTS, SCENARIOS, shards, own).build(accounts)

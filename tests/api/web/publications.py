@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import cast
 
 from api.publish import publish
+from api.reading import ReadSide
 from api.store import Store
 from tests.api.publishing.made_up import Judged, Named, new_store
 from tests.api.web.forgeries import sharded
 from tests.verifier.log.signers import LOG_KEY
 from tests.verifier.small_tree import Publication
+from verifier.manifest import LOG_PROOF_FILE, MANIFEST_FILE
 from verifier.report import Report
 from verifier.shards import seal, top_sum
 from verifier.statement import parse_statement
 
-RESERVES = "asset,amount\nbtc,{}\nusdt,100000000\n"
+RESERVES = "asset,amount\nbtc,{}\nusdt,{}\n"
 
 
 @cache
@@ -38,7 +40,9 @@ def write(folder: Path, of: Publication) -> Path:
     """As `solvent prove` would leave it, but for the proofs."""
     (folder / "shards").mkdir(parents=True)
     (folder / "statement.json").write_bytes(of.statement.to_bytes())
-    (folder / "reserves.csv").write_text(RESERVES.format(30 + of.statement.sequence))
+    (folder / "reserves.csv").write_text(
+        RESERVES.format(30 + of.statement.sequence, 119_000_000 + 10**6 * (of.statement.sequence % 4))
+    )
     (folder / "fund.json").write_bytes(of.bundle(0))
     for shard in of.shards:
         (folder / "shards" / f"{shard.index:06d}.json").write_bytes(shard.to_bytes())
@@ -58,4 +62,16 @@ def published(place: Path, count: int = 3) -> tuple[Store, list[Path]]:
     folders = [write(place / f"publication-{i}", of) for i, of in enumerate(series(count))]
     for folder in folders:
         publish(folder, store, LOG_KEY, None, verify=_read)
+    side = ReadSide(store)
+    for folder, of in zip(folders, series(count), strict=True):
+        for name in (MANIFEST_FILE, LOG_PROOF_FILE):
+            (folder / name).write_bytes(content(side, f"publications/{of.statement.sequence}/{name}"))
     return store, folders
+
+
+def content(side: ReadSide, path: str) -> bytes:
+    """What is served there."""
+    resource = side.get(path)
+    if resource is None:
+        raise AssertionError(f"nothing at {path}")
+    return resource.content if isinstance(resource.content, bytes) else resource.content.read_bytes()

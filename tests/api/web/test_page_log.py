@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from api.reading import ReadSide
 from tests.api.web.code import judge, needs_node, text
 from tests.api.web.forgeries import at_random
 from tests.api.web.publications import published, series
@@ -19,7 +18,7 @@ from verifier.errors import VerificationError
 from verifier.log.policy import parse_policy
 from verifier.log.proof import LogProof, check_log_proof, parse_log_proof
 from verifier.log.tree import leaf_hash, node_hash
-from verifier.manifest import parse_manifest
+from verifier.manifest import LOG_PROOF_FILE, MANIFEST_FILE, parse_manifest
 
 pytestmark = needs_node
 STATEMENT = series(3)[1].statement
@@ -52,15 +51,9 @@ def test_signatures() -> None:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
     """Log proof and manifest of the second of three publications."""
-    store, _ = published(tmp_path_factory.mktemp("published"))
-    side = ReadSide(store)
-    out = []
-    for name in ("log.tlog-proof", "manifest.json"):
-        resource = side.get(f"publications/{STATEMENT.sequence}/{name}")
-        assert resource is not None
-        out.append(resource.content if isinstance(resource.content, bytes) else resource.content.read_bytes())
+    store, folders = published(tmp_path_factory.mktemp("published"))
     store.close()
-    return out[0], out[1]
+    return (folders[1] / LOG_PROOF_FILE).read_bytes(), (folders[1] / MANIFEST_FILE).read_bytes()
 
 
 def _expected(proof: bytes, manifest: bytes, policy: str | None) -> str | None:
