@@ -167,7 +167,7 @@ def test_same_outcome_as_the_verifier_in_one_page_run(browser: Any, url: str) ->
     result = browser.execute_async_script(
         judge + "const [names, ask, done] = arguments; const code = {};"
         "(async () => { for (const name of names) code[name] = await import(`${location.origin}/page/${name}.js`);"
-        "return judge(code, JSON.parse(ask)); })().then((value) => done(JSON.stringify(value)), (error) => done(error))",
+        "return judge(code, JSON.parse(ask)); })().then((value) => done(JSON.stringify(value)), done)",
         names, json.dumps({"statement": text(of.statement.to_bytes()), "bundles": [text(data) for data in files]}),
     )  # fmt: skip
     answer = json.loads(result)
@@ -192,12 +192,13 @@ def test_readable(browser: Any, folder: Path) -> None:
 
 
 def test_keyboard(browser: Any, folder: Path) -> None:
+    from selenium.webdriver import ActionChains
     from selenium.webdriver.common.keys import Keys
 
     opened(browser, (folder / "page.html").as_uri())
     reached = []
     for _ in range(5):
-        browser.switch_to.active_element.send_keys(Keys.TAB)
+        ActionChains(browser).send_keys(Keys.TAB).perform()
         reached.append(browser.execute_script("return document.activeElement.id || document.activeElement.className"))
     assert reached[:2] == ["skip", "file"] and "sequence" in reached
     chosen(browser, folder / "bundle-2.json")
