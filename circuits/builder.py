@@ -89,7 +89,7 @@ class AirBuilder:
     _fractions: list[Fraction] = field(default_factory=list)
     _accumulators: list[Accumulator] = field(default_factory=list)
     _width: int = 0
-    SCALARS = ("r", "alpha", "beta", "terminal", "x", "losses")
+    SCALARS = ("r", "alpha", "beta", "terminal", "x", "root", "mask_out", "mask_in")
 
     def node(self, node: Node) -> int:
         """Index of a node, made only once."""

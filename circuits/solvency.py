@@ -16,11 +16,12 @@ from circuits.gadgets.chains import (
     require_value_row,
 )
 from circuits.gadgets.entries import CAP_COLUMNS, LEG_PUBLICS, look_up_legs, require_entries
+from circuits.gadgets.outputs import LOSS_PUBLICS, OUTPUT_PUBLICS, require_outputs, sum_outputs
 from circuits.gadgets.permutation import PERMUTATION_COLUMNS, require_permutation
 from circuits.gadgets.ranges import TABLE_COLUMNS, look_up_cells, look_up_tables, require_counters
 from circuits.gadgets.records import RECORD_PUBLICS, RecordLayout, accumulate_records, require_records
-from circuits.gadgets.values import ROW_POLYNOMIAL_DEGREE, accumulate_values, require_liability, sum_totals
-from verifier.air import ZERO, ConstraintSystem
+from circuits.gadgets.values import ROW_POLYNOMIAL_DEGREE, accumulate_values, require_liability
+from verifier.air import ConstraintSystem
 from verifier.poseidon import DEFAULT, Instance
 from verifier.solvency import LENS_POSITIONS
 
@@ -38,19 +39,21 @@ COLUMNS = (
     *DIGIT_COLUMNS,
     *TABLE_COLUMNS,
 )
-PUBLICS = (("is_total_row", ZERO), ("total_row_id", ZERO), *LEG_PUBLICS)
+PUBLICS = (*OUTPUT_PUBLICS, *LEG_PUBLICS)
 
 
 def solvency_circuit(name: str, records: RecordLayout | None = None, instance: Instance = DEFAULT) -> ConstraintSystem:
     """The circuit over the given instance of the tree hash, with or without value records."""
     columns = COLUMNS if records is None else (*COLUMNS, *records.columns)
-    air = AirBuilder(columns, PUBLICS if records is None else (*PUBLICS, *RECORD_PUBLICS))
+    air = AirBuilder(columns, PUBLICS if records is None else (*PUBLICS, *RECORD_PUBLICS, *LOSS_PUBLICS))
+    lenses = 0 if records is None else records.lenses
     require_permutation(air, instance)
     require_selectors(air)
     require_chaining(air)
     require_value_row(air)
     require_entries(air)
     require_liability(air)
+    require_outputs(air, lenses)
     require_counters(air)
     accumulate_values(air)
     if records is not None:
@@ -61,6 +64,5 @@ def solvency_circuit(name: str, records: RecordLayout | None = None, instance: I
     look_up_tables(air)
     look_up_legs(air, () if records is None else records.digits)
     link_tree(air)
-    sum_totals(air)
-    in_records = 0 if records is None else LENS_POSITIONS * records.lenses
-    return air.finish(name, ROW_POLYNOMIAL_DEGREE + in_records)
+    sum_outputs(air, lenses)
+    return air.finish(name, ROW_POLYNOMIAL_DEGREE + LENS_POSITIONS * lenses)

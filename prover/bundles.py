@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from prover.errors import InputError
-from prover.private import PrivateStore
+from prover.private import PrivateStore, ShardStore
 from verifier.fund import FUND_USER_ID, check_fund
 from verifier.inclusion import make_bundle_bytes
 from verifier.opening import make_opening_bytes
@@ -16,7 +16,8 @@ from verifier.statement import Statement
 from verifier.tree import ARITY, PathStep, ValueOpening
 
 
-def _open(public: Path, private: Path) -> tuple[Statement, PrivateStore]:
+def open_pair(public: Path, private: Path) -> tuple[Statement, PrivateStore]:
+    """A publication's statement and its private store. Raises InputError where they do not belong together."""
     statement, store = read_statement(public), PrivateStore.open(private)
     if store.statement != statement.digest.hex():
         raise InputError(
@@ -29,8 +30,8 @@ def _words(array: object, index: int) -> tuple[int, ...]:
     return tuple(int(word) for word in np.asarray(array)[index].reshape(-1))
 
 
-def _path(store: PrivateStore, item: int, level: int) -> tuple[PathStep, ...]:
-    """From the parent of item `item` of `level` to the root."""
+def _path(store: ShardStore, item: int, level: int) -> tuple[PathStep, ...]:
+    """From the parent of item `item` of `level` to the root of the shard."""
     steps = []
     for above in range(level + 1, store.levels + 1):
         node = item // ARITY
@@ -52,8 +53,9 @@ def make_bundle(public: Path, private: Path, user_id: str) -> bytes:
     Raises:
         InputError: unknown user, or the two directories do not belong together.
     """
-    statement, store = _open(public, private)
-    return _bundle(statement, store, user_id, store.find(user_id))
+    statement, store = open_pair(public, private)
+    shard, index = store.find(user_id)
+    return _bundle(statement, store.shard(shard), user_id, index)
 
 
 def fund_bundle(statement: Statement, store: PrivateStore) -> bytes | None:
@@ -62,15 +64,15 @@ def fund_bundle(statement: Statement, store: PrivateStore) -> bytes | None:
     Raises:
         VerificationError: the store does not belong to the statement.
     """
-    index = store.index(FUND_USER_ID)
-    if index is None:
+    found = store.index(FUND_USER_ID)
+    if found is None:
         return None
-    data = _bundle(statement, store, FUND_USER_ID, index)
+    data = _bundle(statement, store.shard(found[0]), FUND_USER_ID, found[1])
     check_fund(data, statement)
     return data
 
 
-def _bundle(statement: Statement, store: PrivateStore, user_id: str, index: int) -> bytes:
+def _bundle(statement: Statement, store: ShardStore, user_id: str, index: int) -> bytes:
     start, stop = (int(x) for x in store.array("offsets")[index : index + 2].tolist())
     legs, amounts = (store.array(name)[start:stop].tolist() for name in ("legs", "amounts"))
     return make_bundle_bytes(
@@ -80,17 +82,22 @@ def _bundle(statement: Statement, store: PrivateStore, user_id: str, index: int)
         blinding=_words(store.array("blindings"), index),
         entries=list(zip(legs, amounts, strict=True)),
         path=_path(store, index, 0),
+        place=store.place,
     )
 
 
-def make_opening(public: Path, private: Path, level: int, node: int) -> bytes:
+def make_opening(public: Path, private: Path, shard: int, level: int, node: int) -> bytes:
     """The sum below one node, for an auditor. Opening a node and all but one child opens the last one too.
 
     Args:
-        level: 1 .. levels; the root has the statement's number of levels.
+        shard: from 0.
+        level: 1 .. levels; the root of a shard has the statement's number of levels.
         node: its number within the level, as the exchange counts.
     """
-    statement, store = _open(public, private)
+    statement, whole = open_pair(public, private)
+    if not 0 <= shard < statement.shards:
+        raise InputError(field="--shard", got=str(shard), expected=f"0 to {statement.shards - 1}")
+    store = whole.shard(shard)
     count = len(store.array(f"sums{level}")) if 1 <= level <= store.levels else 0
     if not 0 <= node < count:
         raise InputError(field="--node", got=f"{level}:{node}", expected="LEVEL:NUMBER of a node in this tree")
@@ -100,4 +107,5 @@ def make_opening(public: Path, private: Path, level: int, node: int) -> bytes:
         state=_words(store.array(f"state{level}"), node),
         value=ValueOpening(random[:7], _words(store.array(f"sums{level}"), node), random[7]),
         path=_path(store, node, level),
+        place=store.place,
     )

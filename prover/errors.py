@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
+from typing import Any
 
 from verifier.errors import SolvencyError
 
@@ -36,6 +38,11 @@ class InputError(SolvencyError):
         self.got = got
         self.expected = expected
         super().__init__(self._line())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors come back from worker processes."""
+        words = {name: getattr(self, name) for name in ("file", "row", "field", "got", "expected")}
+        return partial(type(self), **words), ()
 
     def _line(self) -> str:
         where = []

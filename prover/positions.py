@@ -6,7 +6,7 @@ position with haircut tiers has several. Nothing here rounds: values are sums of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,7 @@ UInt64 = npt.NDArray[np.uint64]
 
 RISK_CIRCUIT = "solvency_risk_v1"
 """Any circuit with margins gives the legs of equity and health without scenarios."""
+BLOCK_ENTRIES = 1 << 20
 _LIMB_BITS = 21
 _FACTOR_LIMBS = 3
 _LIMBS = 2 * _FACTOR_LIMBS - 1
@@ -74,13 +75,7 @@ def split_positions(
         Offsets (n + 1,), legs (k,) strictly increasing in an account, amounts (k,); k >= m.
     """
     first, lower, caps = _tiers(legs)
-    used = np.ones(len(positions), np.int64)
-    live = np.arange(len(positions))
-    for tier in range(1, lower.shape[1]):
-        live = live[amounts[live] > lower[positions[live], tier]]
-        if not len(live):
-            break
-        used[live] += 1
+    used = _legs_used(positions, amounts, lower)
     ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(used)])
     if int(ends[-1]) == len(positions):
         return offsets, first[positions].astype(np.uint16), amounts
@@ -89,6 +84,40 @@ def split_positions(
     total = positions[position]
     pieces = np.minimum(amounts[position] - lower[total, tier_of], caps[total, tier_of])
     return ends[offsets], (first[total] + tier_of).astype(np.uint16), pieces
+
+
+def count_entries(offsets: Int64, positions: UInt16, amounts: UInt64, legs: Sequence[Leg]) -> Int64:
+    """(n,) how many entries of a proof each account has: what `split_positions` makes, without making it."""
+    _, lower, _ = _tiers(legs)
+    counts = np.zeros(len(offsets) - 1, np.int64)
+    for start, stop in account_blocks(offsets):
+        first, last = int(offsets[start]), int(offsets[stop])
+        ends = np.zeros(last - first + 1, np.int64)
+        np.cumsum(_legs_used(positions[first:last], amounts[first:last], lower), out=ends[1:])
+        counts[start:stop] = np.diff(ends[offsets[start : stop + 1] - first])
+    return counts
+
+
+def account_blocks(offsets: Int64) -> Iterator[tuple[int, int]]:
+    """Accounts start .. stop - 1 in pieces of some 2^20 entries: work on one piece at a time needs little memory."""
+    start, accounts = 0, len(offsets) - 1
+    while start < accounts:
+        whole = int(np.searchsorted(offsets, offsets[start] + BLOCK_ENTRIES, side="right")) - 1
+        stop = min(max(whole, start + 1), start + BLOCK_ENTRIES, accounts)
+        yield start, stop
+        start = stop
+
+
+def _legs_used(positions: UInt16, amounts: UInt64, lower: UInt64) -> Int64:
+    """Per amount, in how many tiers of its total there is some of it."""
+    used = np.ones(len(positions), np.int64)
+    live = np.arange(len(positions))
+    for tier in range(1, lower.shape[1]):
+        live = live[amounts[live] > lower[positions[live], tier]]
+        if not len(live):
+            break
+        used[live] += 1
+    return used
 
 
 def _tiers(legs: Sequence[Leg]) -> tuple[Int64, UInt64, UInt64]:
@@ -198,21 +227,31 @@ def find_overflow(
     offsets: Int64, positions: UInt16, amounts: UInt64, instruments: Sequence[Instrument], value_decimals: int
 ) -> tuple[int | None, str] | None:
     """The first account (or, with None, the total) that reaches 2^112 value units, and a phrase that says so."""
-    found = _overflow(equity_of(offsets, positions, amounts, instruments), "worth", ("liability", "shortfall"))
+
+    def blocks() -> Iterator[tuple[int, tuple[Int64, UInt16, UInt64]]]:
+        for start, stop in account_blocks(offsets):
+            first, last = int(offsets[start]), int(offsets[stop])
+            yield start, (offsets[start : stop + 1] - first, positions[first:last], amounts[first:last])
+
+    equities = ((start, equity_of(*block, instruments)) for start, block in blocks())
+    found = _overflow(equities, "worth", ("liability", "shortfall"))
     if found is None and not is_plain(instruments):
         legs = risk_legs(instruments, value_decimals)
-        found = _overflow(
-            health_of(offsets, positions, amounts, legs), "with a health of", ("health", "margin deficit")
-        )
+        healths = ((start, health_of(*block, legs)) for start, block in blocks())
+        found = _overflow(healths, "with a health of", ("health", "margin deficit"))
     return found
 
 
-def _overflow(values: Values, verb: str, names: tuple[str, str]) -> tuple[int | None, str] | None:
-    too_large = values.too_large
-    if too_large.any():
-        index = int(too_large.argmax())
-        return index, f"an account {verb} {values.of(index)} value units"
-    for name, total in zip(names, values.sums(), strict=True):
+def _overflow(blocks: Iterable[tuple[int, Values]], verb: str, names: tuple[str, str]) -> tuple[int | None, str] | None:
+    above = below = 0
+    for start, values in blocks:
+        too_large = values.too_large
+        if too_large.any():
+            index = int(too_large.argmax())
+            return start + index, f"an account {verb} {values.of(index)} value units"
+        sums = values.sums()
+        above, below = above + sums[0], below + sums[1]
+    for name, total in zip(names, (above, below), strict=True):
         if total >= 1 << VALUE_BITS:
             return None, f"a total {name} of {total} value units"
     return None

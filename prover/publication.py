@@ -1,46 +1,44 @@
-"""From a snapshot to a published directory: statement, proof, reserves; and beside it the private store."""
+"""From a snapshot to a published directory: statement, shards, reserves; and beside it the private store."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import resource
 import shutil
-import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
-from circuits.registry import records_of
 from prover.bundles import fund_bundle
-from prover.capacity import choose_log2_rows
+from prover.capacity import Capacity, choose_capacity
 from prover.errors import InputError
-from prover.positions import split_positions
+from prover.executors import Executor
+from prover.executors.inline import InlineExecutor
+from prover.executors.local import LocalExecutor
+from prover.positions import Int64, count_entries
 from prover.prices import load_evidence
 from prover.private import META_FILE, PrivateStore, write_private
-from prover.progress import Phases, Progress
-from prover.prove import prove
-from prover.randomness import Randomness, fresh_seed
+from prover.progress import Phases, Progress, peak_memory_bytes
+from prover.randomness import Randomness
+from prover.shards.journal import Run, done_folder
+from prover.shards.prove import PROOF_PART, SHARD_PART, AccountRefused, prove_task
+from prover.shards.run import run_shards
+from prover.shards.split import split_snapshot
+from prover.shards.task import ShardResult
 from prover.snapshot import Snapshot
+from prover.staging import bring, put_in_place, require_apart, require_place, staged, sync_tree
 from prover.terms import Terms, choose_circuit
-from prover.tree import Tree
 from prover.warm import compile_kernels
-from prover.witness import AccountAtFault, Accounts, Legs, TraceWitness, build_witness, finish
-from verifier.account_id import account_id
 from verifier.errors import VerificationError
 from verifier.instruments import Instrument, Scenario
-from verifier.legs import Leg, derive_legs
+from verifier.legs import derive_legs
 from verifier.params import accepted_profile
-from verifier.poseidon import INSTANCES
 from verifier.prices import check_prices
-from verifier.report import FUND_FILE, PRICES_FILE, PROOF_FILE, RESERVES_FILE, STATEMENT_FILE, read_statement
+from verifier.proofs import SHARDS_FOLDER, proof_file, shard_file
+from verifier.report import FUND_FILE, PRICES_FILE, RESERVES_FILE, STATEMENT_FILE, read_statement
 from verifier.reserves import parse_reserves
-from verifier.solvency import CIRCUITS, pinned_digest, relation
+from verifier.shards import Shard, check_shards, parse_shard, seal, top_sum
+from verifier.solvency import CIRCUITS, OUTPUT_END, SpecialRows, pinned_digest
 from verifier.statement import STRICT, Losses, Statement, Totals, levels_for, parse_statement
 from verifier.verdict import NO_EVIDENCE
 
@@ -50,17 +48,24 @@ class ProveReport:
     """What proving cost.
 
     Args:
-        phase_seconds: wall seconds by phase of `prover.progress.PHASES`.
-        rows, used_rows: of the trace; only `rows` is public.
-        peak_memory_bytes: of this process so far.
+        phase_seconds, phase_cpu_seconds: by phase of `prover.progress.PHASES`, by the clock and of all threads; those
+            of shards added up over all of them.
+        rows, shards: of each trace, and how many; public.
+        used_rows: of all traces together.
+        resumed: shards that an earlier run had finished.
+        proof_bytes: of all shards together.
+        peak_memory_bytes: of this process and all workers on this machine together, at most.
     """
 
     phase_seconds: dict[str, float]
     rows: int
+    shards: int
     used_rows: int
+    resumed: int
     proof_bytes: int
     peak_memory_bytes: int
     statement_digest: str
+    phase_cpu_seconds: dict[str, float] = field(default_factory=dict)
 
 
 def private_folder(out: Path) -> Path:
@@ -68,21 +73,9 @@ def private_folder(out: Path) -> Path:
     return out.with_name(out.name + ".private")
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    """All that a proof is made from. Nonces and users are in trace order."""
-
-    statement: Statement
-    witness: TraceWitness
-    accounts: Accounts
-    nonces: npt.NDArray[np.uint8]
-    users: list[str]
-
-    @property
-    def secrets(self) -> tuple[str, Accounts, npt.NDArray[np.uint8], npt.NDArray[np.uint32], Tree, list[str]]:
-        """Arguments of `write_private` after the folder."""
-        witness = self.witness
-        return self.statement.digest.hex(), self.accounts, self.nonces, witness.leaf_digests, witness.tree, self.users
+def work_folder(out: Path) -> Path:
+    """Where an unfinished run is kept, so that the next one goes on with it; secret, and gone when it is done."""
+    return out.with_name(out.name + ".work")
 
 
 def prove_directory(
@@ -99,204 +92,118 @@ def prove_directory(
     seed: bytes | None = None,
     previous: Path | None = None,
     log2_rows: int | None = None,
+    shards: int | None = None,
+    executor: Executor | None = None,
+    restart: bool = False,
     force: bool = False,
     progress: Progress | None = None,
 ) -> ProveReport:
     """Prove a snapshot and write what is published to `out`, secrets to `private` (default: `out` + ".private").
+
+    Interrupted or killed, finished shards stay in `out` + ".work", and the same call goes on with them.
 
     Args:
         circuit: None chooses the smallest that proves everything in the snapshot, and the scenarios.
         prices: signed quotes from which the snapshot's prices follow.
         seed: tests only; None takes fresh randomness from the operating system.
         previous: the publication before this one, which the snapshot has to name; its size is kept if it can be.
-        log2_rows: trace size; None applies the capacity policy.
+        log2_rows, shards: sizes; None applies the capacity policy.
+        executor: who proves the shards; None proves a single one in this process, several in one process per processor.
+        restart: throw away an unfinished run, of whatever inputs.
         force: replace an earlier publication at `out`.
 
     Raises:
-        InputError: an account, the reserves, the prices or the place of `out` is wrong; nothing is written then.
+        InputError: an account, the reserves, the prices or the place of `out` is wrong; nothing is published then.
     """
-    phases = Phases(progress)
-    private = private or private_folder(out)
-    _require_apart(out, private)
-    _require_place(out, STATEMENT_FILE, force)
-    _require_place(private, META_FILE, force)
-    instruments = snapshot.meta.instruments
-    circuit = choose_circuit(instruments, len(scenarios), circuit)
-    reserves_bytes = _read_reserves(reserves, instruments)
-    evidence = None if prices is None else load_evidence(prices, snapshot.meta)
+    phases, meta = Phases(progress), snapshot.meta
+    places = _Places(out, private or private_folder(out), work_folder(out))
+    places.require(force)
+    circuit = choose_circuit(meta.instruments, len(scenarios), circuit)
+    files = {RESERVES_FILE: _read_reserves(reserves, meta.instruments)}
+    evidence = files[PRICES_FILE] = None if prices is None else load_evidence(prices, meta)
     with phases.phase("compile"):
         compile_kernels(phases.at)
-    random = Randomness(seed if seed is not None else fresh_seed(), snapshot.meta.to_bytes())
-    with phases.phase("witness"):
-        before = None if log2_rows else _previous_log2_rows(previous, snapshot.meta.previous)
-        terms = Terms(profile, policy, circuit, scenarios, evidence)
-        made = _prepare(snapshot, terms, random, log2_rows, before, phases)
-        statement = made.statement
-    proof = prove(relation(statement), accepted_profile(profile), made.witness.trace, random, phases).to_bytes()
-    with phases.phase("write"):
-        files = {STATEMENT_FILE: statement.to_bytes(), PROOF_FILE: proof}
-        files |= {name: data for name, data in ((RESERVES_FILE, reserves_bytes), (PRICES_FILE, evidence)) if data}
-        _publish(out, files, private, statement, lambda folder: write_private(folder, *made.secrets))
+    before = None if previous is None else _previous_capacity(previous, meta.previous)
+    plan = _plan(snapshot, Terms(profile, policy, circuit, scenarios, evidence), before, log2_rows, shards)
+    if restart and places.work.exists():
+        shutil.rmtree(places.work)
+    if executor is None:
+        executor = InlineExecutor() if plan.statement.shards == 1 else LocalExecutor()
+    return _run(plan, snapshot, places, files, executor, seed, phases)
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Three folders, none inside another."""
+
+    out: Path
+    private: Path
+    work: Path
+
+    def require(self, force: bool) -> None:
+        """They may be written, as `prove_directory` says."""
+        require_apart(self.out, self.private, self.work)
+        require_place(self.out, STATEMENT_FILE, force)
+        require_place(self.private, META_FILE, force)
+
+
+def _run(
+    plan: _Plan,
+    snapshot: Snapshot,
+    places: _Places,
+    files: dict[str, bytes | None],
+    executor: Executor,
+    seed: bytes | None,
+    phases: Phases,
+) -> ProveReport:
+    """Prove what is not proved yet, and publish."""
+    try:
+        with Run(places.work, plan.statement.to_bytes(), plan.statement.shards, seed) as run:
+            results, resumed = _prove_shards(run, plan, snapshot, executor, phases)
+            with phases.phase("write"):
+                statement, proof_bytes = _publish(run, plan.statement, files, places.out, places.private)
+    except AccountRefused:
+        shutil.rmtree(places.work)  # no later run of this snapshot can use it
+        raise
+    shutil.rmtree(places.work)
+    for result in results:
+        phases.add(result.seconds, result.cpu_seconds)
+    largest = max(result.peak_memory_bytes for result in results)
     return ProveReport(
         phase_seconds=phases.seconds,
+        phase_cpu_seconds=phases.cpu_seconds,
         rows=1 << statement.log2_rows,
-        used_rows=made.witness.used_rows,
-        proof_bytes=len(proof),
-        peak_memory_bytes=peak_memory_bytes(),
+        shards=statement.shards,
+        used_rows=plan.used_rows,
+        resumed=resumed,
+        proof_bytes=proof_bytes,
+        peak_memory_bytes=peak_memory_bytes() + min(executor.processes, statement.shards) * largest,
         statement_digest=statement.digest.hex(),
     )
 
 
-def _prepare(
-    snapshot: Snapshot,
-    terms: Terms,
-    random: Randomness,
-    log2_rows: int | None,
-    before: int | None,
-    phases: Phases,
-) -> _Prepared:
-    """Trace and statement. `before` is the size of the publication before, for the capacity policy."""
-    legs = derive_legs(terms.circuit, snapshot.meta.value_decimals, snapshot.meta.instruments, terms.scenarios)
-    order, accounts, nonces, users = _accounts(snapshot, legs, random, phases)
-    if log2_rows is None:
-        size = len(accounts), len(accounts.legs), legs[-1].total + 1
-        log2_rows = choose_log2_rows(*size, before, CIRCUITS[terms.circuit].record_rows)
-    witness = _witness(snapshot, order, accounts, legs, terms, log2_rows, random)
-    statement = _statement(snapshot, witness, terms, log2_rows)
-    phases.at(0.8)
-    finish(witness.trace, INSTANCES[statement.tree_hash])
-    return _Prepared(statement, witness, accounts, nonces, users)
+@dataclass(frozen=True)
+class _Plan:
+    """What is known before any shard is proved: the statement without its outputs, and the rows that accounts take."""
+
+    statement: Statement
+    entries: Int64
+    used_rows: int
 
 
-def _previous_log2_rows(previous: Path | None, digest: str) -> int | None:
-    if previous is None:
-        return None
-    try:
-        statement = read_statement(previous)
-    except VerificationError as error:
-        raise InputError(file=previous, got=str(error), expected="a publication directory") from None
-    if statement.digest.hex() != digest:
-        raise InputError(
-            file=previous, got=f"statement {statement.digest.hex()}", expected=f"{digest}, which the snapshot names"
-        )
-    return statement.log2_rows
-
-
-def _require_apart(out: Path, private: Path) -> None:
-    """Neither folder inside the other: replacing one would delete the other, and publishing one reveal it."""
-    one, two = out.resolve(), private.resolve()
-    if one == two or one in two.parents or two in one.parents:
-        raise InputError(file=private, got="a folder inside the other, or the same", expected=f"one apart from {out}")
-
-
-def _require_place(folder: Path, marker: str, force: bool) -> None:
-    """Nothing may stand where we write, unless `force` is given and it is what we wrote before."""
-    if not folder.exists():
-        return
-    if not force:
-        raise InputError(file=folder, got="an existing path", expected="a new one (or --force to replace it)")
-    if not folder.is_dir() or (any(folder.iterdir()) and not (folder / marker).is_file()):
-        raise InputError(
-            file=folder, got="something else", expected=f"a folder with {marker}: --force replaces no other"
-        )
-
-
-def peak_memory_bytes() -> int:
-    """Largest resident size of this process so far (macOS counts bytes, others KiB)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _read_reserves(path: Path | None, instruments: tuple[Instrument, ...]) -> bytes | None:
-    if path is None:
-        return None
-    try:
-        data = path.read_bytes()
-        parse_reserves(data, instruments)
-    except OSError as error:
-        raise InputError(file=path, got=error.strerror or "no file", expected="a CSV file asset,amount") from None
-    except VerificationError as error:
-        raise InputError(file=path, got=str(error), expected="a CSV file asset,amount") from None
-    return data
-
-
-def _accounts(
-    snapshot: Snapshot, legs: Sequence[Leg], random: Randomness, phases: Phases
-) -> tuple[npt.NDArray[np.int64], Accounts, npt.NDArray[np.uint8], list[str]]:
-    """Accounts in a secret random order, with fresh blinding, and a nonce of ours where the client gave none."""
-    count = len(snapshot.offsets) - 1
-    order = random.permutation("accounts", count)
-    drawn = np.frombuffer(random.bytes("nonces", 32 * count), np.uint8).reshape(count, 32)
-    nonces = np.where(snapshot.has_nonce[:, None], snapshot.nonces, drawn)[order]
-    all_users: list[str] = snapshot.user_ids.to_pylist()
-    users = [all_users[i] for i in order.tolist()]
-    exchange = snapshot.meta.exchange
-    identities = np.array(
-        [account_id(exchange, user, nonce.tobytes()) for user, nonce in zip(users, nonces, strict=True)], np.uint32
-    ).reshape(count, 8)
-    phases.at(0.3)
-    counts = np.diff(snapshot.offsets)[order]
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    held = np.repeat(snapshot.offsets[:-1][order] - offsets[:-1], counts) + np.arange(offsets[-1])
-    blindings = random.words("account blinding", 6 * count).reshape(count, 6)
-    entries = split_positions(offsets, snapshot.positions[held], snapshot.amounts[held], legs)
-    accounts = Accounts(identities, blindings, *entries)
-    return order, accounts, nonces, users
-
-
-def _witness(
-    snapshot: Snapshot,
-    order: npt.NDArray[np.int64],
-    accounts: Accounts,
-    legs: Sequence[Leg],
-    terms: Terms,
-    log2_rows: int,
-    random: Randomness,
-) -> TraceWitness:
-    instance = INSTANCES[CIRCUITS[terms.circuit].tree_hash]
-    levels, totals = levels_for(log2_rows), legs[-1].total + 1
-    try:
-        witness = build_witness(
-            accounts, Legs.of(legs), totals, levels, log2_rows, random, instance, records_of(terms.circuit)
-        )
-        if terms.policy == STRICT:
-            _require_healthy(witness)
-    except AccountAtFault as fault:
-        index = int(order[fault.index])
-        raise InputError(
-            file=", ".join(source.file for source in snapshot.meta.source) or None,
-            row=int(snapshot.lines[index]),
-            field=fault.field,
-            got=f"user {snapshot.user_id(index)}: {fault.why}",
-            expected="an account that can be proved (--policy disclosed publishes shortfalls and margin deficits)",
-        ) from None
-    return witness
-
-
-def _require_healthy(witness: TraceWitness) -> None:
-    """Policy strict: no account below zero, at the statement's prices."""
-    if witness.negative.any():
-        why = "equity is negative, which policy strict forbids"
-        raise AccountAtFault(int(witness.negative.argmax()), why)
-    unhealthy = witness.lens_negative[:, :1].any(axis=1)
-    if unhealthy.any():
-        why = "collateral after haircuts is below debts and margins, which policy strict forbids"
-        raise AccountAtFault(int(unhealthy.argmax()), why, "health")
-
-
-def _statement(snapshot: Snapshot, witness: TraceWitness, terms: Terms, log2_rows: int) -> Statement:
-    meta, amounts = snapshot.meta, iter(witness.totals)
-    totals = []
-    for instrument in meta.instruments:
-        buckets = tuple(next(amounts) for _ in instrument.buckets)
-        totals.append(Totals(sum(buckets) if buckets else next(amounts), next(amounts), buckets))
-    net = sum(i.price * (t.long - t.short) for i, t in zip(meta.instruments, totals, strict=True))
-    deficit, *rest = witness.losses or (None,)
-    losses = zip(rest[0 : 2 * len(terms.scenarios) : 2], rest[1 : 2 * len(terms.scenarios) : 2], strict=True)
+def _plan(
+    snapshot: Snapshot, terms: Terms, before: Capacity | None, log2_rows: int | None, shards: int | None
+) -> _Plan:
+    meta, known = snapshot.meta, CIRCUITS[terms.circuit]
+    legs = derive_legs(terms.circuit, meta.value_decimals, meta.instruments, terms.scenarios)
+    entries = count_entries(snapshot.offsets, snapshot.positions, snapshot.amounts, legs)
+    outputs = legs[-1].total + 2 + known.lenses
+    most = SpecialRows(outputs, known.lenses, masked=True).count
+    capacity = choose_capacity(entries, most, known.record_rows, previous=before, log2_rows=log2_rows, shards=shards)
     statement = Statement(
         circuit=terms.circuit,
         circuit_digest=pinned_digest(terms.circuit),
-        tree_hash=CIRCUITS[terms.circuit].tree_hash,
+        tree_hash=known.tree_hash,
         profile=terms.profile,
         parameters_digest=accepted_profile(terms.profile).digest,
         exchange=meta.exchange,
@@ -310,63 +217,137 @@ def _statement(snapshot: Snapshot, witness: TraceWitness, terms: Terms, log2_row
         policy=terms.policy,
         instruments=meta.instruments,
         scenarios=terms.scenarios,
-        log2_rows=log2_rows,
-        levels=levels_for(log2_rows),
-        root=witness.tree.root,
-        totals=tuple(totals),
-        total_liability=witness.tree.total,
-        total_shortfall=witness.tree.total - net,
-        total_margin_deficit=deficit,
-        losses=tuple(Losses(shortfall, margin) for shortfall, margin in losses),
+        log2_rows=capacity.log2_rows,
+        levels=levels_for(capacity.log2_rows),
+        shards=capacity.shards,
+        root=bytes(32),
+        totals=tuple(Totals(0, 0, (0,) * len(i.buckets)) for i in meta.instruments),
+        total_liability=0,
+        total_shortfall=0,
+        total_margin_deficit=0 if known.lenses else None,
+        losses=(Losses(0, 0),) * len(terms.scenarios),
     )
-    try:
-        statement = parse_statement(statement.to_bytes())
-        if terms.evidence is not None:
-            check_prices(terms.evidence, statement, None)
-    except VerificationError as error:
-        raise InputError(got=str(error), expected="a snapshot whose statement a verifier accepts") from None
-    return statement
+    used = int(entries.sum()) + 2 * len(entries) + -(-10 * len(entries) // 7)
+    return _Plan(_accepted(statement, terms.evidence), entries, used)
+
+
+def _prove_shards(
+    run: Run, plan: _Plan, snapshot: Snapshot, executor: Executor, phases: Phases
+) -> tuple[list[ShardResult], int]:
+    """Results of all shards, and how many were there already."""
+    statement = plan.statement
+    with phases.phase("split"):
+        split_snapshot(
+            run,
+            snapshot,
+            plan.entries,
+            Capacity(statement.log2_rows, statement.shards),
+            Randomness(run.seed, statement.header_digest),
+            special_rows=statement.special_rows.count,
+            record_rows=CIRCUITS[statement.circuit].record_rows,
+            progress=phases.at,
+        )
+    resumed = len(run.finished)
+    if isinstance(executor, InlineExecutor):
+        return run_shards(run, run.tasks(), partial(prove_task, phases=phases.apart()), executor), resumed
+    with phases.phase("shards"):
+        return run_shards(run, run.tasks(), prove_task, executor, lambda done, of: phases.at(done / of)), resumed
 
 
 def _publish(
-    out: Path, files: dict[str, bytes], private: Path, statement: Statement, fill_private: Callable[[Path], None]
-) -> None:
+    run: Run, draft: Statement, files: dict[str, bytes | None], out: Path, private: Path
+) -> tuple[Statement, int]:
     """Put two new folders in place; the insurance fund's account, if there is one, is opened among the public files.
 
     Both are complete and on disk before anything is moved, and what they replace is deleted last: killed at any moment,
     each publication that can be seen still has its store, if need be under a name that starts with a dot.
     """
-    with _staged(out) as new_out, _staged(private) as new_private:
-        fill_private(new_private)
+    shards = [
+        parse_shard((done_folder(run.path, index) / SHARD_PART).read_bytes(), draft, index)
+        for index in range(draft.shards)
+    ]
+    statement = _accepted(_with_outputs(draft, shards), None)
+    check_shards(statement, shards)
+    with staged(out) as new_out, staged(private) as new_private:
+        write_private(new_private, statement, shards, run.path)
         fund = fund_bundle(statement, PrivateStore.open(new_private))
-        for name, data in (files if fund is None else {**files, FUND_FILE: fund}).items():
-            (new_out / name).write_bytes(data)
+        for name, data in {**files, STATEMENT_FILE: statement.to_bytes(), FUND_FILE: fund}.items():
+            if data is not None:
+                (new_out / name).write_bytes(data)
+        (new_out / SHARDS_FOLDER).mkdir(mode=0o755)
+        proof_bytes = 0
+        for index in range(statement.shards):
+            done = done_folder(run.path, index)
+            for part, name in ((SHARD_PART, shard_file(index)), (PROOF_PART, proof_file(index))):
+                bring(done / part, new_out / name)
+                (new_out / name).chmod(0o644)
+            proof_bytes += (done / PROOF_PART).stat().st_size
         new_out.chmod(0o755)
-        for file in (*new_out.iterdir(), *new_private.iterdir()):
-            with file.open("rb") as written:
-                os.fsync(written.fileno())
-        old = [_put_in_place(new_private, private), _put_in_place(new_out, out)]
+        sync_tree(new_out)
+        sync_tree(new_private)
+        old = [put_in_place(new_private, private), put_in_place(new_out, out)]
     for folder in old:
         if folder is not None:
             shutil.rmtree(folder)
+    return statement, proof_bytes
 
 
-@contextmanager
-def _staged(target: Path) -> Iterator[Path]:
-    """A new folder (mode 700) beside `target`; gone afterwards if it was not moved."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+def _with_outputs(draft: Statement, shards: Sequence[Shard]) -> Statement:
+    """The statement with what its shards add up to."""
+    sums = [sum(parts) % OUTPUT_END for parts in zip(*(shard.outputs for shard in shards), strict=True)]
+    amounts, totals = iter(sums), []
+    for instrument in draft.instruments:
+        buckets = tuple(next(amounts) for _ in instrument.buckets)
+        totals.append(Totals(sum(buckets) if buckets else next(amounts), next(amounts), buckets))
+    liability, *lost = amounts
+    losses = zip(lost[1::2], lost[2::2], strict=True)
+    top = top_sum([shard.place(draft.liability_output).sum for shard in shards])
+    statement = replace(
+        draft,
+        root=seal(top, len(shards)),
+        totals=tuple(totals),
+        total_liability=liability,
+        total_margin_deficit=lost[0] if lost else None,
+        losses=tuple(Losses(*pair) for pair, _ in zip(losses, draft.scenarios, strict=False)),
+    )
+    return replace(statement, total_shortfall=liability - statement.net_value)
+
+
+def _accepted(statement: Statement, evidence: bytes | None) -> Statement:
+    """As a verifier reads it.
+
+    Raises:
+        InputError: a verifier would refuse it.
+    """
     try:
-        yield fresh
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+        statement = parse_statement(statement.to_bytes())
+        if evidence is not None:
+            check_prices(evidence, statement, None)
+    except VerificationError as error:
+        raise InputError(got=str(error), expected="a snapshot whose statement a verifier accepts") from None
+    return statement
 
 
-def _put_in_place(fresh: Path, target: Path) -> Path | None:
-    """Rename `fresh` to `target`; what stood there moves aside and is returned."""
-    aside = None
-    if target.exists():
-        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-        target.rename(aside / target.name)
-    fresh.rename(target)
-    return aside
+def _previous_capacity(previous: Path, digest: str) -> Capacity:
+    try:
+        statement = read_statement(previous)
+    except VerificationError as error:
+        raise InputError(file=previous, got=str(error), expected="a publication directory") from None
+    if statement.digest.hex() != digest:
+        raise InputError(
+            file=previous, got=f"statement {statement.digest.hex()}", expected=f"{digest}, which the snapshot names"
+        )
+    return Capacity(statement.log2_rows, statement.shards)
+
+
+def _read_reserves(path: Path | None, instruments: tuple[Instrument, ...]) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        data = path.read_bytes()
+        parse_reserves(data, instruments)
+    except OSError as error:
+        raise InputError(file=path, got=error.strerror or "no file", expected="a CSV file asset,amount") from None
+    except VerificationError as error:
+        raise InputError(file=path, got=str(error), expected="a CSV file asset,amount") from None
+    return data

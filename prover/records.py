@@ -10,12 +10,10 @@ import numpy.typing as npt
 
 from circuits.gadgets.records import RecordLayout
 from circuits.solvency import COLUMNS
-from prover.errors import InputError
 from prover.kernels.accounts import OK, encode_carry
 from prover.kernels.records import fill_records
 from prover.kernels.threads import run_ranges
 from verifier.solvency import LENS_POSITIONS
-from verifier.tree import VALUE_BITS
 
 Words = npt.NDArray[np.uint32]
 Int64 = npt.NDArray[np.int64]
@@ -72,17 +70,17 @@ def fill_record_columns(
     run_ranges(fill, accounts)
     _totals_record(trace, layout, sums)
     losses = tuple(sum(int(part) << (8 * k) for k, part in enumerate(row)) for row in sums)
-    if max(losses) >> VALUE_BITS:
-        raise InputError(field="losses", got="2^112 or more", expected="less than 2^112 value units in all")
     return RecordValues(losses, negative, min(failures, default=None))
 
 
 def _totals_record(trace: Words, layout: RecordLayout, sums: Int64) -> None:
-    """Rows 0 .. R-1: carries from the byte sums to the bytes of the published losses."""
+    """Rows 0 .. R-1: carries from the byte sums to words of 16 bits at even positions, the limbs of the loss rows."""
     low, high = (len(COLUMNS) + layout.columns.index(f"lens0_{kind}0") for kind in ("low", "high"))
     for lens in range(layout.lenses):
+        loss = sum(int(part) << (8 * k) for k, part in enumerate(sums[lens]))
         carry = 0
         for k in range(LENS_POSITIONS):
-            carry = (int(sums[lens, k]) + carry) >> 8
+            word = 0 if k % 2 else loss >> (8 * k) & 0xFFFF
+            carry = (int(sums[lens, k]) - word + carry) >> 8
             at, row = lens * layout.window + k % layout.window, layout.rows - 1 - k // layout.window
             trace[low + at, row], trace[high + at, row] = encode_carry(np.int64(carry))

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prover.errors import InputError
-from prover.positions import find_overflow, first_positions
+from prover.positions import account_blocks, find_overflow, first_positions
 from prover.snapshot_meta import ZERO_DIGEST, SnapshotMeta
 from verifier.canonical import dumps
 from verifier.instruments import instruments_data
@@ -120,12 +120,9 @@ class Snapshot:
             digest.update(text)
         digest.update(self.has_nonce.astype("u1").tobytes())
         digest.update(np.ascontiguousarray(self.nonces).data)
-        for array in (
-            np.diff(self.offsets).astype("<u2"),
-            self.positions.astype("<u2"),
-            self.amounts.astype("<u8"),
-        ):
-            digest.update(np.ascontiguousarray(array).data)
+        digest.update(np.diff(self.offsets).astype("<u2").data)
+        for array, kind in ((self.positions, "<u2"), (self.amounts, "<u8")):
+            digest.update(np.ascontiguousarray(array, kind).data)
         return digest.hexdigest()
 
     def check(self, file: str) -> None:
@@ -138,21 +135,8 @@ class Snapshot:
         if not len(counts):
             raise InputError(file=file, got="no accounts", expected="at least one")
         _require(counts <= ENTRIES_MAX, file, "positions", f"at most {ENTRIES_MAX} entries in an account")
-        account_of_entry = np.repeat(np.arange(len(counts)), counts)
-
-        def require_entries(good: Flags, field: str, expected: str) -> None:
-            if not good.all():
-                raise InputError(
-                    file=file, row=int(account_of_entry[np.argmin(good)]) + 1, field=field, expected=expected
-                )
-
-        known = self.positions < first_positions(self.meta.instruments)[-1]
-        require_entries(known, "positions", "positions of the instrument table")
-        rising = np.ones(len(self.positions), bool)
-        rising[1:] = (self.positions[1:] > self.positions[:-1]) | (account_of_entry[1:] != account_of_entry[:-1])
-        require_entries(rising, "positions", "strictly increasing positions within an account")
-        in_range = (self.amounts >= 1) & (self.amounts <= AMOUNT_CAP)
-        require_entries(in_range, "amounts", "amounts of 1 to 2^63 - 1 atoms")
+        for start, stop in account_blocks(self.offsets):
+            self._check_entries(file, start, stop)
         bad = first_bad_user_id(self.user_ids)
         if bad is not None:
             got = self.user_id(bad)
@@ -165,6 +149,43 @@ class Snapshot:
         if overflow is not None:
             index, what = overflow
             raise InputError(file=file, row=None if index is None else index + 1, got=what, expected=OVERFLOW_EXPECTED)
+
+    def _check_entries(self, file: str, start: int, stop: int) -> None:
+        """Entries of accounts start .. stop - 1: ranges, and positions that rise."""
+        first, last = int(self.offsets[start]), int(self.offsets[stop])
+        positions, amounts = self.positions[first:last], self.amounts[first:last]
+        account_of_entry = np.repeat(np.arange(start, stop), np.diff(self.offsets[start : stop + 1]))
+        rising = np.ones(len(positions), bool)
+        rising[1:] = (positions[1:] > positions[:-1]) | (account_of_entry[1:] != account_of_entry[:-1])
+        rules = (
+            (positions < first_positions(self.meta.instruments)[-1], "positions", "positions of the instrument table"),
+            (rising, "positions", "strictly increasing positions within an account"),
+            ((amounts >= 1) & (amounts <= AMOUNT_CAP), "amounts", "amounts of 1 to 2^63 - 1 atoms"),
+        )
+        for good, field, expected in rules:
+            if not good.all():
+                row = int(account_of_entry[np.argmin(good)]) + 1
+                raise InputError(file=file, row=row, field=field, expected=expected)
+
+    def take(self, indices: Int64) -> Snapshot:
+        """Some of the accounts, in this order; the ledger state stays that of the whole.
+
+        Args:
+            indices: (k,) numbers of accounts.
+        """
+        counts = self.offsets[indices + 1] - self.offsets[indices]
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+        held = np.repeat(self.offsets[indices] - offsets[:-1], counts) + np.arange(offsets[-1])
+        return Snapshot(
+            meta=replace(self.meta, accounts=len(indices), entries=int(offsets[-1])),
+            user_ids=self.user_ids.take(pa.array(indices)),
+            nonces=self.nonces[indices],
+            has_nonce=self.has_nonce[indices],
+            lines=self.lines[indices],
+            offsets=offsets,
+            positions=self.positions[held],
+            amounts=self.amounts[held],
+        )
 
     @classmethod
     def load(cls, path: Path) -> Snapshot:
@@ -179,16 +200,7 @@ class Snapshot:
                 raise InputError(file=path, got="no " + part.name, expected="a snapshot directory")
         meta = SnapshotMeta.from_bytes(meta_path.read_bytes(), str(meta_path))
         file = str(accounts_path)
-        try:
-            table = pa.ipc.open_file(pa.memory_map(file)).read_all()
-            # Offsets inside a file can point anywhere: nothing touches the data before this.
-            table.validate(full=True)
-            columns = str(table.schema.names)
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            raise InputError(file=file, got=_first_line(error), expected="an Arrow IPC file") from None
-        if not table.schema.equals(SCHEMA):
-            raise InputError(file=file, got=columns, expected=f"the columns {SCHEMA.names}, typed")
-        snapshot = _from_table(meta, table, file)
+        snapshot = read_accounts(meta, accounts_path)
         found = (len(snapshot.lines), len(snapshot.positions))
         if found != (meta.accounts, meta.entries):
             expected = f"{meta.accounts} accounts with {meta.entries} entries"
@@ -216,7 +228,7 @@ class Snapshot:
             try:
                 new = work / "new"
                 new.mkdir(mode=0o700)
-                self._write_accounts(new / ACCOUNTS_FILE)
+                self.write_accounts(new / ACCOUNTS_FILE)
                 (new / META_FILE).write_bytes(self.meta.to_bytes())
                 for part in (new / ACCOUNTS_FILE, new / META_FILE, new):
                     _sync(part)
@@ -229,7 +241,8 @@ class Snapshot:
         except OSError as error:
             raise InputError(file=path, got=_first_line(error), expected="a directory that can be written") from None
 
-    def _write_accounts(self, path: Path) -> None:
+    def write_accounts(self, path: Path) -> None:
+        """The accounts alone, as an Arrow IPC file."""
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
             for start in range(0, len(self.lines), BATCH_ACCOUNTS):
                 writer.write_batch(self._batch(start, min(start + BATCH_ACCOUNTS, len(self.lines))))
@@ -267,6 +280,25 @@ def seal(snapshot: Snapshot, salt: str) -> Snapshot:
     return replace(snapshot, meta=meta)
 
 
+def read_accounts(meta: SnapshotMeta, path: Path) -> Snapshot:
+    """The accounts of a file that `Snapshot.write_accounts` wrote, through a memory map. Values are not checked.
+
+    Raises:
+        InputError: another format, or nulls.
+    """
+    file = str(path)
+    try:
+        table = pa.ipc.open_file(pa.memory_map(file)).read_all()
+        # Offsets inside a file can point anywhere: nothing touches the data before this.
+        table.validate(full=True)
+        columns = str(table.schema.names)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise InputError(file=file, got=_first_line(error), expected="an Arrow IPC file") from None
+    if not table.schema.equals(SCHEMA):
+        raise InputError(file=file, got=columns, expected=f"the columns {SCHEMA.names}, typed")
+    return _from_table(meta, table, file)
+
+
 def is_user_id(text: str) -> bool:
     """Whether `text` can name a user: 1 to 128 bytes, printable (so no lone surrogate), no blanks around."""
     printable = text.isprintable() and text == text.strip()
@@ -289,18 +321,29 @@ def _from_table(meta: SnapshotMeta, table: pa.Table, file: str) -> Snapshot:
             raise InputError(file=file, field=name, got="null", expected="a value in every row")
     counts = [pc.list_value_length(table[name]).to_numpy().astype(np.int64) for name in ("positions", "amounts")]
     _require(counts[0] == counts[1], file, "amounts", "as many amounts as positions")
-    has_nonce = pc.is_valid(table["nonce"]).to_numpy().astype(bool)
-    filled = pc.fill_null(table["nonce"], pa.scalar(bytes(32), pa.binary(32)))
     return Snapshot(
         meta=meta,
         user_ids=table["user_id"],
-        nonces=np.frombuffer(b"".join(filled.to_pylist()), np.uint8).reshape(-1, 32),
-        has_nonce=has_nonce,
+        nonces=_nonces(table["nonce"]),
+        has_nonce=pc.is_valid(table["nonce"]).to_numpy().astype(bool),
         lines=table["line"].to_numpy(),
         offsets=np.concatenate([np.zeros(1, np.int64), np.cumsum(counts[0])]),
         positions=pc.list_flatten(table["positions"]).to_numpy(),
         amounts=pc.list_flatten(table["amounts"]).to_numpy(),
     )
+
+
+def _nonces(column: pa.ChunkedArray) -> Bytes:
+    """(n, 32), zeros where null. Memory that nothing is written to is never taken: most users have no nonce."""
+    nonces = np.zeros((len(column), 32), np.uint8)
+    start = 0
+    for chunk in column.chunks:
+        if chunk.null_count < len(chunk):
+            given = np.frombuffer(chunk.buffers()[1], np.uint8).reshape(-1, 32)[chunk.offset :][: len(chunk)]
+            part = nonces[start : start + len(chunk)]
+            np.copyto(part, given, where=chunk.is_valid().to_numpy(zero_copy_only=False)[:, None])
+        start += len(chunk)
+    return nonces
 
 
 def _utf8(strings: pa.ChunkedArray) -> Iterator[tuple[Int64, Any]]:

@@ -1,4 +1,4 @@
-"""From accounts to the trace of `circuits.solvency`: totals, accounts, nodes, dummies, padding and hidden rows.
+"""From accounts to the trace of `circuits.solvency`: special rows, accounts, nodes, dummies, padding and hidden rows.
 
 All is canonical until `finish` turns the trace into Montgomery words and fills the permutation cells. Layout: design
 02b, section B.
@@ -17,16 +17,18 @@ from circuits.gadgets.records import RecordLayout
 from circuits.solvency import BYTE_COLUMNS, COLUMNS, U16_COLUMNS
 from prover.capacity import HIDDEN_ROWS
 from prover.errors import InputError
-from prover.kernels.accounts import ABOVE_CAP, OK, encode_carry, fill_accounts, sum_bytes
+from prover.kernels.accounts import ABOVE_CAP, OK, fill_accounts, sum_bytes
 from prover.kernels.field import to_mont
 from prover.kernels.poseidon import fill_permutation_cells
 from prover.kernels.records import count_pairs, count_words
 from prover.kernels.threads import run_ranges
+from prover.outputs import MaskPair, ShardOutputs, fill_special_rows
 from prover.randomness import Randomness
 from prover.records import fill_record_columns
 from prover.tree import Level, Tree, build_tree, compress_words, initial_values, value_row
 from verifier.legs import DIGITS, Leg
 from verifier.poseidon import DEFAULT, Instance
+from verifier.solvency import SpecialRows
 from verifier.tree import ARITY, ENTRIES_MAX, TAG_ACCOUNT, TAG_DUMMY, TAG_NODE
 
 Words = npt.NDArray[np.uint32]
@@ -90,6 +92,7 @@ class TraceWitness:
 
     Args:
         trace: (columns, N) base columns; Montgomery after `finish`.
+        outputs: what the shard publishes of its totals, liability and losses.
         totals: per total id, the exact sum of the amounts in atoms.
         tree: the Merkle-sum tree; its leaves are `leaf_digests` (n, 8) with `liabilities` (n, 7).
         negative: (n,) whether the account's equity is below zero. lens_negative: (n, K) the same under each lens.
@@ -98,6 +101,7 @@ class TraceWitness:
     """
 
     trace: Words
+    outputs: ShardOutputs
     totals: tuple[int, ...]
     tree: Tree
     leaf_digests: Words
@@ -119,17 +123,20 @@ class AccountAtFault(Exception):
 def build_witness(
     accounts: Accounts,
     legs: Legs,
-    total_count: int,
+    special: SpecialRows,
     levels: int,
     log2_rows: int,
     random: Randomness,
     instance: Instance = DEFAULT,
     records: RecordLayout | None = None,
+    masks: MaskPair | None = None,
 ) -> TraceWitness:
     """Canonical trace with all cells but the permutation's and the hidden rows.
 
     Args:
+        special: rows before the accounts.
         records: of the circuit, whose lenses the leg table has to have.
+        masks: of this shard, where there are several.
 
     Raises:
         AccountAtFault: a value of 2^112 or more, an amount above its cap, too many entries.
@@ -137,21 +144,22 @@ def build_witness(
     """
     rows = 1 << log2_rows
     trace = np.zeros((len(COLUMNS) + (len(records.columns) if records else 0), rows), np.uint32)
-    _total_rows(trace, accounts, legs, total_count)
     counts = np.diff(accounts.offsets)
     if len(counts) and counts.max() > ENTRIES_MAX:
         raise AccountAtFault(int(counts.argmax()), f"more than {ENTRIES_MAX} entries")
-    open_rows = total_count + np.concatenate([[0], np.cumsum(counts + 2)])
+    open_rows = special.count + np.concatenate([[0], np.cumsum(counts + 2)])
     _require_room(int(open_rows[-1]), rows)
     liabilities = _account_cells(trace, accounts, legs, open_rows[:-1])
     leaves = _chain_accounts(trace, open_rows[:-1], counts, instance)
     tree = build_tree(leaves, liabilities, levels, random, instance)
     used = _tree_rows(trace, tree, int(open_rows[-1]), rows)
     lens_negative, losses = _record_cells(trace, records, accounts, legs, open_rows[:-1])
+    sums = _byte_sums(accounts, legs, special.outputs - special.lenses - 1)
+    outputs = fill_special_rows(trace, special, sums, tree, levels, losses, masks, instance)
     _tables(trace, rows - HIDDEN_ROWS, len(legs.caps), records)
-    totals = _sums(accounts, legs, total_count)
+    totals = tuple(sum(int(part) << (8 * k) for k, part in enumerate(row)) for row in sums.tolist())
     negative = trace[_AT["cap0"], open_rows[:-1] + counts + 1] == 1
-    return TraceWitness(trace, tuple(totals), tree, leaves, liabilities, negative, lens_negative, losses, used)
+    return TraceWitness(trace, outputs, totals, tree, leaves, liabilities, negative, lens_negative, losses, used)
 
 
 def finish(trace: Words, instance: Instance = DEFAULT) -> None:
@@ -169,25 +177,10 @@ def _require_room(used: int, rows: int) -> None:
         )
 
 
-def _sums(accounts: Accounts, legs: Legs, total_count: int) -> list[int]:
-    return [sum(int(b) << (8 * k) for k, b in enumerate(row)) for row in _byte_sums(accounts, legs, total_count)]
-
-
 def _byte_sums(accounts: Accounts, legs: Legs, total_count: int) -> Int64:
     out = np.zeros((total_count, 8), np.int64)
     sum_bytes(legs.total_ids, accounts.legs, accounts.amounts, out)
     return out
-
-
-def _total_rows(trace: Words, accounts: Accounts, legs: Legs, total_count: int) -> None:
-    """Row t < total_count: carries from the byte sums L to the digits of T, T(X) = L(X) + (X - 256) kappa(X)."""
-    sums = _byte_sums(accounts, legs, total_count)
-    trace[_AT["total_id"], :total_count] = np.arange(total_count)
-    for t in range(total_count):
-        carry = 0
-        for k in range(7):
-            carry = (int(sums[t, k]) + carry) >> 8
-            trace[_AT[f"u{k}"], t], trace[_AT[f"y{k}"], t] = encode_carry(np.int64(carry))
 
 
 def _account_cells(trace: Words, accounts: Accounts, legs: Legs, open_rows: Int64) -> Words:

@@ -32,7 +32,8 @@ def prove_once() -> str:
         for name, snapshot, scenarios in (("equity", equity, ()), ("margin", margin, stress)):
             out = Path(folder) / name
             prove_directory(snapshot, out, scenarios=scenarios, seed=bytes(32))
-            for file in sorted([*out.iterdir(), *private_folder(out).iterdir()]):
+            kept = (path for root in (out, private_folder(out)) for path in root.rglob("*") if path.is_file())
+            for file in sorted(kept):
                 digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
 

@@ -12,6 +12,8 @@ from api.cli.bench import synthetic_snapshot
 from api.importers.accounts import ImportOptions
 from api.importers.binance import import_binance
 from api.importers.okx import import_okx
+from prover.bundle_store import BundleStore
+from prover.bundle_writer import write_store
 from prover.bundles import make_bundle, make_opening
 from prover.errors import InputError
 from prover.publication import private_folder, prove_directory
@@ -54,9 +56,13 @@ def test_okx_batch_and_every_bundle(tmp_path: Path) -> None:
     prove_directory(snapshot, out)
     assert verify_directory(out).accepted
     statement = read_statement(out)
+    write_store(out, private_folder(out), tmp_path / "store")
+    store = BundleStore.open(tmp_path / "store")
     for index in range(len(snapshot.offsets) - 1):
         user = snapshot.user_id(index)
-        report = check_bundle(make_bundle(out, private_folder(out), user), statement, user_id=user)
+        bundle = make_bundle(out, private_folder(out), user)
+        assert store.get(user) == bundle
+        report = check_bundle(bundle, statement, user_id=user)
         held = snapshot.amounts[snapshot.offsets[index] : snapshot.offsets[index + 1]]
         assert sorted(b.atoms for b in report.balances) == sorted(int(a) for a in held)
     with pytest.raises(InputError, match="--account"):
@@ -99,8 +105,8 @@ def test_every_node_opens_to_the_sum_of_its_accounts(tmp_path: Path) -> None:
     prove_directory(snapshot, out)
     statement = read_statement(out)
     for level, nodes in ((1, 9), (2, 2), (statement.levels, 1)):
-        opened = [check_opening(make_opening(out, private_folder(out), level, n), statement) for n in range(nodes)]
+        opened = [check_opening(make_opening(out, private_folder(out), 0, level, n), statement) for n in range(nodes)]
         assert sum(report.value for report in opened) == statement.total_liability
         assert {report.level for report in opened} == {level}
     with pytest.raises(InputError, match="LEVEL:NUMBER"):
-        make_opening(out, private_folder(out), 1, 9)
+        make_opening(out, private_folder(out), 0, 1, 9)

@@ -14,9 +14,12 @@ from api.importers.prices import read_binance_assets, whole_prices
 from api.importers.scenarios import default_file, read_scenarios
 from api.importers.table import import_table
 from api.synthetic import Kind, spoiled, synthetic_users, with_perpetuals
+from prover.bundle_store import BundleStore
+from prover.bundle_writer import write_store
+from prover.bundles import make_bundle
 from prover.errors import InputError
 from prover.positions import health_of, position_sides
-from prover.publication import prove_directory
+from prover.publication import private_folder, prove_directory
 from prover.snapshot import Snapshot
 from verifier import verify_directory
 from verifier.instruments import Bucket, Instrument, Scenario, Tier
@@ -86,6 +89,10 @@ def test_users_of_483_tokens_with_perpetuals_in_nine_scenarios(tmp_path: Path) -
     assert (report.accepted, report.statement.circuit) == (True, "solvency_stress_v1_10")
     check_outputs(snapshot, report.statement)
     assert max(losses.margin_deficit for losses in report.statement.losses) > 0
+    write_store(tmp_path / "out", private_folder(tmp_path / "out"), tmp_path / "store")
+    store = BundleStore.open(tmp_path / "store")
+    for user in map(snapshot.user_id, range(0, 300, 20)):
+        assert store.get(user) == make_bundle(tmp_path / "out", private_folder(tmp_path / "out"), user)
 
 
 @pytest.mark.negative

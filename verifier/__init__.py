@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from verifier.params import ProofParams
+    from verifier.proofs import Progress
     from verifier.quotes import Source
     from verifier.report import Report
 
@@ -24,12 +25,21 @@ def verify_directory(
     reserves: Path | None = None,
     price_sources: Mapping[str, Source] | None = None,
     params: ProofParams | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Verify a publication; see `verifier.report.verify_directory`."""
     from verifier import report
 
     return report.verify_directory(
-        path, profile=profile, circuit=circuit, reserves=reserves, price_sources=price_sources, params=params
+        path,
+        profile=profile,
+        circuit=circuit,
+        reserves=reserves,
+        price_sources=price_sources,
+        params=params,
+        workers=workers,
+        progress=progress,
     )
 
 

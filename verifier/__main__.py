@@ -22,7 +22,7 @@ ACCEPTED, REJECTED = 0, 1
 _EPILOG = """\
 commands:
   python -m verifier DIR
-      Is the exchange solvent? Checks statement.json and proof.bin of a publication and, where they are there,
+      Is the exchange solvent? Checks statement.json and the shards of a publication and, where they are there,
       reserves.csv, prices.json (signed quotes) and fund.json (the insurance fund's opened account).
   python -m verifier inclusion FILE --against DIR
       Is my account counted in it? Verifies DIR as well, then your bundle against its statement.
@@ -52,9 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _verify(words: Sequence[str]) -> int:
+    from verifier.files import read_file
     from verifier.params import PROFILES
     from verifier.quotes import SOURCES_BYTES_MAX, read_sources
-    from verifier.report import read_file, verify_directory
+    from verifier.report import verify_directory
 
     parser = argparse.ArgumentParser(
         prog="python -m verifier",
@@ -72,6 +73,7 @@ def _verify(words: Sequence[str]) -> int:
         type=Path,
         help="accept only prices that these sources signed: lines `name public-key [weight]`",
     )
+    parser.add_argument("--workers", metavar="N", type=int, help="processes for shards; default: one per processor")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(words)
     _require_directory(parser, options.directory)
@@ -85,6 +87,7 @@ def _verify(words: Sequence[str]) -> int:
         circuit=options.circuit,
         reserves=options.reserves,
         price_sources=None if sources is None else read_sources(read_file(sources, SOURCES_BYTES_MAX)),
+        workers=options.workers,
     )
     if options.json:
         _print_json(report.to_json())
@@ -94,8 +97,8 @@ def _verify(words: Sequence[str]) -> int:
 
 
 def _inclusion(words: Sequence[str]) -> int:
+    from verifier.files import read_file
     from verifier.inclusion import BUNDLE_BYTES_MAX, check_bundle
-    from verifier.report import read_file
 
     parser = argparse.ArgumentParser(
         prog="python -m verifier inclusion",
@@ -137,8 +140,8 @@ def _inclusion(words: Sequence[str]) -> int:
 
 
 def _opening(words: Sequence[str]) -> int:
+    from verifier.files import read_file
     from verifier.opening import OPENING_BYTES_MAX, check_opening
-    from verifier.report import read_file
     from verifier.statement import units
 
     parser = argparse.ArgumentParser(

@@ -41,6 +41,8 @@ _ERRORS: Mapping[Reason, type[VerificationError]] = {
     Reason.INSTRUMENT_TABLE: BadStatement,
     Reason.OUTPUT_RANGE: BadStatement,
     Reason.ARITHMETIC: BadStatement,
+    Reason.SHARDS: BadStatement,
+    Reason.STATEMENT_MISMATCH: BadStatement,
     Reason.WRONG_STATEMENT: NotIncluded,
     Reason.ACCOUNT_ID: NotIncluded,
     Reason.ENTRIES: NotIncluded,

@@ -33,6 +33,7 @@ class Reason(Enum):
     INSTRUMENT_TABLE = "instrument-table"
     OUTPUT_RANGE = "output-range"
     ARITHMETIC = "arithmetic"
+    SHARDS = "shards"
     # the proof
     STATEMENT_MISMATCH = "statement-mismatch"
     GRINDING = "grinding"
@@ -82,7 +83,18 @@ class VerificationError(SolvencyError):
     def __init__(self, reason: Reason, message: str, **where: object) -> None:
         super().__init__(f"{reason.value}: {message}")
         self.reason = reason
+        self.message = message
         self.where: Mapping[str, object] = where
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Shards are verified in other processes: errors travel between them."""
+        return _again, (type(self), self.reason, self.message, dict(self.where))
+
+
+def _again(
+    kind: type[VerificationError], reason: Reason, message: str, where: Mapping[str, object]
+) -> VerificationError:
+    return kind(reason, message, **where)
 
 
 class MalformedProof(VerificationError):

@@ -24,14 +24,15 @@ from verifier.instruments import (
 )
 from verifier.legs import AMOUNT_CAP, LONG, SHORT, SIDES, Leg
 from verifier.poseidon import DEFAULT, DIGEST_WORDS, INSTANCES
+from verifier.shards import Place
 from verifier.statement import EXCHANGE_CHARACTERS_MAX, LEVELS_MAX, Statement, units
-from verifier.tree import ARITY, BLINDING_WORDS, ENTRIES_MAX, PathStep, account_leaf, climb
+from verifier.tree import ARITY, BLINDING_WORDS, ENTRIES_MAX, Digest, PathStep, account_leaf, climb
 
 FORMAT = "solvent/bundle/v1"
 BUNDLE_BYTES_MAX = 2**20
 """4,095 entries with the longest names take 0.9 MB."""
 USER_ID_CHARACTERS_MAX = 256
-_KEYS = frozenset(("exchange", "sequence", "statement", "root", "user_id", "nonce", "blinding", "entries", "path"))
+_KEYS = ("exchange", "sequence", "statement", "root", "shard", "user_id", "nonce", "blinding", "entries", "path")
 _ENTRY_KEYS = ("leg", "symbol", "kind", "bucket", "side", "decimals", "amount")
 _WORDS = {
     (SPOT, LONG): "holds {}",
@@ -158,6 +159,7 @@ def make_bundle_bytes(
     blinding: Sequence[int],
     entries: Sequence[tuple[int, int]],
     path: Sequence[PathStep],
+    place: Place,
 ) -> bytes:
     """Write a bundle. It is not checked here: `check_bundle` does that.
 
@@ -165,7 +167,8 @@ def make_bundle_bytes(
         nonce: 32 bytes.
         blinding: the six random words of the account's end block.
         entries: (leg, amount in atoms), strictly increasing leg.
-        path: from level 1 to the root.
+        path: from level 1 to the root of the shard.
+        place: of the shard among all shards.
     """
     shown = [asdict(_Entry.of(statement, statement.legs[leg], amount)) for leg, amount in entries]
     return dumps(
@@ -174,7 +177,8 @@ def make_bundle_bytes(
             "exchange": statement.exchange,
             "sequence": statement.sequence,
             "statement": statement.digest.hex(),
-            "root": hex_words(statement.root),
+            "root": statement.root.hex(),
+            "shard": place.data(),
             "user_id": user_id,
             "nonce": nonce.hex(),
             "blinding": hex_words(blinding),
@@ -226,7 +230,7 @@ def check_bundle(
     top = read_document(data, BUNDLE_BYTES_MAX, "bundle", FORMAT, _KEYS)
     steps = [Step("1 file", True, f"canonical, format {FORMAT}")]
     exchange, sequence = top.text("exchange", EXCHANGE_CHARACTERS_MAX), top.integer("sequence", 0, 2**53 - 1)
-    digest, root = top.raw("statement", 32).hex(), top.words("root", DIGEST_WORDS)
+    digest, root = top.raw("statement", 32).hex(), top.raw("root", 32)
     steps.append(_compare(top, statement))
 
     holder, used_nonce = _holder(top, user_id, nonce)
@@ -251,10 +255,7 @@ def check_bundle(
         refuse(top.where("path"), f"{levels} steps", len(path), Reason.PATH_LENGTH)
     steps.append(Step("6 path", True, f"{levels} levels{', as the statement says' if statement else ''}"))
 
-    computed = climb(leaf, 0, path, instance)
-    if computed != root:
-        refuse(top.where("path"), f"the root {hex_words(root)}", hex_words(computed), Reason.PATH)
-    steps.append(Step("7 root", True, f"the path ends in {hex_words(root)}"))
+    steps += _climbed(top, leaf, path, statement)
     return InclusionReport(
         steps=tuple(steps),
         compared=statement is not None,
@@ -265,8 +266,23 @@ def check_bundle(
         balances=_balances(entries),
         worth=_worth(entries, statement) if statement else None,
         statement_digest=digest,
-        root=hex_words(root),
+        root=root.hex(),
     )
+
+
+def _climbed(top: Record, leaf: Digest, path: Sequence[PathStep], statement: Statement | None) -> list[Step]:
+    """Steps 7 and 8: the path ends in the shard's root, and the shard stands under the statement's."""
+    place = Place.read(top)
+    computed = climb(leaf, 0, path, INSTANCES[statement.tree_hash] if statement else DEFAULT)
+    if computed != place.leaf.root:
+        refuse(top.where("path"), f"the root {hex_words(place.leaf.root)}", hex_words(computed), Reason.PATH)
+    steps = [Step("7 shard", True, f"the path ends in the root of shard {place.leaf.index}")]
+    # Without a statement the number of shards is unknown: nothing but the shard's own claims could be compared.
+    if statement is not None:
+        place.check("bundle", statement.root, statement.shards)
+        of = "the only shard" if statement.shards == 1 else f"shard {place.leaf.index} of {statement.shards}"
+        steps.append(Step("8 root", True, f"{of} stands under {statement.root.hex()}"))
+    return steps
 
 
 def _holder(top: Record, user_id: str | None, nonce: bytes | None) -> tuple[str, bytes]:
@@ -287,7 +303,7 @@ def _compare(top: Record, statement: Statement | None) -> Step:
         ("statement", top.raw("statement", 32).hex(), statement.digest.hex()),
         ("exchange", top.text("exchange", EXCHANGE_CHARACTERS_MAX), statement.exchange),
         ("sequence", top.integer("sequence", 0, 2**53 - 1), statement.sequence),
-        ("root", hex_words(top.words("root", DIGEST_WORDS)), hex_words(statement.root)),
+        ("root", top.raw("root", 32).hex(), statement.root.hex()),
     )
     for key, got, expected in claims:
         if got != expected:

@@ -14,6 +14,7 @@ from verifier.canonical import dumps, hex_words, read_document, refuse
 from verifier.errors import Reason
 from verifier.inclusion import Step, path_data, read_path
 from verifier.poseidon import DIGEST_WORDS, INSTANCES
+from verifier.shards import Place
 from verifier.statement import Statement, units
 from verifier.tree import (
     TAG_DUMMY,
@@ -28,7 +29,7 @@ from verifier.tree import (
 
 FORMAT = "solvent/opening/v1"
 OPENING_BYTES_MAX = 2**16
-_KEYS = ("statement", "state", "value", "path")
+_KEYS = ("statement", "shard", "state", "value", "path")
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,16 @@ class OpeningReport:
 
     Args:
         steps: what was checked.
-        level: of the node; the root has the statement's number of levels.
-        positions: child numbers from the root down to the node.
+        shard: number of the node's shard.
+        level: of the node; the root of a shard has the statement's number of levels.
+        positions: child numbers from that root down to the node.
         value: sum of the liabilities of the accounts below the node, in value units.
         quote, value_decimals: one value unit is 10^-value_decimals of `quote`.
         statement_digest: hex.
     """
 
     steps: tuple[Step, ...]
+    shard: int
     level: int
     positions: tuple[int, ...]
     value: int
@@ -59,19 +62,21 @@ class OpeningReport:
 
 
 def make_opening_bytes(
-    statement: Statement, *, state: Sequence[int], value: ValueOpening, path: Sequence[PathStep]
+    statement: Statement, *, state: Sequence[int], value: ValueOpening, path: Sequence[PathStep], place: Place
 ) -> bytes:
     """Write an opening. It is not checked here: `check_opening` does that.
 
     Args:
         state: `node_state` of the node, eight words.
         value: what the node's value digest commits to.
-        path: from the node's parent to the root; empty for the root itself.
+        path: from the node's parent to the root of the shard; empty for that root itself.
+        place: of the shard among all shards.
     """
     return dumps(
         {
             "format": FORMAT,
             "statement": statement.digest.hex(),
+            "shard": place.data(),
             "state": hex_words(state),
             "value": {
                 "random": hex_words(value.random),
@@ -121,13 +126,15 @@ def check_opening(data: bytes, statement: Statement) -> OpeningReport:
 
     instance = INSTANCES[statement.tree_hash]
     node = absorb(state, [value_digest(opening, instance)], instance)
+    place = Place.read(top)
     computed = climb(node, level, path, instance)
-    if computed != statement.root:
-        expected = f"the statement's root {hex_words(statement.root)}"
-        refuse("opening", expected, hex_words(computed), Reason.OPENING)
-    steps.append(Step("root", True, f"the path ends in {hex_words(statement.root)}"))
+    if computed != place.leaf.root:
+        refuse("opening", f"the shard's root {hex_words(place.leaf.root)}", hex_words(computed), Reason.OPENING)
+    place.check("opening", statement.root, statement.shards)
+    steps.append(Step("root", True, f"the path ends in shard {place.leaf.index} under {statement.root.hex()}"))
     return OpeningReport(
         steps=tuple(steps),
+        shard=place.leaf.index,
         level=level,
         positions=tuple(step.position for step in reversed(path)),
         value=opening.value,

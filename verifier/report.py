@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,18 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from verifier.canonical import refuse
-from verifier.errors import MalformedProof, Reason
+from verifier.errors import Reason
+from verifier.files import read_file
 from verifier.fund import Fund, check_fund
 from verifier.inclusion import BUNDLE_BYTES_MAX, Step
 from verifier.params import ProofParams, accepted_profile
 from verifier.poseidon import DEFAULT
 from verifier.prices import PRICES_BYTES_MAX, PriceEvidence, check_prices
-from verifier.proof import proof_bytes_max
+from verifier.proofs import Progress, check_proofs, read_shards
 from verifier.quotes import Source
 from verifier.reserves import RESERVES_BYTES_MAX, parse_reserves
-from verifier.solvency import CIRCUITS, relation
+from verifier.shards import check_shards
+from verifier.solvency import CIRCUITS, constraint_system
 from verifier.soundness import Shape, soundness_bits
-from verifier.stark import verify_stark
 from verifier.statement import STATEMENT_BYTES_MAX, Statement, parse_statement, units
 from verifier.verdict import (
     INSOLVENT,
@@ -39,8 +39,7 @@ from verifier.verdict import (
     verdict,
 )
 
-STATEMENT_FILE, PROOF_FILE, RESERVES_FILE = "statement.json", "proof.bin", "reserves.csv"
-PRICES_FILE, FUND_FILE = "prices.json", "fund.json"
+STATEMENT_FILE, RESERVES_FILE, PRICES_FILE, FUND_FILE = "statement.json", "reserves.csv", "prices.json", "fund.json"
 DEFAULT_CIRCUITS = tuple(name for name, circuit in CIRCUITS.items() if circuit.tree_hash == DEFAULT.name)
 """What is accepted unless the caller names one: whatever it proves is said. Another tree hash has to be asked for."""
 
@@ -138,26 +137,6 @@ class Report:
         }
 
 
-def read_file(path: Path, limit_bytes: int) -> bytes:
-    """Contents of a regular file.
-
-    Raises:
-        MalformedProof: FILE_MISSING (also: not a regular file, not readable) or FILE_TOO_LARGE.
-    """
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise MalformedProof(Reason.FILE_MISSING, f"{path.name}: not a regular file", field=path.name)
-        with path.open("rb") as file:
-            data = file.read(limit_bytes + 1)
-    except (OSError, ValueError) as error:
-        what = getattr(error, "strerror", None) or "not a path"
-        raise MalformedProof(Reason.FILE_MISSING, f"{path.name}: {what}", field=path.name) from None
-    if len(data) > limit_bytes:
-        message = f"{path.name}: expected at most {limit_bytes} bytes"
-        raise MalformedProof(Reason.FILE_TOO_LARGE, message, field=path.name)
-    return data
-
-
 def read_statement(directory: Path) -> Statement:
     """The statement of a publication. Whether its proof is good is not looked at."""
     return parse_statement(read_file(directory / STATEMENT_FILE, STATEMENT_BYTES_MAX))
@@ -171,22 +150,23 @@ def verify_directory(
     reserves: Path | None = None,
     price_sources: Mapping[str, Source] | None = None,
     params: ProofParams | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Verify a publication.
 
-    `statement.json` and `proof.bin` have to be there, and `prices.json` exactly where the statement names it. Optional
-    are `reserves.csv` and `fund.json`, the opened account of the insurance fund.
+    `statement.json`, each shard's document and proof, and `prices.json` where the statement names it, have to be there.
+    Optional are `reserves.csv` and `fund.json`, the opened account of the insurance fund.
 
     Args:
         profile: the one accepted profile; None accepts every production profile.
         circuit: the one accepted circuit; None accepts `DEFAULT_CIRCUITS`.
-        reserves: a reserves file to use instead of the one in the directory.
-        price_sources: the only sources of prices that the caller trusts, by name; a statement whose prices are not
-            theirs is refused. None takes any, or none, and the report says so.
+        reserves: a file to use instead of the one in the directory.
+        price_sources: the only ones that the caller trusts, by name; None takes any, or none, and the report says so.
         params: the parameters themselves, in place of a production profile; for tests.
+        workers, progress: as for `verifier.proofs.check_proofs`.
 
-    Returns:
-        A report, whose verdict may still be "insolvent".
+    Returns: a report, whose verdict may still be "insolvent".
 
     Raises:
         VerificationError: a file, the statement, the proof, prices, the fund or the reserves are refused.
@@ -203,10 +183,10 @@ def verify_directory(
     evidence = _check_evidence(path, statement, price_sources)
     opened = _read_if_there(path / FUND_FILE, BUNDLE_BYTES_MAX)
     fund = None if opened is None else check_fund(opened, statement)
-    what = relation(statement)
-    proof = read_file(path / PROOF_FILE, proof_bytes_max(what.system, accepted, statement.log2_rows))
-    verify_stark(what, accepted, proof)
-    worth = None if fund is None else FundValue(fund.value, fund.scenario_values)
+    shards = read_shards(path, statement)
+    check_shards(statement, shards)
+    proof_bytes = check_proofs(path, statement, shards, accepted, workers, progress)
+    worth = FundValue(fund.value, fund.scenario_values) if fund else None
     checks = check_solvency(statement, held, worth)
     return Report(
         verdict=verdict(checks, held is not None),
@@ -217,9 +197,9 @@ def verify_directory(
         evidence=evidence,
         statement_digest=statement.digest.hex(),
         reserves_sha256=None if used is None else hashlib.sha256(used).hexdigest(),
-        soundness_bits=soundness_bits(Shape.of(what.system), accepted, statement.log2_rows),
+        soundness_bits=soundness_bits(Shape.of(constraint_system(statement.circuit)), accepted, statement.log2_rows),
         profile=accepted.name,
-        proof_bytes=len(proof),
+        proof_bytes=proof_bytes,
         seconds=time.perf_counter() - started,
     )
 

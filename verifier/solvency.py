@@ -28,16 +28,21 @@ from verifier.field import (
     ext_zero,
     lift,
 )
-from verifier.tree import VALUE_LIMBS, limbs16
+from verifier.tree import limbs16
 
 if TYPE_CHECKING:
     from verifier.air import ConstraintSystem
     from verifier.legs import Leg
+    from verifier.shards import Shard
     from verifier.stark import Relation
     from verifier.statement import Statement
 
 TAG_LEG, TAG_TREE, TAG_TOTAL = 3, 4, 5
-"""First element of the bus tuples that the verifier computes itself; the other buses balance without it."""
+"""First element of the bus tuples of the leg table, the account tree and the outputs."""
+OUTPUT_WORDS = 8
+"""Words of 16 bits of a shard's output, which counts modulo 2^128."""
+OUTPUT_BYTES = 2 * OUTPUT_WORDS
+OUTPUT_END = 1 << (16 * OUTPUT_WORDS)
 TOTAL_BYTES = 7
 """A total is seven bytes and, above them, one digit without a bound of its own."""
 CAP_LIMBS = 4
@@ -109,33 +114,92 @@ def constraint_system(name: str) -> ConstraintSystem:
     return ConstraintSystem.from_bytes(data)
 
 
+@dataclass(frozen=True)
+class SpecialRows:
+    """Where the rows with public selectors stand: masks, carries, root, losses, from row 0 on.
+
+    Args:
+        outputs: how many there are. lenses: of the circuit. masked: whether there are masks.
+    """
+
+    outputs: int
+    lenses: int
+    masked: bool
+
+    @property
+    def mask_rows(self) -> int:
+        """Of each of the two chains."""
+        return self.outputs if self.masked else 0
+
+    @property
+    def first_carry(self) -> int:
+        return 2 * self.mask_rows
+
+    @property
+    def root(self) -> int:
+        return self.first_carry + self.outputs
+
+    @property
+    def first_loss(self) -> int:
+        return self.root + 1
+
+    @property
+    def count(self) -> int:
+        """Special rows in all."""
+        return self.first_loss + self.lenses
+
+
 def public_columns(statement: Statement) -> dict[str, tuple[int, ...]]:
     """First rows of the public columns that no challenge enters."""
-    total_ids = tuple(range(len(statement.total_amounts)))
-    columns = {"is_total_row": (1,) * len(total_ids), "total_row_id": total_ids}
-    rows = CIRCUITS[statement.circuit].record_rows
-    if rows:
+    rows, circuit = statement.special_rows, CIRCUITS[statement.circuit]
+    masks, outputs = rows.mask_rows, tuple(range(rows.outputs))
+    liability = rows.outputs - rows.lenses - 1
+    chain = (*(1,) * (masks - 1), 0) if masks else ()
+    columns = {
+        "is_mask_out": (1,) * masks,
+        "is_mask_in": _at(masks, (1,) * masks),
+        "mask_goes_on": chain * 2,
+        "ends_mask_out": _at(masks - 1, (1,)) if masks else (),
+        "ends_mask_in": _at(2 * masks - 1, (1,)) if masks else (),
+        "is_carry": _at(rows.first_carry, (1,) * rows.outputs),
+        "is_root": _at(rows.root, (1,)),
+        "output": (*(outputs if masks else ()) * 2, *outputs, liability, *outputs[liability + 1 :]),
+    }
+    height = circuit.record_rows
+    if height:
         columns |= {
-            "starts_record": (1,) + (0,) * (rows - 1),
-            "ends_record": (0,) * (rows - 1) + (1,),
-            "in_totals_record": (1,) * rows,
-            "next_in_totals_record": (1,) * (rows - 1),
+            "starts_record": (1,) + (0,) * (height - 1),
+            "ends_record": (0,) * (height - 1) + (1,),
+            "in_totals_record": (1,) * height,
+            "next_in_totals_record": (1,) * (height - 1),
+            "is_loss": _at(rows.first_loss, (1,) * rows.lenses),
         }
     return columns
 
 
-def challenge_columns(circuit: Circuit, legs: Sequence[Leg], scalars: Mapping[str, Ext]) -> dict[str, tuple[int, ...]]:
+def _at(start: int, values: tuple[int, ...]) -> tuple[int, ...]:
+    return (0,) * start + values
+
+
+def challenge_columns(
+    statement: Statement, legs: Sequence[Leg], scalars: Mapping[str, Ext]
+) -> dict[str, tuple[int, ...]]:
     """First rows of the public columns that depend on challenges, by coordinate.
 
     leg_row: fp(TAG_LEG, leg, total, cap limbs, price digits, digits per lens) of each row of the leg table.
     next_weight: r^(lowest position of the next row's window); the window of row i ends at position 16 - w (i mod R).
+    next_loss_weight: r^(16 s) on the row before the loss row of lens s.
     """
     columns = _by_coordinate("leg_row", _leg_fingerprints(legs, scalars["beta"]))
+    circuit = CIRCUITS[statement.circuit]
     if circuit.record_rows:
         window = LENS_POSITIONS // circuit.record_rows
         starts = [window * (circuit.record_rows - 1 - row) for row in range(circuit.record_rows)]
         following = (*starts[1:], starts[0])
         columns |= _by_coordinate("next_weight", [ext_pow(scalars["r"], start) for start in following])
+        weights = [ext_pow(scalars["r"], LENS_POSITIONS * lens) for lens in range(circuit.lenses)]
+        before = statement.special_rows.first_loss - 1
+        columns |= _by_coordinate("next_loss_weight", [ext_zero] * before + weights)
     return columns
 
 
@@ -160,66 +224,60 @@ def _leg_fingerprints(legs: Sequence[Leg], beta: Ext) -> list[Ext]:
     return out
 
 
-def losses_polynomial(statement: Statement, r: Ext) -> Ext:
-    """sum over lenses s of r^(16 s) T_s(r), T_s the bytes of the published loss; unused lenses lose nothing."""
-    amounts = [statement.total_margin_deficit or 0]
-    for losses in statement.losses:
-        amounts += [losses.shortfall, losses.margin_deficit]
-    digits = [byte for amount in amounts for byte in amount.to_bytes(LENS_POSITIONS, "little")]
-    out = ext_zero
-    for byte in reversed(digits):
-        out = ext_add(ext_mul(out, r), lift(byte))
-    return out
+def terminal(outputs: Sequence[int], in_bytes: int, r: Ext, alpha: Ext, beta: Ext) -> Ext:
+    """What the sum of all fractions has to be: sum over outputs o of P_o(r) / (alpha - tag - beta o).
 
-
-def terminal(statement: Statement, r: Ext, alpha: Ext, beta: Ext) -> Ext:
-    """What the sum of all fractions has to be.
-
-    sum over totals t of T_t(r) / (alpha - fp(total, t)) + 1 / (alpha - fp(tree, L, root, limbs of liability)),
-    T_t(r) = sum_{i < 7} byte_i r^i + (T_t >> 56) r^7 and fp(tag, e_0, e_1, ..) = tag + sum beta^(k+1) e_k.
-    `verifier.statement` bounds the liability and every total, so that their digits are canonical.
+    P_o has the eight words of 16 bits of the output at even positions. In a publication of one shard the first
+    `in_bytes` outputs, the totals, have seven bytes and all that is above at position 7 instead, since the carries of
+    higher positions lie on the mask rows, which that publication does not have; `verifier.statement` bounds them.
 
     Raises:
         ZeroDivisionError: a denominator is zero: below 2^-140 for honest challenges.
     """
-    totals = statement.total_amounts
-    tree_tuple = (statement.levels, *statement.root, *limbs16(statement.total_liability, VALUE_LIMBS))
-    denominators = [ext_sub(alpha, _fingerprint(TAG_TREE, tree_tuple, beta))]
     above_tag = ext_sub(alpha, lift(TAG_TOTAL))
-    denominators += [ext_sub(above_tag, ext_scale(beta, t)) for t in range(len(totals))]
-    out, *inverses = ext_batch_inverse(denominators)
-    for amount, inverse in zip(totals, inverses, strict=True):
-        out = ext_add(out, ext_mul(_total_polynomial(amount, r), inverse))
+    inverses = ext_batch_inverse([ext_sub(above_tag, ext_scale(beta, o)) for o in range(len(outputs))])
+    square, out = ext_mul(r, r), ext_zero
+    for o, (amount, inverse) in enumerate(zip(outputs, inverses, strict=True)):
+        digits = _total_digits(amount) if o < in_bytes else limbs16(amount, OUTPUT_WORDS)
+        out = ext_add(out, ext_mul(_polynomial(digits, r if o < in_bytes else square), inverse))
     return out
 
 
-def _fingerprint(tag: int, values: tuple[int, ...], beta: Ext) -> Ext:
+def _total_digits(amount: int) -> list[int]:
+    return [*(amount >> (8 * i) & 0xFF for i in range(TOTAL_BYTES)), amount >> (8 * TOTAL_BYTES)]
+
+
+def _polynomial(coefficients: Sequence[int], x: Ext) -> Ext:
     out = ext_zero
-    for value in reversed(values):
-        out = ext_mul(ext_add(out, lift(value)), beta)
-    return ext_add(out, lift(tag))
-
-
-def _total_polynomial(amount: int, r: Ext) -> Ext:
-    out = lift(amount >> (8 * TOTAL_BYTES))
-    for i in reversed(range(TOTAL_BYTES)):
-        out = ext_add(ext_mul(out, r), lift(amount >> (8 * i) & 0xFF))
+    for coefficient in reversed(coefficients):
+        out = ext_add(ext_mul(out, x), lift(coefficient))
     return out
 
 
-def relation(statement: Statement) -> Relation:
-    """What `verifier.stark.verify_stark` has to check for a statement that was parsed."""
+def digest_scalars(statement: Statement, shard: Shard, beta: Ext) -> dict[str, Ext]:
+    """sum beta^(k+1) e_k of the root with its level as a child, and of the two digests of masks."""
+    words = {
+        "root": (*shard.root, statement.levels + 1),
+        "mask_out": shard.mask_out,
+        "mask_in": shard.mask_in,
+    }
+    return {name: ext_mul(beta, _polynomial(values, beta)) for name, values in words.items()}
+
+
+def relation(statement: Statement, shard: Shard) -> Relation:
+    """What `verifier.stark.verify_stark` has to check for a shard of a statement, both parsed."""
     from verifier.legs import check_legs
     from verifier.stark import Relation
 
-    circuit, legs = CIRCUITS[statement.circuit], statement.legs
+    legs = statement.legs
     check_legs(legs)
+    in_bytes = len(statement.total_amounts) if statement.shards == 1 else 0
     return Relation(
         system=constraint_system(statement.circuit),
         log2_rows=statement.log2_rows,
-        binding=statement.digest,
+        binding=shard.digest,
         publics=public_columns(statement),
-        terminal=lambda r, alpha, beta: terminal(statement, r, alpha, beta),
-        derived=lambda scalars: challenge_columns(circuit, legs, scalars),
-        losses=lambda r: losses_polynomial(statement, r),
+        terminal=lambda r, alpha, beta: terminal(shard.outputs, in_bytes, r, alpha, beta),
+        derived=lambda scalars: challenge_columns(statement, legs, scalars),
+        scalars=lambda r, alpha, beta: digest_scalars(statement, shard, beta),
     )

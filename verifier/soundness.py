@@ -23,7 +23,7 @@ OUTSIDE_BASE_FIELD = FIELD_SIZE - P
 POINTS_PER_COLUMN = 2
 """A column is opened at zeta and at most at w zeta."""
 PUBLIC_TERMS_MAX = 1 << 15
-"""Fractions that the verifier adds itself: the root, and up to nine totals per instrument for 2,048 instruments."""
+"""Fractions that the verifier adds itself: up to nine totals per instrument for 2,048 instruments, and 22 more."""
 HEIGHTS_LOG2 = (17, 20, 21)
 ACCOUNT_TREE_BITS = math.floor(10 * DIGEST_WORDS * math.log2(P) / 2) / 10
 """Of the account tree's binding: a collision of digests of eight words, 30.99 bits each. No profile changes it."""
@@ -176,8 +176,12 @@ Hashes count as random oracles: BLAKE2s-256 has 128 bits against collisions, an 
 **The account tree is another matter.** Its digests are eight words of 30.99 bits, so a collision costs {tree_bits}
 bits, its hash counting as ideal, too; one leaf with two sets of balances costs no more. An inclusion, or the
 opening of a node's sum, is therefore worth at most {tree_whole} bits, whatever the profile, `high` included. That
-the totals are the sums over the accounts in the proof does not rest on it; that one account's balances are the only
-ones behind its leaf does.
+the totals are the sums over the accounts in the proof does not rest on it with one shard; that one account's
+balances are the only ones behind its leaf does. With several shards the totals rest on it too: neighbouring shards
+have to use the same masks, and a digest of this hash is what they share.
+
+The figure of a publication is that of one of its proofs, however many shards it has: a cheating prover has to break
+one of them, and each attempt, at whichever, has the chance of the table.
 
 Two steps of the argument need more than plain correlated agreement, which speaks of how close a whole line is to
 the code. Three folds follow one commitment, with none between them; and layer 0 is compared with the columns'

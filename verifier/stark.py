@@ -59,7 +59,7 @@ class Relation:
         terminal: (r, alpha, beta) -> the sum of all fractions; may raise ArithmeticError where none exists.
         binding: digest (32 bytes) of the statement.
         derived: scalars by name -> the public columns that depend on challenges, as in `publics`.
-        losses: r -> the scalar of that name, for circuits that have it.
+        scalars: (r, alpha, beta) -> further scalars of the circuit, by name.
     """
 
     system: ConstraintSystem
@@ -68,7 +68,7 @@ class Relation:
     terminal: Terminal
     binding: bytes
     derived: Callable[[Mapping[str, Ext]], Mapping[str, Sequence[int]]] = lambda scalars: {}
-    losses: Callable[[Ext], Ext] = lambda r: ext_zero
+    scalars: Callable[[Ext, Ext, Ext], Mapping[str, Ext]] = lambda r, alpha, beta: {}
 
     def public_values(self, scalars: Sequence[Ext]) -> dict[str, Sequence[int]]:
         """First rows of every public column, the scalars being those of the circuit in its order.
@@ -150,7 +150,7 @@ def _refuse_base_field(name: str, element: Ext) -> None:
 
 def evaluate_scalars(relation: Relation, r: Ext, alpha: Ext, beta: Ext) -> tuple[Ext, ...]:
     """Step 3: the scalars of the circuit, in its order."""
-    known = {"r": r, "alpha": alpha, "beta": beta, "x": _BASIS[1], "losses": relation.losses(r)}
+    known = {"r": r, "alpha": alpha, "beta": beta, "x": _BASIS[1], **relation.scalars(r, alpha, beta)}
     if "terminal" in relation.system.scalars:
         try:
             known["terminal"] = relation.terminal(r, alpha, beta)

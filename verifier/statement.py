@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import cached_property
 
 from verifier import solvency
-from verifier.canonical import Record, dumps, hex_words, read_document, refuse
+from verifier.canonical import Record, dumps, read_document, refuse
 from verifier.errors import Reason
 from verifier.instruments import (
     BUCKETS_MAX,
@@ -32,14 +32,16 @@ from verifier.legs import Leg, derive_legs
 from verifier.tree import VALUE_BITS
 
 FORMAT = "solvent/statement/v1"
+HEADER_FORMAT = "solvent/header/v1"
 PROTOCOL = "solvent/1"
 CAPACITY_POLICY = "capacity/v1"
 STATEMENT_BYTES_MAX = 8 * 2**20
 EXCHANGE_CHARACTERS_MAX = 128
 LOG2_ROWS_MIN, LOG2_ROWS_MAX = 17, 21
 """The tables of 2^16 rows need 2^17; coefficients of the totals stay below p up to 2^21 (02b section D)."""
-SHORTFALL_END = 1 << 160
-"""No sum of price * total reaches it: 2^54 * 2^85 * 8 buckets * 2048 instruments = 2^153. Only a bound for reading."""
+SHARDS_MAX = 1 << 16
+SHORTFALL_END = 1 << 176
+"""No sum of price * total reaches it: 2^54 * 2^101 * 8 buckets * 2048 instruments = 2^169. Only a bound for reading."""
 STRICT, DISCLOSED = "strict", "disclosed"
 POLICIES = (STRICT, DISCLOSED)
 
@@ -85,7 +87,8 @@ class Statement:
 
     Args:
         value_decimals: one value unit is 10^-value_decimals of `quote`.
-        root: eight words.
+        shards: proofs of this many rows each.
+        root: of the top tree over the shards (`verifier.shards`), 32 bytes.
         totals: per instrument, in the order of the table, in atoms.
         total_liability, total_shortfall: in value units.
         total_margin_deficit: in value units; None for circuits that do not prove margins.
@@ -109,7 +112,8 @@ class Statement:
     instruments: tuple[Instrument, ...]
     log2_rows: int
     levels: int
-    root: tuple[int, ...]
+    shards: int
+    root: bytes
     totals: tuple[Totals, ...]
     total_liability: int
     total_shortfall: int
@@ -119,10 +123,9 @@ class Statement:
 
     def to_bytes(self) -> bytes:
         """The file. `parse_statement` of it is this statement again, if it obeys the rules."""
-        data = {name: getattr(self, name).hex() for name in _DIGESTS}
         deficit = self.total_margin_deficit
         outputs = {
-            "root": hex_words(self.root),
+            "root": self.root.hex(),
             "totals": [
                 {"long": str(t.long), "short": str(t.short), "buckets": [str(part) for part in t.buckets]}
                 for t in self.totals
@@ -134,25 +137,34 @@ class Statement:
                 {"shortfall": str(loss.shortfall), "margin_deficit": str(loss.margin_deficit)} for loss in self.losses
             ],
         }
-        return dumps(
-            data
-            | {
-                "format": FORMAT,
-                "protocol": PROTOCOL,
-                "circuit": self.circuit,
-                "tree_hash": self.tree_hash,
-                "profile": self.profile,
-                "exchange": self.exchange,
-                "sequence": self.sequence,
-                "time": self.time,
-                "value": {"quote": self.quote, "decimals": self.value_decimals},
-                "policy": self.policy,
-                "instruments": instruments_data(self.instruments),
-                "scenarios": scenarios_data(self.scenarios),
-                "capacity": {"policy": CAPACITY_POLICY, "log2_rows": self.log2_rows, "levels": self.levels},
-                "outputs": outputs,
-            }
-        )
+        return dumps(self._header() | {"format": FORMAT, "outputs": outputs})
+
+    def _header(self) -> dict[str, object]:
+        """All but the outputs: what is known before any shard is proved."""
+        return {name: getattr(self, name).hex() for name in _DIGESTS} | {
+            "protocol": PROTOCOL,
+            "circuit": self.circuit,
+            "tree_hash": self.tree_hash,
+            "profile": self.profile,
+            "exchange": self.exchange,
+            "sequence": self.sequence,
+            "time": self.time,
+            "value": {"quote": self.quote, "decimals": self.value_decimals},
+            "policy": self.policy,
+            "instruments": instruments_data(self.instruments),
+            "scenarios": scenarios_data(self.scenarios),
+            "capacity": {
+                "policy": CAPACITY_POLICY,
+                "log2_rows": self.log2_rows,
+                "levels": self.levels,
+                "shards": self.shards,
+            },
+        }
+
+    @cached_property
+    def header_digest(self) -> bytes:
+        """SHA-256 of the canonical header: in every shard's document, and so in every shard's proof."""
+        return hashlib.sha256(dumps(self._header() | {"format": HEADER_FORMAT})).digest()
 
     @cached_property
     def digest(self) -> bytes:
@@ -168,6 +180,26 @@ class Statement:
     def total_amounts(self) -> tuple[int, ...]:
         """The totals in the order of their ids: per instrument the buckets, or the long side, then the short side."""
         return tuple(amount for t in self.totals for amount in (*(t.buckets or (t.long,)), t.short))
+
+    @property
+    def liability_output(self) -> int:
+        """Number of the output that holds the liability: the totals come before it, the lenses after it."""
+        return len(self.total_amounts)
+
+    @cached_property
+    def outputs(self) -> tuple[int, ...]:
+        """What the shards' outputs add up to: totals, liability, losses per lens; unused lenses lose nothing."""
+        lost = [] if self.total_margin_deficit is None else [self.total_margin_deficit]
+        for losses in self.losses:
+            lost += [losses.shortfall, losses.margin_deficit]
+        unused = solvency.CIRCUITS[self.circuit].lenses - len(lost)
+        return (*self.total_amounts, self.total_liability, *lost, *(0,) * unused)
+
+    @property
+    def special_rows(self) -> solvency.SpecialRows:
+        """Rows with public selectors at the start of every shard's trace."""
+        lenses = solvency.CIRCUITS[self.circuit].lenses
+        return solvency.SpecialRows(len(self.outputs), lenses, self.shards > 1)
 
     @property
     def net_value(self) -> int:
@@ -208,7 +240,7 @@ def parse_statement(data: bytes) -> Statement:
     value_decimals = value.integer("decimals", 0, DECIMALS_MAX)
     instruments = read_instruments(top, circuit, proves.kinds, proves.lenses > 0, value_decimals)
     scenarios = read_scenarios(top, circuit, proves.scenarios, instruments)
-    log2_rows, levels = _read_capacity(top)
+    log2_rows, levels, shards = _read_capacity(top)
     outputs = top.record("outputs", _OUTPUTS)
     statement = Statement(
         circuit=circuit,
@@ -229,8 +261,9 @@ def parse_statement(data: bytes) -> Statement:
         scenarios=scenarios,
         log2_rows=log2_rows,
         levels=levels,
-        root=outputs.words("root", 8),
-        totals=_read_totals(outputs, instruments, log2_rows),
+        shards=shards,
+        root=outputs.raw("root", 32),
+        totals=_read_totals(outputs, instruments, log2_rows + (shards - 1).bit_length()),
         total_liability=outputs.decimal("total_liability", 0, 1 << VALUE_BITS, Reason.OUTPUT_RANGE),
         total_shortfall=outputs.decimal("total_shortfall", 0, SHORTFALL_END, Reason.OUTPUT_RANGE),
         total_margin_deficit=_read_margin_deficit(outputs, proves.lenses > 0),
@@ -255,20 +288,23 @@ def read_time(top: Record) -> str:
     return text
 
 
-def _read_capacity(top: Record) -> tuple[int, int]:
-    """log2 of the trace rows, and levels. Total rows and leg table fit in the active rows of any capacity."""
-    capacity = top.record("capacity", ("policy", "log2_rows", "levels"))
+def _read_capacity(top: Record) -> tuple[int, int, int]:
+    """log2 of a shard's rows, levels, shards. Special rows and leg table fit in the active rows of any capacity."""
+    capacity = top.record("capacity", ("policy", "log2_rows", "levels", "shards"))
     capacity.choice("policy", (CAPACITY_POLICY,), Reason.CAPACITY)
     log2_rows = capacity.integer("log2_rows", LOG2_ROWS_MIN, LOG2_ROWS_MAX, Reason.CAPACITY)
     expected = levels_for(log2_rows)
-    return log2_rows, capacity.integer("levels", expected, expected, Reason.CAPACITY)
+    levels = capacity.integer("levels", expected, expected, Reason.CAPACITY)
+    return log2_rows, levels, capacity.integer("shards", 1, SHARDS_MAX, Reason.CAPACITY)
 
 
 def _read_totals(outputs: Record, instruments: Sequence[Instrument], log2_rows: int) -> tuple[Totals, ...]:
+    """`log2_rows`: of all shards together, rounded up."""
     items = outputs.records("totals", ("long", "short", "buckets"), INSTRUMENTS_MAX)
     if len(items) != len(instruments):
         refuse(outputs.where("totals"), f"{len(instruments)} items, one per instrument", len(items))
-    # 02b R1: under a looser bound the top digit can wrap the field, and T and T + m p 2^56 are both proved.
+    # 02b R1: under a looser bound the top digit of a single shard can wrap the field, and T and T + m p 2^56 are both
+    # proved. With several shards outputs count modulo 2^128, above any honest total.
     end = 1 << (64 + log2_rows)
     totals = []
     for item, instrument in zip(items, instruments, strict=True):

@@ -20,6 +20,7 @@ def opening(
         str, typer.Option(metavar="LEVEL:NUMBER", help="The node: level 1 is above the accounts, numbers start at 0.")
     ],
     out: Annotated[Path, typer.Option(metavar="FILE", help="Opening to write, for the auditor's eyes only.")],
+    shard: Annotated[int, typer.Option(metavar="S", help="Shard of the node, from 0.")] = 0,
     private: Private = None,
     force: Force = False,
     json: Json = False,
@@ -41,7 +42,7 @@ def opening(
         raise InputError(field="--node", got=node, expected="LEVEL:NUMBER, for example 2:0")
     if out.exists() and not (force and out.is_file()):
         raise InputError(file=out, got="something that exists", expected="a new file (or an older one and --force)")
-    data = make_opening(publication, hidden, int(level), int(number))
+    data = make_opening(publication, hidden, shard, int(level), int(number))
     report = check_opening(data, read_statement(publication))
     write_new(out, data)
     output.json(report.to_json() | {"opening": str(out), "bytes": len(data)})
@@ -58,8 +59,8 @@ def check(
     json: Json = False,
 ) -> int:
     """What is owed below one node of the tree? Verifies a publication, then an opening against it."""
+    from verifier.files import read_file
     from verifier.opening import OPENING_BYTES_MAX, check_opening
-    from verifier.report import read_file
     from verifier.statement import units
 
     output = Output(json)

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import os
+import resource
 import statistics
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
-from api.cli.options import Profile
-from api.cli.output import ACCEPTED, REJECTED, Output
-from prover.capacity import choose_log2_rows
-from prover.errors import InputError
+from api.cli.bench_result import RUN, Point, check_place, document, write_result
+from api.cli.output import ACCEPTED, REJECTED, Output, Progress
+from prover.kernels.threads import thread_count
 from prover.publication import ProveReport, prove_directory
 from prover.snapshot import Snapshot, seal
 from prover.snapshot_meta import ZERO_DIGEST, SnapshotMeta
 from prover.terms import choose_circuit
+from prover.warm import compile_kernels
 from verifier import verify_directory
 from verifier.instruments import SPOT, Bucket, Instrument, Scenario, Tier
 from verifier.report import Report
@@ -38,48 +39,69 @@ BUCKETS: Final = (
 )
 MARGIN: Final = (Tier(None, 500),)
 """Collateral rules of the synthetic instruments. Nobody holds more than the first tier: entries are as asked."""
+IDS_AT_ONCE: Final = 1 << 17
 MOVES: Final = (-10, -20, -30, -50, 20, 50, -5, -15, -40, -60)
 """Percent, scenario by scenario."""
 
 
-def run_bench(
-    accounts: int,
-    entries: int,
-    profile: Profile,
-    runs: int,
-    seed: int,
-    output: Output,
-    circuit: str | None = None,
-    scenarios: int = 0,
-) -> int:
+@dataclass(frozen=True)
+class Case:
+    """What is measured at one point.
+
+    Args:
+        circuit: None takes equity without scenarios, the smallest stress circuit with some.
+    """
+
+    accounts: int
+    entries: int
+    profile: str
+    runs: int
+    seed: int
+    circuit: str | None = None
+    scenarios: int = 0
+
+
+def run_bench(case: Case, output: Output, out: Path | None = None) -> int:
     """`solvent bench`; see there."""
-    instruments = max(INSTRUMENTS_MIN, entries)
-    margins = scenarios > 0 or (circuit is not None and CIRCUITS[circuit].lenses > 0)
-    snapshot = synthetic_snapshot(1, entries, instruments, seed, margins=margins)
-    circuit = choose_circuit(snapshot.meta.instruments, scenarios, circuit)
-    size = entries, (len(BUCKETS) + 1 if margins else 2) * instruments, CIRCUITS[circuit].record_rows
-    if not _fits(accounts, *size):
-        expected = f"at most {_most_accounts(*size)} accounts with {entries} entries: one proof holds 2^21 rows"
-        raise InputError(field="--accounts", got=str(accounts), expected=expected)
-    snapshot = synthetic_snapshot(accounts, entries, instruments, seed, margins=margins)
-    stress = stress_scenarios(snapshot.meta.instruments, scenarios)
-    proved: list[tuple[float, ProveReport]] = []
+    check_place(out)
+    with output.progress() as progress:
+        point = measure(case, progress)
+    result = document(RUN, {"profile": case.profile, "runs": case.runs, "seed": case.seed}, [point])
+    write_result(out, result)
+    output.json(result)
+    _print(point, output)
+    return ACCEPTED if point["verified"] else REJECTED
+
+
+def measure(case: Case, progress: Progress = lambda phase, fraction: None) -> Point:
+    """Prove the case's accounts `runs` times, verify each proof, and give medians."""
+    instruments = max(INSTRUMENTS_MIN, case.entries)
+    margins = case.scenarios > 0 or (case.circuit is not None and CIRCUITS[case.circuit].lenses > 0)
+    snapshot = synthetic_snapshot(case.accounts, case.entries, instruments, case.seed, margins=margins)
+    circuit = choose_circuit(snapshot.meta.instruments, case.scenarios, case.circuit)
+    stress = stress_scenarios(snapshot.meta.instruments, case.scenarios)
+    compile_kernels(lambda fraction: progress(COMPILE_PHASE, fraction))
+    proved: list[tuple[float, float, ProveReport]] = []
     reports: list[Report] = []
-    with tempfile.TemporaryDirectory(prefix="solvent-bench-") as folder, output.progress() as progress:
-        for run in range(runs):
-            out = Path(folder) / f"run{run}"
-            started = time.perf_counter()
+    for _ in range(case.runs):
+        with tempfile.TemporaryDirectory(prefix="solvent-bench-") as folder:
+            out = Path(folder) / "out"
+            started, before = time.perf_counter(), cpu_seconds()
             report = prove_directory(
-                snapshot, out, profile=profile.value, circuit=circuit, scenarios=stress, progress=progress
+                snapshot, out, profile=case.profile, circuit=circuit, scenarios=stress, progress=progress
             )
-            proved.append((time.perf_counter() - started - report.phase_seconds.get(COMPILE_PHASE, 0.0), report))
+            seconds = time.perf_counter() - started - report.phase_seconds.get(COMPILE_PHASE, 0.0)
+            proved.append((seconds, cpu_seconds() - before, report))
             progress("verify", 0.0)
-            reports.append(verify_directory(out, profile=profile.value, circuit=circuit))
+            reports.append(verify_directory(out, profile=case.profile, circuit=circuit))
             progress("verify", 1.0)
-    figures = _figures(accounts, entries, profile, proved, reports) | {"circuit": circuit, "scenarios": scenarios}
-    output.json(figures)
-    _print(figures, output)
-    return ACCEPTED if all(report.accepted for report in reports) else REJECTED
+    return _figures(replace(case, circuit=circuit), proved, reports)
+
+
+def cpu_seconds() -> float:
+    """Processor time of this process and of those it has waited for, so far."""
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def synthetic_snapshot(accounts: int, entries: int, instruments: int, seed: int, *, margins: bool = False) -> Snapshot:
@@ -120,7 +142,7 @@ def synthetic_snapshot(accounts: int, entries: int, instruments: int, seed: int,
     )
     snapshot = Snapshot(
         meta=meta,
-        user_ids=pa.chunked_array([pa.array([f"user{i:08d}" for i in range(accounts)])]),
+        user_ids=_user_ids(accounts),
         nonces=np.zeros((accounts, 32), np.uint8),
         has_nonce=np.zeros(accounts, bool),
         lines=np.arange(1, accounts + 1, dtype=np.uint32),
@@ -131,6 +153,13 @@ def synthetic_snapshot(accounts: int, entries: int, instruments: int, seed: int,
     return seal(snapshot, f"{seed + 1:064x}")
 
 
+def _user_ids(count: int) -> pa.ChunkedArray:
+    """user00000000 and so on, in pieces, so that ten million take little more memory than their text."""
+    starts = range(0, count, IDS_AT_ONCE)
+    pieces = ([f"user{i:08d}" for i in range(start, min(start + IDS_AT_ONCE, count))] for start in starts)
+    return pa.chunked_array([pa.array(piece) for piece in pieces])
+
+
 def stress_scenarios(instruments: Sequence[Instrument], count: int) -> tuple[Scenario, ...]:
     """The first `count` scenarios, in each of which all prices move alike."""
     return tuple(
@@ -139,54 +168,37 @@ def stress_scenarios(instruments: Sequence[Instrument], count: int) -> tuple[Sce
     )
 
 
-def _fits(accounts: int, entries: int, totals: int, record_rows: int) -> bool:
-    try:
-        choose_log2_rows(accounts, accounts * entries, totals, record_rows=record_rows)
-    except InputError:
-        return False
-    return True
-
-
-def _most_accounts(entries: int, totals: int, record_rows: int) -> int:
-    low, high = 0, 1 << 21
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if _fits(middle, entries, totals, record_rows) else (low, middle - 1)
-    return low
-
-
-def _figures(
-    accounts: int,
-    entries: int,
-    profile: Profile,
-    proved: Sequence[tuple[float, ProveReport]],
-    reports: Sequence[Report],
-) -> dict[str, Any]:
-    seconds = statistics.median(each for each, _ in proved)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    phases = [report.phase_seconds for _, report in proved]
-    first, verified = proved[0][1], reports[0]
+def _figures(case: Case, proved: Sequence[tuple[float, float, ProveReport]], reports: Sequence[Report]) -> Point:
+    seconds = [each for each, _, _ in proved]
+    median, cores = statistics.median(seconds), thread_count()
+    phases = [report.phase_seconds for _, _, report in proved]
+    first, verified = proved[0][2], reports[0]
     return {
-        "verdict": "verified" if all(report.accepted for report in reports) else "rejected",
-        "accounts": accounts,
-        "entries_per_account": entries,
-        "profile": profile.value,
+        "accounts": case.accounts,
+        "entries_per_account": case.entries,
+        "circuit": case.circuit,
+        "scenarios": case.scenarios,
+        "profile": case.profile,
         "runs": len(proved),
         "cores": cores,
-        "prove_seconds": seconds,
-        "accounts_per_second": accounts / seconds,
-        "accounts_per_second_per_core": accounts / seconds / cores,
+        "verified": all(report.accepted for report in reports),
+        "prove_seconds": median,
+        "prove_seconds_runs": seconds,
+        "prove_cpu_seconds": statistics.median(cpu for _, cpu, _ in proved),
+        "accounts_per_second": case.accounts / median,
+        "accounts_per_second_per_core": case.accounts / median / cores,
         "phase_seconds": {name: statistics.median(each[name] for each in phases) for name in phases[0]},
-        "peak_memory_bytes": max(report.peak_memory_bytes for _, report in proved),
-        "proof_bytes": int(statistics.median(report.proof_bytes for _, report in proved)),
+        "peak_memory_bytes": max(report.peak_memory_bytes for _, _, report in proved),
+        "proof_bytes": int(statistics.median(report.proof_bytes for _, _, report in proved)),
         "verify_seconds": statistics.median(report.seconds for report in reports),
         "rows": first.rows,
+        "shards": first.shards,
         "used_rows": first.used_rows,
         "soundness_bits": verified.soundness_bits,
     }
 
 
-def _print(figures: dict[str, Any], output: Output) -> None:
+def _print(figures: Point, output: Output) -> None:
     output.line(
         f"{figures['circuit']}, {figures['scenarios']} scenarios, profile {figures['profile']}: "
         f"{figures['accounts']} accounts with {figures['entries_per_account']} entries, "
@@ -195,8 +207,10 @@ def _print(figures: dict[str, Any], output: Output) -> None:
     rows = [(name, f"{seconds:.2f}") for name, seconds in figures["phase_seconds"].items()]
     output.table(("phase", "seconds"), rows, right=("seconds",))
     rate, per_core = figures["accounts_per_second"], figures["accounts_per_second_per_core"]
+    low, high = min(figures["prove_seconds_runs"]), max(figures["prove_seconds_runs"])
     output.line(
-        f"Proved in {figures['prove_seconds']:.2f} s, compilation aside: {rate:.0f} accounts/s, {per_core:.0f} per core"
+        f"Proved in {figures['prove_seconds']:.2f} s ({low:.2f} to {high:.2f}), compilation aside: "
+        f"{rate:.0f} accounts/s, {per_core:.0f} per core; {figures['prove_cpu_seconds']:.2f} s of processor time"
     )
     output.line(
         f"Memory at most {figures['peak_memory_bytes'] / 2**20:.0f} MiB, proof {figures['proof_bytes']} bytes, "

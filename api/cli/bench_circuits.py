@@ -7,10 +7,10 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from api.cli.bench import COMPILE_PHASE, stress_scenarios, synthetic_snapshot
-from api.cli.options import Profile
+from api.cli.bench_result import CIRCUITS_COMPARED, Point, check_place, document, write_result
 from api.cli.output import ACCEPTED, REJECTED, Output
 from prover.capacity import GROW_SLACK, HIDDEN_ROWS, rows_needed
 from prover.publication import prove_directory
@@ -59,53 +59,74 @@ def accounts_that_fit(entries: int) -> int:
     return accounts // 10 * 10
 
 
-def run_comparison(profile: Profile, runs: int, seed: int, output: Output) -> int:
+def run_comparison(profile: str, runs: int, seed: int, output: Output, out: Path | None = None) -> int:
     """`solvent bench --compare`: each case `runs` times, one round after the other, so that noise meets all alike."""
+    check_place(out)
     seconds: dict[Case, list[float]] = {case: [] for case in CASES}
-    verified = True
-    with tempfile.TemporaryDirectory(prefix="solvent-bench-") as folder, output.progress() as progress:
+    verified = dict.fromkeys(CASES, True)
+    with output.progress() as progress:
         for run in range(runs):
             for number, case in enumerate(CASES):
                 progress(f"round {run + 1} of {runs}", number / len(CASES))
-                taken, good = _prove(case, profile, seed, Path(folder) / f"{run}-{number}")
+                taken, good = _prove(case, profile, seed)
                 seconds[case].append(taken)
-                verified &= good
-    rows = _rows({case: statistics.median(times) for case, times in seconds.items()})
-    verdict = "verified" if verified else "rejected"
-    output.json({"verdict": verdict, "profile": profile.value, "runs": runs, "rows": rows})
-    columns = ("entries", "circuit", "accounts", "us/account", "x equity", "per scenario", "target")
-    shown = [[str(row[name]) if row[name] is not None else "" for name in columns] for row in rows]
-    output.table(columns, shown, right=[name for name in columns if name != "circuit"])
-    return ACCEPTED if verified else REJECTED
+                verified[case] &= good
+            progress(f"round {run + 1} of {runs}", 1.0)
+    points = _points(seconds, verified)
+    result = document(CIRCUITS_COMPARED, {"profile": profile, "runs": runs, "seed": seed}, points)
+    write_result(out, result)
+    output.json(result)
+    _print(points, output)
+    return ACCEPTED if all(verified.values()) else REJECTED
 
 
-def _prove(case: Case, profile: Profile, seed: int, out: Path) -> tuple[float, bool]:
+def _prove(case: Case, profile: str, seed: int) -> tuple[float, bool]:
     margins = CIRCUITS[case.circuit].lenses > 0
     instruments = max(INSTRUMENTS_MIN, case.entries)
     snapshot = synthetic_snapshot(accounts_that_fit(case.entries), case.entries, instruments, seed, margins=margins)
     stress = stress_scenarios(snapshot.meta.instruments, case.scenarios)
-    started = time.perf_counter()
-    report = prove_directory(snapshot, out, profile=profile.value, circuit=case.circuit, scenarios=stress)
-    taken = time.perf_counter() - started - report.phase_seconds.get(COMPILE_PHASE, 0.0)
-    return taken, verify_directory(out, profile=profile.value, circuit=case.circuit).accepted
+    with tempfile.TemporaryDirectory(prefix="solvent-bench-") as folder:
+        out = Path(folder) / "out"
+        started = time.perf_counter()
+        report = prove_directory(snapshot, out, profile=profile, circuit=case.circuit, scenarios=stress)
+        taken = time.perf_counter() - started - report.phase_seconds.get(COMPILE_PHASE, 0.0)
+        return taken, verify_directory(out, profile=profile, circuit=case.circuit).accepted
 
 
-def _rows(medians: dict[Case, float]) -> list[dict[str, Any]]:
+def _points(seconds: dict[Case, list[float]], verified: dict[Case, bool]) -> list[Point]:
+    medians = {case: statistics.median(taken) for case, taken in seconds.items()}
     risk = {case.entries: taken for case, taken in medians.items() if case.circuit == "solvency_risk_v1"}
     equity = {case.entries: taken for case, taken in medians.items() if case.circuit == EQUITY}
-    rows = []
-    for case in sorted(medians, key=lambda case: case.entries):
-        taken, accounts = medians[case], accounts_that_fit(case.entries)
-        added = (taken / risk[case.entries] - 1) / case.scenarios if case.scenarios else None
-        rows.append(
-            {
-                "entries": case.entries,
-                "circuit": case.circuit,
-                "accounts": accounts,
-                "us/account": round(1e6 * taken / accounts, 1),
-                "x equity": round(taken / equity[case.entries], 2),
-                "per scenario": None if added is None else f"{100 * added:+.1f} %",
-                "target": case.target,
-            }
+    return [
+        {
+            "accounts": accounts_that_fit(case.entries),
+            "entries_per_account": case.entries,
+            "circuit": case.circuit,
+            "scenarios": case.scenarios,
+            "runs": len(seconds[case]),
+            "verified": verified[case],
+            "prove_seconds": medians[case],
+            "prove_seconds_runs": seconds[case],
+            "times_equity": medians[case] / equity[case.entries],
+            "added_per_scenario": (medians[case] / risk[case.entries] - 1) / case.scenarios if case.scenarios else None,
+            "target": case.target,
+        }
+        for case in sorted(medians, key=lambda case: case.entries)
+    ]
+
+
+def _print(points: list[Point], output: Output) -> None:
+    columns = ("entries", "circuit", "accounts", "us/account", "x equity", "per scenario", "target")
+    rows = [
+        (
+            str(point["entries_per_account"]),
+            point["circuit"],
+            str(point["accounts"]),
+            f"{1e6 * point['prove_seconds'] / point['accounts']:.1f}",
+            f"{point['times_equity']:.2f}",
+            f"{100 * point['added_per_scenario']:+.1f} %" if point["scenarios"] else "",
+            "" if point["target"] is None else str(point["target"]),
         )
-    return rows
+        for point in points
+    ]
+    output.table(columns, rows, right=[name for name in columns if name != "circuit"])

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import typer
 
-from api.cli import audit, imports, log, prices, publication, publishing, serve, simulate, trials, users, witness
+from api.cli import (
+    audit,
+    bundles,
+    executors,
+    imports,
+    log,
+    prices,
+    publication,
+    publishing,
+    serve,
+    simulate,
+    trials,
+    users,
+    witness,
+)
 
 EXCHANGE, EVERYBODY, USER = "For the exchange", "For everybody", "For one user"
 
@@ -32,7 +46,9 @@ app.command(rich_help_panel=USER)(users.inclusion)
 app.add_typer(imports.app, name="import", rich_help_panel=EXCHANGE)
 app.add_typer(prices.app, name="prices", rich_help_panel=EXCHANGE)
 app.command(rich_help_panel=EXCHANGE)(publication.prove)
+app.command(rich_help_panel=EXCHANGE)(executors.shard)
 app.command(rich_help_panel=EXCHANGE)(users.bundle)
+app.command(rich_help_panel=EXCHANGE)(bundles.bundles)
 app.command(rich_help_panel=EXCHANGE)(audit.opening)
 app.command(rich_help_panel=EXCHANGE)(publishing.publish)
 app.command(rich_help_panel=EXCHANGE)(publishing.export)

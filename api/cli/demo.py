@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -29,7 +30,9 @@ from verifier.canonical import dumps
 from verifier.errors import VerificationError
 from verifier.inclusion import check_bundle
 from verifier.instruments import SPOT
-from verifier.report import Against, read_statement
+from verifier.proofs import shard_file
+from verifier.report import STATEMENT_FILE, Against, read_statement
+from verifier.shards import parse_shard, seal
 from verifier.statement import Statement, units
 
 USERS: Final = ("sample_users0.csv", "sample_users1.csv")
@@ -151,11 +154,8 @@ class _Demo:
     def _forge_total(self) -> None:
         with self._step("Forge: publish one unit less owed, with every sum in the statement made to fit") as step:
             forged = self.work / "forged"
-            forged.mkdir()
-            for part in self.publication.iterdir():
-                (forged / part.name).write_bytes(part.read_bytes())
-            statement = _one_unit_less(read_statement(self.publication))
-            (forged / "statement.json").write_bytes(statement.to_bytes())
+            shutil.copytree(self.publication, forged)
+            _restate(forged, _one_unit_less(read_statement(self.publication)))
             self._expect_refusal(step, lambda: verify_directory(forged, profile=self.profile.value))
 
     def _margin_venue(self) -> None:
@@ -179,8 +179,7 @@ class _Demo:
             print_report(verified, self.output)
             step["ok"], step["detail"] = verified.solvent, verified.spoken
         with self._step("Forge: publish a smaller loss for the worst scenario") as step:
-            statement = smaller_loss(verified.statement)
-            (venue / "statement.json").write_bytes(statement.to_bytes())
+            _restate(venue, smaller_loss(verified.statement))
             (venue / "fund.json").unlink()  # its opening names the true statement
             self._expect_refusal(step, lambda: verify_directory(venue, profile=self.profile.value))
 
@@ -201,6 +200,16 @@ class _Demo:
         else:
             step["ok"] = False
             step["detail"] = "ACCEPTED, which must not happen"
+
+
+def _restate(publication: Path, statement: Statement) -> None:
+    """Publish another statement, with the document of its only shard and the root made to fit."""
+    path = publication / shard_file(0)
+    shard = parse_shard(path.read_bytes(), read_statement(publication), 0)
+    shard = replace(shard, header=statement.header_digest, outputs=statement.outputs)
+    statement = replace(statement, root=seal(shard.place(statement.liability_output).sum, 1))
+    path.write_bytes(shard.to_bytes())
+    (publication / STATEMENT_FILE).write_bytes(statement.to_bytes())
 
 
 def _one_unit_less(statement: Statement) -> Statement:

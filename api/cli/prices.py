@@ -114,9 +114,9 @@ def assemble(
 ) -> int:
     """Put several sources' quotes into one price file. With --sources their weights and keys are those listed."""
     from prover.prices import assemble as assembled
+    from verifier.files import read_file
     from verifier.prices import Rules
     from verifier.quotes import SIGNED_QUOTES_BYTES_MAX, parse_signed_quotes
-    from verifier.report import read_file
 
     output = Output(json)
     _require_free(out, force)
@@ -160,9 +160,9 @@ def fill(
     json: Json = False,
 ) -> int:
     """Write the median of each instrument into an instrument file, so that what is imported follows from the quotes."""
+    from verifier.files import read_file
     from verifier.prices import ONE, PRICES_BYTES_MAX, agree, is_one, parse_evidence
     from verifier.quotes import PRICE_DECIMALS
-    from verifier.report import read_file
     from verifier.statement import units
 
     output = Output(json)
@@ -208,8 +208,9 @@ def check(
     proof in DIR is not looked at: `solvent verify` does that.
     """
     from prover.snapshot import Snapshot
+    from verifier.files import read_file
     from verifier.prices import PRICES_BYTES_MAX, check_evidence, check_prices
-    from verifier.report import read_file, read_statement
+    from verifier.report import read_statement
 
     output = Output(json)
     require_file(prices, "a price file")
@@ -329,8 +330,8 @@ def _price_columns(path: Path) -> tuple[CsvFile, str, str]:
 
 
 def _read_sources(path: Path | None) -> Mapping[str, Source] | None:
+    from verifier.files import read_file
     from verifier.quotes import SOURCES_BYTES_MAX, read_sources
-    from verifier.report import read_file
 
     if path is None:
         return None

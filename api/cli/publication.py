@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from api.cli.executors import Cluster, Log2Rows, Restart, Scheduler, Shards, Tls, Workers, choose_executor
 from api.cli.options import (
     Force,
     Json,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from verifier.report import Against
     from verifier.statement import Statement
 
-PUBLIC_FILES: Final = frozenset({"statement.json", "proof.bin", "reserves.csv", "prices.json", "fund.json"})
+PUBLIC_FILES: Final = frozenset({"statement.json", "shards", "reserves.csv", "prices.json", "fund.json"})
 PRIVATE_FILE: Final = "private.json"
 
 
@@ -104,44 +105,57 @@ def prove(
         Path | None, typer.Option(metavar="DIR", help="The publication before: its trace size is kept if it can be.")
     ] = None,
     private: Private = None,
+    shards: Shards = None,
+    log2_rows: Log2Rows = None,
+    workers: Workers = None,
+    cluster: Cluster = False,
+    scheduler: Scheduler = None,
+    tls: Tls = None,
+    restart: Restart = False,
     force: Force = False,
     json: Json = False,
 ) -> int:
-    """Prove a snapshot: statement, proof, reserves and signed prices into DIR, secrets into DIR.private.
+    """Prove a snapshot: statement, proofs, reserves and signed prices into DIR, secrets into DIR.private.
 
-    Publish DIR and nothing else. The account of a user called insurance-fund is opened there, for all to see. The first
-    run compiles for about a minute; later ones load the result.
+    Publish DIR and nothing else. The account of a user called insurance-fund is opened there, for all to see. Large
+    snapshots are proved in shards; interrupted or killed, the same command goes on where it was (DIR.work, secret).
     """
     from prover.publication import prove_directory
     from prover.snapshot import Snapshot
 
-    output = Output(json)
+    output, secrets = Output(json), private_directory(out, private)
     require_directory(snapshot, "a snapshot directory")
     for path, what in ((reserves, "a reserves file"), (prices, "a price file")):
         if path is not None:
             require_file(path, what)
-    secrets = private_directory(out, private)
     check_free(out, secrets, force)
-    started = time.perf_counter()
-    loaded = Snapshot.load(snapshot)
+    executor = choose_executor(workers, cluster, scheduler, tls)
+    started, loaded = time.perf_counter(), Snapshot.load(snapshot)
     stress = () if scenarios is None else _scenarios(scenarios, loaded)
     with output.progress() as progress:
         report = prove_directory(
             loaded, out, profile=profile.value, policy=policy.value,
             circuit=None if circuit is None else circuit.value, scenarios=stress, prices=prices, reserves=reserves,
-            private=secrets, previous=previous, force=force, progress=progress,
+            private=secrets, previous=previous, shards=shards, log2_rows=log2_rows, executor=executor,
+            restart=restart, force=force, progress=progress,
         )  # fmt: skip
     seconds = time.perf_counter() - started
-    figures = prove_figures(report) | {"profile": profile.value, "policy": policy.value, "seconds": seconds}
-    figures["scenarios"] = [scenario.name for scenario in stress]
-    output.json({"verdict": "proved", "publication": str(out), "private": str(secrets), **figures})
-    output.line(f"Statement {report.statement_digest}")
-    output.line(
-        f"Proof of {report.proof_bytes} bytes over {report.rows} rows ({report.used_rows} in use) in {seconds:.1f} s, "
-        f"memory at most {report.peak_memory_bytes / 2**20:.0f} MiB"
-    )
+    chosen = {"profile": profile.value, "policy": policy.value, "scenarios": [scenario.name for scenario in stress]}
+    places = {"publication": str(out), "private": str(secrets)}
+    output.json({"verdict": "proved", **places, **chosen, **prove_figures(report), "seconds": seconds})
+    _print_proved(output, report, seconds)
     output.line(f"Publish {out}, keep {secrets} secret. Next: solvent verify {out}")
     return ACCEPTED
+
+
+def _print_proved(output: Output, report: ProveReport, seconds: float) -> None:
+    output.line(f"Statement {report.statement_digest}")
+    output.line(
+        f"{_proofs(report.shards)} of {report.rows} rows ({report.used_rows} in use), {report.proof_bytes} bytes, "
+        f"in {seconds:.1f} s, memory at most {report.peak_memory_bytes / 2**20:.0f} MiB"
+    )
+    if report.resumed:
+        output.line(f"{report.resumed} shards were there from an earlier run")
 
 
 def verify(
@@ -150,6 +164,7 @@ def verify(
     circuit: AcceptedCircuit = None,
     reserves: Reserves = None,
     price_sources: PriceSources = None,
+    workers: Workers = None,
     json: Json = False,
 ) -> int:
     """Is the exchange solvent? Checks statement, proof, reserves, prices and insurance fund; trusts none of them.
@@ -164,13 +179,16 @@ def verify(
     if reserves is not None:
         require_file(reserves, "a reserves file")
     sources = None if price_sources is None else _sources(price_sources)
-    report = verify_directory(
-        publication,
-        profile=None if profile is None else profile.value,
-        circuit=None if circuit is None else circuit.value,
-        reserves=reserves,
-        price_sources=sources,
-    )
+    with output.progress() as progress:
+        report = verify_directory(
+            publication,
+            profile=None if profile is None else profile.value,
+            circuit=None if circuit is None else circuit.value,
+            reserves=reserves,
+            price_sources=sources,
+            workers=workers,
+            progress=lambda done, of: progress("verify", done / of) if of > 1 else None,
+        )
     output.json(report.to_json())
     print_report(report, output)
     return ACCEPTED if report.accepted else REJECTED
@@ -219,11 +237,17 @@ def prove_figures(report: ProveReport) -> dict[str, Any]:
     return {
         "statement_digest": report.statement_digest,
         "rows": report.rows,
+        "shards": report.shards,
+        "resumed": report.resumed,
         "used_rows": report.used_rows,
         "proof_bytes": report.proof_bytes,
         "peak_memory_bytes": report.peak_memory_bytes,
         "phase_seconds": report.phase_seconds,
     }
+
+
+def _proofs(shards: int) -> str:
+    return "1 proof" if shards == 1 else f"{shards} proofs"
 
 
 def _scenarios(name: str, snapshot: Snapshot) -> tuple[Scenario, ...]:
@@ -237,8 +261,8 @@ def _scenarios(name: str, snapshot: Snapshot) -> tuple[Scenario, ...]:
 
 
 def _sources(path: Path) -> Mapping[str, Source]:
+    from verifier.files import read_file
     from verifier.quotes import SOURCES_BYTES_MAX, read_sources
-    from verifier.report import read_file
 
     require_file(path, "a list of sources")
     return read_sources(read_file(path, SOURCES_BYTES_MAX))
@@ -253,7 +277,6 @@ def _is_private(path: Path) -> bool:
 
 
 def _described(publication: Path, statement: Statement) -> dict[str, Any]:
-    from verifier.canonical import hex_words
     from verifier.params import accepted_profile
     from verifier.solvency import constraint_system
     from verifier.soundness import ACCOUNT_TREE_BITS, Shape, rounds, soundness_bits
@@ -261,7 +284,7 @@ def _described(publication: Path, statement: Statement) -> dict[str, Any]:
 
     params = accepted_profile(statement.profile)
     shape = Shape.of(constraint_system(statement.circuit))
-    files = sorted(part for part in publication.iterdir() if part.name in PUBLIC_FILES and part.is_file())
+    files = sorted(part for part in publication.rglob("*") if part.is_file())
     return {
         "verdict": "not verified",
         "exchange": statement.exchange,
@@ -279,7 +302,8 @@ def _described(publication: Path, statement: Statement) -> dict[str, Any]:
         "parameters_digest": statement.parameters_digest.hex(),
         "log2_rows": statement.log2_rows,
         "levels": statement.levels,
-        "root": hex_words(statement.root),
+        "shards": statement.shards,
+        "root": statement.root.hex(),
         "value": {"quote": statement.quote, "decimals": statement.value_decimals},
         "total_liability": units(statement.total_liability, statement.value_decimals),
         "total_shortfall": units(statement.total_shortfall, statement.value_decimals),
@@ -293,7 +317,7 @@ def _described(publication: Path, statement: Statement) -> dict[str, Any]:
             for scenario, losses in zip(statement.scenarios, statement.losses, strict=True)
         ],
         "totals": _described_totals(statement),
-        "file_bytes": {part.name: part.stat().st_size for part in files},
+        "file_bytes": {str(part.relative_to(publication)): part.stat().st_size for part in files},
         "queries": params.queries,
         "blowup": params.blowup,
         "soundness_bits": soundness_bits(shape, params, statement.log2_rows),

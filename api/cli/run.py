@@ -18,6 +18,7 @@ EXTRAS: Final = {
     **dict.fromkeys(("numpy", "numba", "pyarrow", "cryptography"), "prover"),
     **dict.fromkeys(("sqlalchemy", "merkletools", "fastapi", "uvicorn"), "service"),
     "psycopg": "postgres",
+    "matplotlib": "bench",
 }
 """Which extra of the distribution brings an importable package."""
 SPREAD_OPTIONS: Final = ("--users",)

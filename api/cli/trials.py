@@ -27,11 +27,21 @@ def demo(
     return run_demo(out, profile, Output(json))
 
 
+class Sweep(StrEnum):
+    """The same as the kinds of `api.cli.bench_sweep`, which takes long to import."""
+
+    ACCOUNTS = "accounts"
+    ENTRIES = "entries"
+
+
 def bench(
+    results: Annotated[
+        list[Path] | None, typer.Argument(metavar="[RESULT]...", help="With --plots: results of --sweep and --out.")
+    ] = None,
     accounts: Annotated[int, typer.Option(metavar="N", min=1, help="Synthetic accounts.")] = 20_000,
     entries: Annotated[int, typer.Option(metavar="K", min=1, max=1000, help="Entries of each account.")] = 3,
     profile: ProofProfile = Profile.FAST,
-    runs: Annotated[int, typer.Option(metavar="R", min=1, max=100, help="Proofs; figures are medians.")] = 1,
+    runs: Annotated[int, typer.Option(metavar="R", min=1, max=100, help="Proofs; figures are medians.")] = 3,
     seed: Annotated[int, typer.Option(metavar="S", min=0, help="Seed of the synthetic accounts, not of proofs.")] = 1,
     circuit: Annotated[
         Circuit | None, typer.Option(help="Default: equity without scenarios, the smallest stress circuit with some.")
@@ -42,19 +52,48 @@ def bench(
     compare: Annotated[
         bool, typer.Option("--compare", help="Instead: all circuits on the same accounts of 1 to 483 entries.")
     ] = False,
+    floors: Annotated[
+        bool,
+        typer.Option("--floors", help="Instead: each phase against its floor in operations and bytes, equity circuit."),
+    ] = False,
+    sweep: Annotated[
+        Sweep | None,
+        typer.Option(help="Instead: 10^3 to 10^6 accounts, or 1 to 483 entries each; a new process per size."),
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="With --sweep accounts: 10^7 as well.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write figures, machine and versions as JSON.")
+    ] = None,
+    plots: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Instead: draw the RESULTs as SVG into this folder.")
+    ] = None,
     json: Json = False,
 ) -> int:
-    """Measure this machine: prove synthetic accounts, verify each proof, print the figures.
+    """Measure this machine: prove synthetic accounts, verify each proof, print medians over the runs.
 
-    Compilation is not counted in accounts_per_second.
+    Compilation is not counted.
     """
-    from api.cli.bench import run_bench
-    from api.cli.bench_circuits import run_comparison
+    output = Output(json)
+    if plots is not None or results:
+        from api.cli.bench_plots import run_plots
 
+        return run_plots(plots, results or [], output)
     if compare:
-        return run_comparison(profile, runs, seed, Output(json))
-    name = None if circuit is None else circuit.value
-    return run_bench(accounts, entries, profile, runs, seed, Output(json), name, scenarios)
+        from api.cli.bench_circuits import run_comparison
+
+        return run_comparison(profile.value, runs, seed, output, out)
+    if floors:
+        from api.cli.bench_floors import run_floors
+
+        return run_floors(accounts, entries, profile, runs, seed, output)
+    from api.cli.bench import Case, run_bench
+
+    case = Case(accounts, entries, profile.value, runs, seed, None if circuit is None else circuit.value, scenarios)
+    if sweep is not None:
+        from api.cli.bench_sweep import run_sweep
+
+        return run_sweep(sweep.value, full, case, output, out)
+    return run_bench(case, output, out)
 
 
 class FileFormat(StrEnum):

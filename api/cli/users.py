@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli.options import Force, Json, Private, Publication, private_directory, require_directory, require_file
+from api.cli.options import Force, Json, Private, private_directory, require_directory, require_file
 from api.cli.output import ACCEPTED, Output
 from api.cli.publication import AcceptedCircuit, StatementOnly, read_against
 from prover.errors import InputError
@@ -57,28 +57,34 @@ def nonce(
 
 
 def bundle(
-    publication: Publication,
     account: Annotated[str, typer.Option(metavar="ID", help="The user's id, as in the imported files.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="Bundle to write, for this user's eyes only.")],
+    publication: Annotated[
+        Path | None, typer.Argument(metavar="DIR", help="A publication: what `solvent prove` wrote.")
+    ] = None,
+    store: Annotated[
+        Path | None, typer.Option(metavar="STORE", help="Take it from here: what `solvent bundles` wrote.")
+    ] = None,
     private: Private = None,
     force: Force = False,
     json: Json = False,
 ) -> int:
-    """Cut one user's bundle: their entries and the path to the root, one file, checked before it is written."""
-    from prover.bundles import make_bundle
+    """Cut one user's bundle: their entries and the path to the root, one file, checked before it is written.
+
+    With --store DIR may be left out; the bundle is then checked without the statement.
+    """
     from verifier.inclusion import check_bundle
     from verifier.report import read_statement
 
     output = Output(json)
-    require_directory(publication, "a publication directory")
-    hidden = private_directory(publication, private)
-    require_directory(hidden, "the secrets that `solvent prove` kept")
+    if publication is not None:
+        require_directory(publication, "a publication directory")
     if not account.isprintable():
         raise InputError(field="--account", got=account, expected="the id of an account in this publication")
     if out.exists() and not (force and out.is_file()):
         raise InputError(file=out, got="something that exists", expected="a new file (or an older one and --force)")
-    data = make_bundle(publication, hidden, account)
-    report = check_bundle(data, read_statement(publication), user_id=account)
+    data = _bundle(publication, private, store, account)
+    report = check_bundle(data, None if publication is None else read_statement(publication), user_id=account)
     write_new(out, data)
     output.json(
         {
@@ -91,8 +97,25 @@ def bundle(
         }
     )
     output.line(f"Bundle of {len(data)} bytes written to {out}. Give it to {account} and to nobody else.")
-    output.line(f"They run: solvent inclusion {out.name} --against {publication}")
+    output.line(f"They run: solvent inclusion {out.name} --against {publication or 'DIR'}")
     return ACCEPTED
+
+
+def _bundle(publication: Path | None, private: Path | None, store: Path | None, account: str) -> bytes:
+    if store is not None:
+        from prover.bundle_store import BundleStore
+
+        data = BundleStore.open(store).get(account)
+        if data is None:
+            raise InputError(field="--account", got=account, expected="the id of an account in this store")
+        return data
+    from prover.bundles import make_bundle
+
+    if publication is None:
+        raise InputError(field="--store", expected="a publication DIR, or --store STORE")
+    hidden = private_directory(publication, private)
+    require_directory(hidden, "the secrets that `solvent prove` kept")
+    return make_bundle(publication, hidden, account)
 
 
 def inclusion(
@@ -111,8 +134,8 @@ def inclusion(
     Give --user-id and --nonce: an exchange that shows two users one account has to change one of them. The proof
     in DIR is not looked at here: run `solvent verify DIR` once, or trust somebody who did.
     """
+    from verifier.files import read_file
     from verifier.inclusion import BUNDLE_BYTES_MAX, check_bundle
-    from verifier.report import read_file
 
     output = Output(json)
     require_file(file, "a bundle")

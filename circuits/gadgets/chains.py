@@ -18,7 +18,7 @@ DIGIT_COLUMNS = tuple(f"d{i}" for i in range(7))
 
 
 def any_selector(air: AirBuilder, rotation: int = 0) -> Expr:
-    """1 on rows of the seven kinds, 0 on total rows, value rows and padding."""
+    """1 on rows of the seven kinds, 0 on special rows, value rows and padding."""
     read = air.next if rotation else air.row
     return total(read(name) for name in SELECTOR_COLUMNS)
 
@@ -30,7 +30,6 @@ def require_selectors(air: AirBuilder) -> None:
         air.require(ALWAYS, f"{name} is a bit", s * (s - 1))
     some = any_selector(air)
     air.require(ALWAYS, "at most one selector", some * (some - 1))
-    air.require(ALWAYS, "total rows carry no selector", air.public("is_total_row") * some)
 
     in_account, in_node = air.row("is_open") + air.row("is_entry"), air.row("is_first_child") + air.row("is_next_child")
     account_goes_on = air.next("is_entry") + air.next("is_close")
@@ -97,10 +96,10 @@ def require_value_row(air: AirBuilder) -> None:
 
 
 def link_tree(air: AirBuilder) -> None:
-    """Each closed chain is consumed exactly once, one level up, with its value; the verifier consumes the root."""
+    """Each closed chain is consumed exactly once, one level up, with its value; the root row consumes the root."""
     value = [air.row(name) for name in DIGIT_COLUMNS]
     emitted = air.row("is_close") + air.row("is_merge") + air.row("is_dummy")
     air.fraction("tree emit", emitted, air.fingerprint(TAG_TREE, [air.row("level"), *digest(air), *value]))
-    consumed = air.row("is_first_child") + air.row("is_next_child")
+    consumed = air.row("is_first_child") + air.row("is_next_child") + air.public("is_root")
     child = [air.row(name) for name in BLOCK_COLUMNS]
     air.fraction("tree consume", -1 * consumed, air.fingerprint(TAG_TREE, [air.row("level") - 1, *child, *value]))

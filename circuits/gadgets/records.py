@@ -9,7 +9,8 @@ all is zero, but for the first R rows: the *totals record*, which holds the carr
 
 A_s(X) = (1 - 2 negative) v(X) - (X - 256) c(X) for each lens, packed into one polynomial in X = r: 16 positions a lens,
 16 K an account. `entries` gathers its left side along the entries, `records` its right side along the records; they
-are equal at the last row. No coefficient wraps: |A_k| <= 935,625,600 (see
+are equal at the last row. `losses` adds up what is below zero, to what the loss rows bring to the outputs
+(`outputs`): it ends at zero. No coefficient wraps: |A_k| <= 935,625,600 (see
 `values`) and 255 + 257 * 4,259,711 for digit and carries are 2,030,371,582 < p together.
 """
 
@@ -19,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from circuits.builder import AirBuilder, Expr, total
+from circuits.gadgets.outputs import LOSS_COLUMNS
 from circuits.gadgets.values import CARRY_HIGH, CARRY_OFFSET, amount_polynomial
 from verifier.air import ALWAYS, LAST, REPEAT, TRANSITION, ZERO
 from verifier.legs import DIGITS
@@ -100,7 +102,7 @@ def require_records(air: AirBuilder, layout: RecordLayout) -> None:
 
 
 def accumulate_records(air: AirBuilder, layout: RecordLayout) -> None:
-    """Entries and records are one polynomial; the losses are the published ones."""
+    """Entries and records are one polynomial; the losses are those of the loss rows."""
     read, here, one, zero = air.next, air.row, Expr(air, 1, {}), Expr(air, 0, {})
     account = air.power("r", LENS_POSITIONS * layout.lenses)
     digits = _over_lenses(air, layout, lambda s: air.polynomial([read(f"lens{s}_digit{i}") for i in range(DIGITS)]))
@@ -116,12 +118,15 @@ def accumulate_records(air: AirBuilder, layout: RecordLayout) -> None:
     not_totals = 1 - air.public("next_in_totals_record")
     air.accumulate("records", zero, keep, not_totals * _over_lenses(air, layout, signed))
 
+    published = air.polynomial([read(name) for name in LOSS_COLUMNS], step=2)
+
     def loss(s: int) -> Expr:
         value = read(f"lens{s}_negative") * _window(air, layout, read, "byte", s)
         return value + air.public("next_in_totals_record") * _carries(air, layout, read, s)
 
     top = air.power("r", LENS_POSITIONS - layout.window)
     first = top * _over_lenses(air, layout, lambda s: _carries(air, layout, here, s))
-    air.accumulate("losses", first, one, air.extension_public("next_weight") * _over_lenses(air, layout, loss))
+    lost = air.extension_public("next_weight") * _over_lenses(air, layout, loss)
+    air.accumulate("losses", first, one, lost - air.extension_public("next_loss_weight") * published)
     air.require(LAST, "the records are the accounts' values", air.extension("entries") - air.extension("records"))
-    air.require(LAST, "the losses are the published ones", air.extension("losses") - air.scalar("losses"))
+    air.require(LAST, "the losses are those of the loss rows", air.extension("losses"))

@@ -8,7 +8,6 @@ sign and magnitude v are committed, and A(r) = (1 - 2 sign) v(r) - (r - 256) c(r
 from __future__ import annotations
 
 from circuits.builder import AirBuilder, Expr
-from circuits.buses import TAG_TOTAL
 from circuits.gadgets.chains import DIGIT_COLUMNS, VALUE_LIMBS
 from verifier.air import ALWAYS
 
@@ -16,7 +15,8 @@ CARRIES = 13
 CARRY_OFFSET = 2**22
 CARRY_HIGH = 2**15
 """A signed carry is u16 + 2^15 * byte - 2^22: at least -2^22 and at most 4,227,071."""
-ROW_POLYNOMIAL_DEGREE = 14
+ROW_POLYNOMIAL_DEGREE = 16
+"""Highest power of r that one row adds outside the records: the carries of a mask row (`outputs`)."""
 
 
 def _read(air: AirBuilder, rotation: int, prefix: str, indices: range) -> list[Expr]:
@@ -81,28 +81,14 @@ def require_liability(air: AirBuilder) -> None:
         air.require(ALWAYS, f"liability is the positive part of equity[{j}]", close * liability)
 
 
-def sum_totals(air: AirBuilder) -> None:
-    """Exact totals per total id: entries add x(r), one public row per id adds (r - 256) times its carries.
-
-    The verifier supplies T(r), 0 <= T < N 2^64 with top digit T >> 56: then 256 N + 255 N + carries stays below p
-    up to N = 2^21 (02b R1). Never limb by limb: limb sums would leak carries (02a finding 14).
-    """
-    total_row, id_ = air.public("is_total_row"), air.row("total_id")
-    air.require(ALWAYS, "total rows have their public id", total_row * id_ - air.public("total_row_id"))
-    low, high = _read(air, 0, "u", range(7)), _read(air, 0, "y", range(7))
-    carries = air.polynomial([a + CARRY_HIGH * b - CARRY_OFFSET for a, b in zip(low, high, strict=True)])
-    amounts = air.row("is_entry") * amount_polynomial(air, 0) + total_row * ((air.scalar("r") - 256) * carries)
-    air.fraction("totals", amounts, air.fingerprint(TAG_TOTAL, [id_]))
-
-
 __all__ = [
     "CARRIES",
     "CARRY_HIGH",
     "CARRY_OFFSET",
     "DIGIT_COLUMNS",
     "ROW_POLYNOMIAL_DEGREE",
+    "VALUE_LIMBS",
     "accumulate_values",
     "amount_polynomial",
     "require_liability",
-    "sum_totals",
 ]

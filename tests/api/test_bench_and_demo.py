@@ -1,22 +1,18 @@
-"""`solvent bench` measures what it says, and `solvent demo` goes the whole way with the real prover."""
+"""Synthetic accounts, and `solvent demo`, which goes the whole way with the real prover."""
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-import api.cli.bench
 from api.cli import main
 from api.cli.bench import synthetic_snapshot
 from api.cli.demo import data_directory
 from prover.positions import equity_of, health_of, position_sides, risk_legs, split_positions
-from prover.publication import ProveReport
 from prover.snapshot import Snapshot
 from tests.api.files import ROOT
 
@@ -49,59 +45,6 @@ def test_synthetic_accounts(accounts: int, entries: int, instruments: int, margi
     assert sum(owed[position] for position in snapshot.positions) == (accounts if entries > 1 else 0)
 
 
-def test_bench_takes_medians_and_leaves_compilation_out(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seconds = iter((3.0, 1.0, 2.0))
-
-    def prove_directory(snapshot: Snapshot, out: Path, *, progress: Any, **arguments: Any) -> ProveReport:
-        called.append((snapshot, arguments))
-        clock.now += 50.0
-        phases = {"compile": 50.0, "witness": next(seconds)}
-        clock.now += phases["witness"]
-        return ProveReport(phases, 1 << 17, 999, 600_000, 5, "ab" * 32)
-
-    def verify_directory(path: Path, *, profile: str, circuit: str) -> Any:
-        return SimpleNamespace(accepted=True, seconds=0.5, soundness_bits=100)
-
-    clock = SimpleNamespace(now=0.0)
-    called: list[tuple[Snapshot, dict[str, Any]]] = []
-    monkeypatch.setattr(api.cli.bench, "time", SimpleNamespace(perf_counter=lambda: clock.now))
-    monkeypatch.setattr(api.cli.bench, "prove_directory", prove_directory)
-    monkeypatch.setattr(api.cli.bench, "verify_directory", verify_directory)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
-    code, data = call(capsys, "bench", "--accounts", 1000, "--entries", 3, "--runs", 3)
-    assert code == 0
-    assert data["verdict"] == "verified"
-    assert data["prove_seconds"] == 2.0
-    assert data["accounts_per_second"] == 500.0
-    assert data["accounts_per_second_per_core"] == 250.0
-    assert data["phase_seconds"] == {"compile": 50.0, "witness": 2.0}
-    assert (data["proof_bytes"], data["verify_seconds"], data["peak_memory_bytes"]) == (600_000, 0.5, 5)
-    assert (data["rows"], data["used_rows"], data["soundness_bits"], data["cores"]) == (1 << 17, 999, 100, 2)
-    assert (data["circuit"], data["scenarios"]) == ("solvency_equity_v1", 0)
-    seconds = iter((1.0, 1.0))
-    _, data = call(capsys, "bench", "--accounts", 10, "--scenarios", 3)
-    assert (data["circuit"], data["scenarios"]) == ("solvency_stress_v1_3", 3)
-    snapshot, arguments = called[-1]
-    assert [scenario.name for scenario in arguments["scenarios"]] == [f"All assets -{n} %" for n in (10, 20, 30)]
-    assert len(snapshot.meta.instruments[0].buckets) == 2
-    _, data = call(capsys, "bench", "--accounts", 10, "--circuit", "solvency_risk_v1")
-    assert (data["circuit"], data["scenarios"]) == ("solvency_risk_v1", 0)
-    code, data = call(capsys, "bench", "--accounts", 10, "--circuit", "solvency_risk_v1", "--scenarios", 1)
-    assert (code, data["field"]) == (2, "--circuit")
-
-
-@pytest.mark.negative
-def test_bench_beyond_one_proof(capsys: pytest.CaptureFixture[str]) -> None:
-    code, data = call(capsys, "bench", "--accounts", 2_000_000)
-    assert code == 2
-    assert data["field"] == "--accounts"
-    most = int(data["expected"].split()[2])
-    assert data["expected"] == f"at most {most} accounts with 3 entries: one proof holds 2^21 rows"
-    assert 250_000 < most < 330_000
-
-
 def test_the_samples_are_found() -> None:
     assert data_directory() == ROOT / "data" / "binance"
 
@@ -126,10 +69,16 @@ def test_the_whole_way(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
         capsys, "inclusion", tmp_path / "b.json", "--against", out, "--user-id", account, "--nonce", bundled["nonce"]
     )
     assert code == 0
+    code, data = call(capsys, "bundles", out, "--out", tmp_path / "store")
+    assert (code, data["users"], data["statement_digest"]) == (0, 200, verified["statement_digest"])
+    code, data = call(capsys, "bundle", "--store", tmp_path / "store", "--account", account, "--out", tmp_path / "s")
+    assert (code, (tmp_path / "s").read_bytes()) == (0, (tmp_path / "b.json").read_bytes())
     code, data = call(capsys, "bundle", out, "--account", "nobody", "--out", tmp_path / "n.json")
     assert (code, data["field"]) == (2, "--account")
     shown = main(["demo", "--out", str(out)])  # again, over the first, in words
     captured = capsys.readouterr()
     assert shown == 0
     assert captured.out.endswith("Verdict: honest publications and bundle accepted, all forgeries refused\n")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.json", "demo", "demo.bundle.json", "demo.private"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("b.json", "demo", "demo.bundle.json", "demo.private", "s", "store")
+    ]

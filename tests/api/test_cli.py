@@ -24,7 +24,7 @@ from prover.publication import ProveReport
 from prover.snapshot import Snapshot
 from tests.api.files import ASSETS, ROOT, binance_row, binance_users, write
 from tests.verifier.small_tree import EXCHANGE, Publication, publication
-from verifier import report, solvency
+from verifier import proofs, solvency
 from verifier.account_id import account_id
 from verifier.canonical import hex_words
 from verifier.errors import Reason, VerificationError
@@ -38,17 +38,22 @@ COMMANDS = (
         ("nonce",),
         ("inclusion",),
         ("prove",),
+        ("shard",),
         ("bundle",),
+        ("bundles",),
         ("bench",),
         ("generate",),
     ),
     *(("import", "binance"), ("import", "okx"), ("import", "table")),
 )
+PROOF = "shards/000000.proof"
 SCENARIO = '{"format": "solvent/scenarios/v1", "scenarios": [{"name": "Half", "shock": {"btc": "-0.5"}}]}'
 PROVED = ProveReport(
     phase_seconds={"compile": 1.0, "witness": 2.0},
     rows=1 << 17,
+    shards=3,
     used_rows=77,
+    resumed=1,
     proof_bytes=1234,
     peak_memory_bytes=1 << 30,
     statement_digest="ab" * 32,
@@ -103,11 +108,13 @@ def published(small: Publication, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         if data != b"good":
             raise VerificationError(Reason.CONSTRAINTS, "a bad proof", row=7)
 
-    monkeypatch.setattr(report, "verify_stark", accept)
+    monkeypatch.setattr(proofs, "verify_stark", accept)
     folder = tmp_path / "published"
     folder.mkdir()
     (folder / "statement.json").write_bytes(small.statement.to_bytes())
-    (folder / "proof.bin").write_bytes(b"good")
+    (folder / "shards").mkdir()
+    (folder / "shards/000000.json").write_bytes(small.shard.to_bytes())
+    (folder / PROOF).write_bytes(b"good")
     (folder / "reserves.csv").write_text("asset,amount\nbtc,1000\neth,1000\nusdt,1000000\n")
     return folder
 
@@ -340,6 +347,10 @@ def test_prove(
         "reserves": None,
         "previous": None,
         "private": tmp_path / "out.private",
+        "shards": None,
+        "log2_rows": None,
+        "executor": None,
+        "restart": False,
         "force": False,
     }
     assert (
@@ -473,7 +484,7 @@ def test_verify_insolvent(run: Run, run_json: Callable[..., tuple[int, Any]], pu
 
 @pytest.mark.negative
 def test_verify_rejected(run: Run, run_json: Callable[..., tuple[int, Any]], published: Path) -> None:
-    (published / "proof.bin").write_bytes(b"bad")
+    (published / PROOF).write_bytes(b"bad")
     code, data = run_json("verify", published)
     assert code == 1
     assert data == {
@@ -494,6 +505,7 @@ def test_every_registered_circuit_can_be_accepted() -> None:
 def test_only_the_accepted_circuit(run_json: Callable[..., tuple[int, Any]], published: Path, tmp_path: Path) -> None:
     other = publication("solvency_equity_v1_poseidon2")
     (published / "statement.json").write_bytes(other.statement.to_bytes())
+    (published / "shards/000000.json").write_bytes(other.shard.to_bytes())
     bundle, opening = write(tmp_path / "b.json", other.bundle(1)), write(tmp_path / "o.json", other.opening(1, 1))
     for words in (
         ("verify", published),
@@ -561,8 +573,8 @@ def test_inspect(run: Run, run_json: Callable[..., tuple[int, Any]], published: 
     statement = small.statement
     assert data["verdict"] == "not verified"
     assert data["statement_digest"] == statement.digest.hex()
-    assert data["root"] == hex_words(statement.root)
-    assert data["file_bytes"]["proof.bin"] == 4
+    assert data["root"] == statement.root.hex()
+    assert data["file_bytes"][PROOF] == 4
     assert data["soundness_bits"] >= 100
     assert data["account_tree_bits"] == 123.9
     assert {"name", "bits", "grinding_bits"} == data["rounds"][0].keys()
@@ -604,7 +616,7 @@ def test_inclusion_and_openings_look_at_the_proof(
 ) -> None:
     bundle, opening = write(tmp_path / "b.json", small.bundle(1)), write(tmp_path / "o.json", small.opening(1, 1))
     assert run_json("check-opening", opening, "--against", published)[1]["verdict"] == "opened"
-    (published / "proof.bin").write_bytes(b"bad")
+    (published / PROOF).write_bytes(b"bad")
     for command, file, done in (("inclusion", bundle, "included"), ("check-opening", opening, "opened")):
         words = (command, file, "--against", published)
         assert run(*words) == (1, "Verdict: rejected, constraints: a bad proof\n", "")

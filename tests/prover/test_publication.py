@@ -51,7 +51,10 @@ def test_nothing_is_left_behind_when_writing_fails(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(publication, "write_private", full_disk)
     with pytest.raises(OSError, match="No space"):
         prove_directory(SNAPSHOT, tmp_path / "out")
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["out.work"]  # the finished shard, for the next try
+    monkeypatch.undo()
+    assert prove_directory(SNAPSHOT, tmp_path / "out").resumed == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.private"]
 
 
 def test_a_second_publication_replaces_the_first_and_keeps_its_size(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from verifier.legs import Leg, derive_legs
 from verifier.opening import make_opening_bytes
 from verifier.params import PROFILES
 from verifier.poseidon import INSTANCES, Instance
+from verifier.shards import Place, Shard, seal, top_sum
+from verifier.solvency import OUTPUT_END
 from verifier.statement import Losses, Statement, Totals, levels_for
 from verifier.tree import (
     ARITY,
@@ -85,9 +87,15 @@ class Node:
 
 @dataclass(frozen=True)
 class Publication:
-    """`nodes[l]` are the nodes of level l + 1, `accounts` stand at level 0 in order."""
+    """`nodes[l]` are the nodes of level l + 1, `accounts` stand at level 0 in order.
+
+    Args:
+        shards: all of the publication; the accounts and nodes are those of shard `own`.
+    """
 
     statement: Statement
+    shards: tuple[Shard, ...]
+    own: int
     accounts: tuple[Account, ...]
     nodes: tuple[tuple[Node, ...], ...]
 
@@ -105,6 +113,21 @@ class Publication:
     def hash(self) -> Instance:
         return INSTANCES[self.statement.tree_hash]
 
+    @property
+    def shard(self) -> Shard:
+        return self.shards[self.own]
+
+    @property
+    def place(self) -> Place:
+        return Place.all(self.shards, self.statement.liability_output)[self.own]
+
+    def stating(self, **changes: Any) -> Publication:
+        """Another statement about the same accounts, with a single shard's document that agrees with it."""
+        statement = replace(self.statement, **changes)
+        shard = replace(self.shard, header=statement.header_digest, outputs=statement.outputs)
+        top = shard.place(statement.liability_output).sum
+        return replace(self, statement=replace(statement, root=seal(top, 1)), shards=(shard,))
+
     def bundle(self, index: int, **changes: Any) -> bytes:
         account = self.accounts[index]
         fields: dict[str, Any] = {
@@ -113,12 +136,14 @@ class Publication:
             "blinding": account.blinding,
             "entries": account.entries,
             "path": self.path(index),
+            "place": self.place,
         }
         return make_bundle_bytes(self.statement, **(fields | changes))
 
     def opening(self, level: int, index: int, **changes: Any) -> bytes:
         node = self.nodes[level - 1][index]
         fields: dict[str, Any] = {"state": node.state, "value": node.opening, "path": self.path(index, level)}
+        fields["place"] = self.place
         return make_opening_bytes(self.statement, **(fields | changes))
 
 
@@ -152,6 +177,8 @@ class Builder:
     circuit: str = EQUITY
     instruments: tuple[Instrument, ...] = INSTRUMENTS
     scenarios: tuple[Scenario, ...] = ()
+    shards: int = 1
+    own: int = 0
 
     @property
     def legs(self) -> tuple[Leg, ...]:
@@ -181,10 +208,27 @@ class Builder:
             items = [(node.digest, node.opening.value) for node in nodes]
             levels.append(nodes)
         (root,) = levels[-1]
-        statement = self.statement(accounts, root.digest, root.opening.value, log2_rows)
-        return Publication(statement, tuple(accounts), tuple(levels))
+        statement = self.statement(accounts, root.opening.value, log2_rows)
+        statement, shards = self.sharded(statement, root.digest)
+        return Publication(statement, shards, self.own, tuple(accounts), tuple(levels))
 
-    def statement(self, accounts: Sequence[Account], root: Digest, total_liability: int, log2_rows: int) -> Statement:
+    def sharded(self, statement: Statement, root: Digest) -> tuple[Statement, tuple[Shard, ...]]:
+        """Shards whose masks cancel; the accounts are in shard `own`, the others bring nothing."""
+        count = self.shards
+        statement = replace(statement, shards=count)
+        masks = [[self.source.randrange(OUTPUT_END) for _ in statement.outputs] for _ in range(count)]
+        digests = [words(self.source, 8) for _ in range(count)] if count > 1 else [(0,) * 8]
+        shards = []
+        for index in range(count):
+            own = statement.outputs if index == self.own else (0,) * len(statement.outputs)
+            parts = zip(own, masks[index], masks[index - 1], strict=True)
+            outputs = tuple((value + out - into) % OUTPUT_END for value, out, into in parts)
+            tree = root if index == self.own else words(self.source, 8)
+            shards.append(Shard(statement.header_digest, index, tree, digests[index - 1], digests[index], outputs))
+        top = top_sum([shard.place(statement.liability_output).sum for shard in shards])
+        return replace(statement, root=seal(top, count)), tuple(shards)
+
+    def statement(self, accounts: Sequence[Account], total_liability: int, log2_rows: int) -> Statement:
         legs = self.legs
         sums = [0] * (legs[-1].total + 1)
         for account in accounts:
@@ -211,7 +255,8 @@ class Builder:
             scenarios=self.scenarios,
             log2_rows=log2_rows,
             levels=levels_for(log2_rows),
-            root=root,
+            shards=1,
+            root=bytes(32),
             totals=self.totals(sums),
             total_liability=total_liability,
             total_shortfall=0,

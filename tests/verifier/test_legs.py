@@ -21,6 +21,7 @@ from tests.verifier.small_tree import (
     SCENARIOS,
     STRESS,
     VALUE_DECIMALS,
+    Builder,
     Publication,
     publication,
     risk_publication,
@@ -42,7 +43,7 @@ from verifier.legs import (
     with_haircut,
     with_margin,
 )
-from verifier.statement import Losses, Totals
+from verifier.statement import Totals
 from verifier.tree import limbs16
 
 PRICES = st.integers(0, PRICE_END - 1)
@@ -455,8 +456,15 @@ def test_public_columns_follow_the_tables(circuit: str) -> None:
     proves = solvency.CIRCUITS[circuit]
     statement = (risk_publication if proves.lenses else publication)(circuit).statement
     columns = solvency.public_columns(statement)
-    assert columns["is_total_row"] == (1,) * len(statement.total_amounts)
-    assert columns["total_row_id"] == tuple(range(len(statement.total_amounts)))
+    outputs = len(statement.total_amounts) + 1 + proves.lenses
+    liability, lenses = outputs - proves.lenses - 1, tuple(range(outputs - proves.lenses, outputs))
+    assert columns["is_mask_out"] == columns["is_mask_in"] == columns["mask_goes_on"] == ()
+    assert columns["ends_mask_out"] == columns["ends_mask_in"] == ()
+    assert columns["is_carry"] == (1,) * outputs
+    assert columns["is_root"] == (0,) * outputs + (1,)
+    assert columns["output"] == (*range(outputs), liability, *lenses)
+    if proves.lenses:
+        assert columns["is_loss"] == (0,) * (outputs + 1) + (1,) * proves.lenses
     rows = proves.record_rows
     assert ("starts_record" in columns) == bool(rows)
     if rows:
@@ -467,12 +475,28 @@ def test_public_columns_follow_the_tables(circuit: str) -> None:
 
 
 @pytest.mark.parametrize("circuit", [EQUITY, STRESS])
+def test_several_shards_have_masks_before_the_carries(circuit: str) -> None:
+    proves = solvency.CIRCUITS[circuit]
+    statement = replace((risk_publication if proves.lenses else publication)(circuit).statement, shards=3)
+    columns, outputs = solvency.public_columns(statement), len(statement.outputs)
+    ids = tuple(range(outputs))
+    assert columns["is_mask_out"] == (1,) * outputs
+    assert columns["is_mask_in"] == (0,) * outputs + (1,) * outputs
+    assert columns["mask_goes_on"] == (*(1,) * (outputs - 1), 0) * 2
+    assert columns["ends_mask_out"] == (0,) * (outputs - 1) + (1,)
+    assert columns["ends_mask_in"] == (0,) * (2 * outputs - 1) + (1,)
+    assert columns["is_carry"] == (0,) * (2 * outputs) + (1,) * outputs
+    assert columns["output"][: 3 * outputs] == ids * 3
+    assert statement.special_rows.count == len(columns["output"]) == 3 * outputs + 1 + proves.lenses
+
+
+@pytest.mark.parametrize("circuit", [EQUITY, STRESS])
 def test_a_row_of_the_leg_table_is_one_fingerprint(circuit: str) -> None:
     proves = solvency.CIRCUITS[circuit]
     statement = (risk_publication if proves.lenses else publication)(circuit).statement
     r, _, beta = draw(random.Random(9))
-    columns = solvency.challenge_columns(proves, statement.legs, {"r": r, "beta": beta})
-    assert len(columns) == (10 if proves.record_rows else 5)
+    columns = solvency.challenge_columns(statement, statement.legs, {"r": r, "beta": beta})
+    assert len(columns) == (15 if proves.record_rows else 5)
     for j, leg in enumerate(statement.legs):
         values = [leg.index, leg.total, *limbs16(leg.cap, 4), *leg.digits, *(d for ds in leg.lens_digits for d in ds)]
         expected = lift(3)
@@ -486,37 +510,25 @@ def test_a_row_of_the_leg_table_is_one_fingerprint(circuit: str) -> None:
         assert weights == [ext_pow(r, at) for at in (*lowest[1:], lowest[0])]
 
 
-def test_losses_are_one_polynomial() -> None:
+def test_weights_of_the_loss_rows() -> None:
     statement = risk_publication().statement
     r = draw(random.Random(10))[0]
-    losses = [
-        statement.total_margin_deficit,
-        *(x for loss in statement.losses for x in (loss.shortfall, loss.margin_deficit)),
-    ]
-    expected = lift(0)
-    for lens, loss in enumerate(losses):
-        assert loss is not None
-        for position in range(14):
-            expected = ext_add(expected, ext_scale(ext_pow(r, 16 * lens + position), loss >> (8 * position) & 255))
-    assert solvency.losses_polynomial(statement, r) == expected
-    assert solvency.losses_polynomial(publication().statement, r) == lift(0)
+    columns = solvency.challenge_columns(statement, statement.legs, {"r": r, "beta": r})
+    rows = statement.special_rows
+    for row in range(rows.count - 1):
+        lens = row + 1 - rows.first_loss
+        expected = ext_pow(r, 16 * lens) if lens >= 0 else lift(0)
+        assert tuple(columns[f"next_loss_weight{k}"][row] for k in range(5)) == expected
 
 
-@pytest.mark.negative
-def test_losses_of_every_lens_enter_the_polynomial() -> None:
+def test_outputs_are_totals_liability_and_losses() -> None:
     statement = risk_publication().statement
-    r = draw(random.Random(11))[0]
     one, two = statement.losses
-    forged = [
-        replace(statement, total_margin_deficit=1),
-        replace(statement, losses=(Losses(one.shortfall - 1, one.margin_deficit), two)),
-        replace(statement, losses=(Losses(one.shortfall, one.margin_deficit - 1), two)),
-        replace(statement, losses=(one, Losses(0, two.margin_deficit))),
-        replace(statement, losses=(one, Losses(two.shortfall, 0))),
-        replace(statement, losses=(two, one)),
-    ]
-    seen = {solvency.losses_polynomial(what, r) for what in (statement, *forged)}
-    assert len(seen) == len(forged) + 1
+    lost = (one.shortfall, one.margin_deficit, two.shortfall, two.margin_deficit)
+    expected = (statement.total_margin_deficit, *lost, 0, 0)
+    assert statement.outputs == (*statement.total_amounts, statement.total_liability, *expected)
+    assert publication().statement.outputs[statement.liability_output :] == ()
+    assert publication().statement.outputs[-1] == publication().statement.total_liability
 
 
 def rows_of_totals(small: Publication, r: Ext, alpha: Ext, beta: Ext) -> Ext:
@@ -559,23 +571,50 @@ def draw(source: random.Random) -> tuple[Ext, Ext, Ext]:
 
 
 def test_terminal_is_the_sum_over_the_rows() -> None:
-    """Entries and total rows as the circuit adds them, and the root's own emission."""
+    """Entries and carry rows as the circuit adds them, and the liability that the root row brings."""
     small = publication()
-    challenges = draw(random.Random(1))
+    r, alpha, beta = draw(random.Random(1))
     value = limbs16(small.statement.total_liability, 7)
-    root = fraction(lift(1), 4, (6, *small.statement.root, *value), *challenges[1:])
-    expected = ext_add(rows_of_totals(small, *challenges), root)
-    assert solvency.terminal(small.statement, *challenges) == expected
+    brought = polynomial(list(value), ext_mul(r, r))
+    liability = fraction(brought, 5, (small.statement.liability_output,), alpha, beta)
+    expected = ext_add(rows_of_totals(small, r, alpha, beta), liability)
+    assert terminal_of(small, r, alpha, beta) == expected
+
+
+def terminal_of(small: Publication, *challenges: Ext) -> Ext:
+    return solvency.relation(small.statement, small.shard).terminal(*challenges)
+
+
+def test_masked_outputs_are_words_at_even_positions() -> None:
+    small = Builder(random.Random(12), shards=3).build(publication().accounts)
+    r, alpha, beta = draw(random.Random(13))
+    expected = lift(0)
+    for number, output in enumerate(small.shard.outputs):
+        words = [output >> (16 * j) & 0xFFFF for j in range(8)]
+        expected = ext_add(expected, fraction(polynomial(words, ext_mul(r, r)), 5, (number,), alpha, beta))
+    assert terminal_of(small, r, alpha, beta) == expected
+
+
+def test_digests_of_root_and_masks_are_scalars() -> None:
+    small = Builder(random.Random(12), shards=3).build(publication().accounts)
+    r, alpha, beta = draw(random.Random(14))
+    scalars = solvency.relation(small.statement, small.shard).scalars(r, alpha, beta)
+    words = {
+        "root": (*small.shard.root, small.statement.levels + 1),
+        "mask_out": small.shard.mask_out,
+        "mask_in": small.shard.mask_in,
+    }
+    for name, values in words.items():
+        assert scalars[name] == ext_mul(beta, polynomial(list(values), beta))
 
 
 @pytest.mark.negative
 def test_terminal_depends_on_every_output() -> None:
-    statement = publication().statement
+    small = publication()
+    statement = small.statement
     challenges = draw(random.Random(2))
-    terminals = {solvency.terminal(statement, *challenges)}
+    terminals = {terminal_of(small, *challenges)}
     changes: list[dict[str, Any]] = [
-        {"levels": 7},
-        {"root": (*statement.root[:7], (statement.root[7] + 1) % P)},
         {"total_liability": statement.total_liability + 1},
         {"total_liability": statement.total_liability + 2**111},
     ]
@@ -586,42 +625,41 @@ def test_terminal_depends_on_every_output() -> None:
                 totals[j] = Totals(pair.long + more[0], pair.short + more[1])
                 changes.append({"totals": tuple(totals)})
     for change in changes:
-        terminals.add(solvency.terminal(replace(statement, **change), *challenges))
+        terminals.add(terminal_of(small.stating(**change), *challenges))
     assert len(terminals) == len(changes) + 1
 
 
 def test_largest_total_has_a_canonical_top_digit() -> None:
     """N 2^64 >> 56 stays below p for every N: T and T + p 2^56 would otherwise share a terminal (02b R1)."""
     assert P > ((2**21 * 2**64 - 1) >> 56)
-    statement = replace(publication().statement, totals=(Totals(0, 0),) * 3)
-    forged = replace(statement, totals=(Totals(P << 56, 0), *statement.totals[1:]))
+    small = publication().stating(totals=(Totals(0, 0),) * 3)
+    forged = small.stating(totals=(Totals(P << 56, 0), *small.statement.totals[1:]))
     challenges = draw(random.Random(3))
-    assert solvency.terminal(forged, *challenges) == solvency.terminal(statement, *challenges)
+    assert terminal_of(forged, *challenges) == terminal_of(small, *challenges)
 
 
 @pytest.mark.negative
 def test_zero_denominators_are_arithmetic_errors() -> None:
     """`verify_stark` turns them into a refusal."""
-    statement = publication().statement
     r, _, beta = draw(random.Random(4))
     hit = ext_add(lift(5), ext_scale(beta, 3))
     with pytest.raises(ZeroDivisionError):
-        solvency.terminal(statement, r, hit, beta)
+        terminal_of(publication(), r, hit, beta)
 
 
 def test_relation_carries_the_statement(monkeypatch: pytest.MonkeyPatch) -> None:
-    statement = publication().statement
+    small = publication()
+    statement = small.statement
     systems: dict[str, Any] = {statement.circuit: object()}
     monkeypatch.setattr(solvency, "constraint_system", systems.__getitem__)
-    made = solvency.relation(statement)
+    made = solvency.relation(statement, small.shard)
     assert made.system is systems[statement.circuit]
     assert made.publics == solvency.public_columns(statement)
-    assert (made.log2_rows, made.binding) == (17, statement.digest)
+    assert (made.log2_rows, made.binding) == (17, small.shard.digest)
     challenges = draw(random.Random(5))
     scalars = {"r": challenges[0], "beta": challenges[2]}
-    circuit = solvency.CIRCUITS[statement.circuit]
-    assert made.derived(scalars) == solvency.challenge_columns(circuit, statement.legs, scalars)
-    assert made.terminal(*challenges) == solvency.terminal(statement, *challenges)
+    assert made.derived(scalars) == solvency.challenge_columns(statement, statement.legs, scalars)
+    assert made.scalars(*challenges) == solvency.digest_scalars(statement, small.shard, challenges[2])
 
 
 @pytest.mark.parametrize("name", solvency.CIRCUITS)
@@ -631,7 +669,7 @@ def test_registered_circuits_have_the_pinned_keys(name: str) -> None:
     proves = solvency.CIRCUITS[name]
     statement = (risk_publication if proves.lenses else publication)(name).statement
     scalars = dict(zip(("r", "alpha", "beta"), draw(random.Random(6)), strict=True))
-    columns = solvency.public_columns(statement) | solvency.challenge_columns(proves, statement.legs, scalars)
+    columns = solvency.public_columns(statement) | solvency.challenge_columns(statement, statement.legs, scalars)
     assert {column for column, _ in system.publics} == set(columns)
 
 

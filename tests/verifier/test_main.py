@@ -11,7 +11,6 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +29,14 @@ from tests.verifier.small_tree import (
     publication,
     risk_publication,
 )
-from verifier import report, solvency
+from verifier import proofs, report, solvency
 from verifier.__main__ import main
 from verifier.errors import Reason, UnacceptableParameters, VerificationError
 from verifier.params import PROFILES, TEST
-from verifier.statement import Losses, Statement
+from verifier.statement import Losses
 
 ROOT = Path(verifier.__file__).parents[1]
+PROOF = "shards/000000.proof"
 RESERVES = b"asset,amount\nbtc,1000\neth,1000\nusdt,1000000\n"
 OTHER_HASH = "solvency_equity_v1_poseidon2"
 Run = Callable[..., tuple[int, str]]
@@ -55,16 +55,20 @@ def directory(small: Publication, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         if data != b"good":
             raise VerificationError(Reason.CONSTRAINTS, "a bad proof")
 
-    monkeypatch.setattr(report, "verify_stark", accept)
+    monkeypatch.setattr(proofs, "verify_stark", accept)
     monkeypatch.setattr(report, "soundness_bits", lambda *_: 100)
-    write(tmp_path, small.statement)
-    (tmp_path / "proof.bin").write_bytes(b"good")
+    write(tmp_path, small)
+    (tmp_path / PROOF).write_bytes(b"good")
     (tmp_path / "reserves.csv").write_bytes(RESERVES)
     return tmp_path
 
 
-def write(directory: Path, statement: Statement) -> None:
-    (directory / "statement.json").write_bytes(statement.to_bytes())
+def write(directory: Path, small: Publication) -> None:
+    """Statement and shards; a proof that is there stays."""
+    (directory / "statement.json").write_bytes(small.statement.to_bytes())
+    (directory / "shards").mkdir(exist_ok=True)
+    for index, shard in enumerate(small.shards):
+        (directory / f"shards/{index:06d}.json").write_bytes(shard.to_bytes())
 
 
 @pytest.fixture
@@ -112,7 +116,7 @@ def test_reserves_may_come_from_elsewhere_or_not_at_all(directory: Path, tmp_pat
 
 
 @pytest.mark.negative
-@pytest.mark.parametrize("name", ["statement.json", "proof.bin"])
+@pytest.mark.parametrize("name", ["statement.json", PROOF])
 def test_a_missing_or_odd_file(directory: Path, name: str) -> None:
     path = directory / name
     path.unlink()
@@ -123,13 +127,13 @@ def test_a_missing_or_odd_file(directory: Path, name: str) -> None:
     os.mkfifo(path)
     error = refused(directory)
     assert error.reason is Reason.FILE_MISSING
-    assert str(error) == f"file-missing: {name}: not a regular file"
+    assert str(error) == f"file-missing: {path.name}: not a regular file"
     assert refused(directory / "a\0b").reason is Reason.FILE_MISSING
 
 
 @pytest.mark.negative
 def test_files_have_size_limits(directory: Path) -> None:
-    for name, limit in (("proof.bin", 2**22), ("reserves.csv", 2**20), ("statement.json", 2**23)):
+    for name, limit in ((PROOF, 2**22), ("reserves.csv", 2**20), ("statement.json", 2**23)):
         with (directory / name).open("wb") as file:
             file.truncate(limit + 1)
         assert refused(directory).reason is Reason.FILE_TOO_LARGE
@@ -175,7 +179,7 @@ def test_the_caller_chooses_the_circuit(directory: Path, small: Publication, run
     bundle, opening = tmp_path / "bundle.json", tmp_path / "opening.json"
     bundle.write_bytes(other.bundle(7))
     opening.write_bytes(other.opening(1, 1))
-    write(directory, other.statement)
+    write(directory, other)
     error = refused(directory)
     assert isinstance(error, UnacceptableParameters)
     assert error.reason is Reason.UNKNOWN_CIRCUIT
@@ -194,7 +198,7 @@ def test_the_caller_chooses_the_circuit(directory: Path, small: Publication, run
         assert run(*words, "--circuit", "anything")[0] == 2, words
     assert "tree hash poseidon2-koalabear-16\n" in run(directory, "--circuit", name)[1]
     assert verifier.verify_directory(directory, circuit=name).to_json()["tree_hash"] == "poseidon2-koalabear-16"
-    write(directory, small.statement)
+    write(directory, small)
     assert refused(directory, circuit=name).reason is Reason.UNKNOWN_CIRCUIT
     assert verifier.verify_directory(directory, circuit=small.statement.circuit).accepted
 
@@ -203,7 +207,7 @@ def test_the_caller_chooses_the_circuit(directory: Path, small: Publication, run
 def test_every_circuit_over_the_default_tree_hash_is_taken_and_named(directory: Path, run: Run, circuit: str) -> None:
     lenses = solvency.CIRCUITS[circuit].lenses
     small = (risk_publication if lenses else publication)(circuit)
-    write(directory, small.statement)
+    write(directory, small)
     (directory / "reserves.csv").write_bytes(b"asset,amount\nbtc,1000\nusdt,100000000\n" if lenses else RESERVES)
     if lenses:
         (directory / "fund.json").write_bytes(small.bundle(0))
@@ -223,10 +227,10 @@ def risky(directory: Path) -> Path:
     """A publication with margins, two scenarios, an opened fund and signed prices."""
     small = risk_publication()
     evidence, sources = simulate_evidence(small.statement)
-    statement = replace(small.statement, oracle_evidence=hashlib.sha256(evidence).digest())
-    write(directory, statement)
+    small = small.stating(oracle_evidence=hashlib.sha256(evidence).digest())
+    write(directory, small)
     (directory / "prices.json").write_bytes(evidence)
-    (directory / "fund.json").write_bytes(replace(small, statement=statement).bundle(0))
+    (directory / "fund.json").write_bytes(small.bundle(0))
     (directory / "reserves.csv").write_bytes(b"asset,amount\nbtc,1000\nusdt,100000000\n")
     (directory / "sources.txt").write_text(sources_text(sources))
     return directory
@@ -276,9 +280,9 @@ def test_a_scenario_beyond_the_fund_is_a_note(risky: Path, run: Run) -> None:
     small = risk_publication()
     (risky / "prices.json").unlink()
     worst = Losses(2**111, 2**112 - 1)
-    statement = replace(small.statement, losses=(worst, *small.statement.losses[1:]))
-    write(risky, statement)
-    (risky / "fund.json").write_bytes(replace(small, statement=statement).bundle(0))
+    small = small.stating(losses=(worst, *small.statement.losses[1:]))
+    write(risky, small)
+    (risky / "fund.json").write_bytes(small.bundle(0))
     code, text = run(risky)
     assert code == 0
     assert "  note stress btc -30 %: losses within the insurance fund: " in text
@@ -294,7 +298,7 @@ def test_the_fund_falls_with_what_it_holds(directory: Path) -> None:
     tail = builder.legs[4]
     fund = Account("insurance-fund", bytes(32), (0,) * 6, ((tail.index, 10**9), (19, 10**9)))
     small = builder.build([fund])
-    write(directory, small.statement)
+    write(directory, small)
     (directory / "fund.json").write_bytes(small.bundle(0))
     (directory / "reserves.csv").write_bytes(b"asset,amount\nbtc,10\nusdt,0\n")
     checks = verifier.verify_directory(directory).checks
@@ -304,14 +308,13 @@ def test_the_fund_falls_with_what_it_holds(directory: Path) -> None:
 
 @pytest.mark.negative
 def test_another_account_is_not_the_fund(risky: Path) -> None:
-    small = risk_publication()
     statement = verifier.verify_directory(risky).statement
-    named = replace(small, statement=statement)
+    named = risk_publication().stating(oracle_evidence=statement.oracle_evidence)
     (risky / "fund.json").write_bytes(named.bundle(1))
     assert refused(risky).reason is Reason.ACCOUNT_ID
     (risky / "fund.json").write_bytes(named.bundle(1, user_id="insurance-fund"))
     assert refused(risky).reason is Reason.PATH
-    (risky / "fund.json").write_bytes(small.bundle(0))
+    (risky / "fund.json").write_bytes(risk_publication().bundle(0))
     assert refused(risky).reason is Reason.WRONG_STATEMENT
     (risky / "fund.json").write_bytes(b"{}\n")
     assert refused(risky).reason is Reason.MALFORMED
@@ -339,7 +342,7 @@ def test_prices_are_there_exactly_where_the_statement_names_them(risky: Path, sm
     (risky / "prices.json").write_bytes(other)
     assert refused(risky).reason is Reason.PRICE_EVIDENCE
     # A statement that names none takes none: prices that it is not bound to would decorate it.
-    write(risky, risk_publication().statement)
+    write(risky, risk_publication())
     (risky / "fund.json").unlink()
     assert refused(risky).reason is Reason.PRICE_EVIDENCE
 
@@ -353,7 +356,7 @@ def test_who_names_sources_gets_prices_of_theirs(risky: Path, run: Run, director
     (risky / "empty.txt").write_text("# nobody\n")
     assert run(risky, "--price-sources", risky / "empty.txt")[0] == 1
     assert verifier.verify_directory(risky, price_sources=None).accepted
-    write(risky, risk_publication().statement)
+    write(risky, risk_publication())
     for name in ("fund.json", "prices.json"):
         (risky / name).unlink()
     code, text = run(risky, "--price-sources", risky / "others.txt")
@@ -363,7 +366,8 @@ def test_who_names_sources_gets_prices_of_theirs(risky: Path, run: Run, director
 def test_the_inclusion_command_under_margins(risky: Path, run: Run, tmp_path: Path) -> None:
     bundle = tmp_path / "bundle.json"
     statement = verifier.verify_directory(risky).statement
-    bundle.write_bytes(replace(risk_publication(), statement=statement).bundle(2))
+    named = risk_publication().stating(oracle_evidence=statement.oracle_evidence)
+    bundle.write_bytes(named.bundle(2))
     code, text = run("inclusion", bundle, "--against", risky)
     assert code == 0
     assert "  is long 0.1541 btc-perp\n  was charged 1000 cost for open positions\n  holds 100 usdt in bucket" in text
@@ -376,12 +380,12 @@ def test_the_caller_chooses_the_profile(directory: Path, small: Publication) -> 
     """06 attack 31: neither the statement nor the proof can weaken the parameters."""
     assert refused(directory, profile="high").reason is Reason.UNACCEPTABLE_PROFILE
     assert refused(directory, profile="test").reason is Reason.UNACCEPTABLE_PROFILE
-    write(directory, replace(small.statement, profile="test", parameters_digest=TEST.digest))
+    write(directory, small.stating(profile="test", parameters_digest=TEST.digest))
     assert refused(directory).reason is Reason.UNACCEPTABLE_PROFILE
     assert verifier.verify_directory(directory, params=TEST).profile == "test"
-    write(directory, replace(small.statement, parameters_digest=TEST.digest))
+    write(directory, small.stating(parameters_digest=TEST.digest))
     assert refused(directory).reason is Reason.UNACCEPTABLE_PARAMETERS
-    write(directory, replace(small.statement, profile="compact", parameters_digest=PROFILES["compact"].digest))
+    write(directory, small.stating(profile="compact", parameters_digest=PROFILES["compact"].digest))
     assert refused(directory, profile="fast").reason is Reason.UNACCEPTABLE_PROFILE
     assert verifier.verify_directory(directory).profile == "compact"
 
@@ -390,13 +394,13 @@ def test_the_caller_chooses_the_profile(directory: Path, small: Publication) -> 
 def test_the_proof_is_checked_for_this_statement(
     directory: Path, small: Publication, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (directory / "proof.bin").write_bytes(b"bad")
+    (directory / PROOF).write_bytes(b"bad")
     assert refused(directory).reason is Reason.CONSTRAINTS
     seen: list[Any] = []
-    monkeypatch.setattr(report, "verify_stark", lambda *arguments: seen.append(arguments))
+    monkeypatch.setattr(proofs, "verify_stark", lambda *arguments: seen.append(arguments))
     verifier.verify_directory(directory)
     ((relation, params, data),) = seen
-    assert (relation.binding, params, data) == (small.statement.digest, PROFILES["fast"], b"bad")
+    assert (relation.binding, params, data) == (small.shard.digest, PROFILES["fast"], b"bad")
 
 
 def test_verify_command(directory: Path, run: Run) -> None:
@@ -435,7 +439,7 @@ def test_verify_command_refuses(directory: Path, run: Run, tmp_path: Path) -> No
     assert "FAIL" in text
     assert "\nVerdict: insolvent\n" in text
     assert json.loads(run(directory, "--json", "--reserves", directory / "poor.csv")[1])["reason"] == "insolvent"
-    (directory / "proof.bin").write_bytes(b"bad")
+    (directory / PROOF).write_bytes(b"bad")
     code, text = run(directory)
     assert (code, text) == (1, "Verdict: rejected, constraints: a bad proof\n")
     code, text = run(directory, "--json")
@@ -490,7 +494,7 @@ def test_inclusion_and_openings_look_at_the_proof(
     bundle, opening = tmp_path / "bundle.json", tmp_path / "opening.json"
     bundle.write_bytes(small.bundle(7))
     opening.write_bytes(small.opening(1, 1))
-    (directory / "proof.bin").write_bytes(b"bad")
+    (directory / PROOF).write_bytes(b"bad")
     for words, done in ((("inclusion", bundle), "included"), (("opening", opening), "opened")):
         assert run(*words, "--against", directory) == (1, "Verdict: rejected, constraints: a bad proof\n")
         data = json.loads(run(*words, "--against", directory, "--json")[1])
@@ -503,7 +507,7 @@ def test_inclusion_and_openings_look_at_the_proof(
         data = json.loads(text)
         assert (code, data["verdict"], data["publication_verdict"]) == (0, f"{done} in an unverified statement", None)
         assert (data["steps"][0]["name"], data["steps"][0]["ok"]) == ("0 publication", False)
-    write(directory, replace(small.statement, profile="test", parameters_digest=TEST.digest))
+    write(directory, small.stating(profile="test", parameters_digest=TEST.digest))
     code, text = run("inclusion", bundle, "--against", directory, "--statement-only", "--json")
     assert (code, json.loads(text)["reason"]) == (1, "unacceptable-profile")
 
@@ -599,7 +603,7 @@ def test_importing_the_package_loads_nothing_of_weight() -> None:
 
 def test_names_that_the_terminal_cannot_show_do_not_stop_it(small: Publication, tmp_path: Path) -> None:
     """Without site packages, in an ASCII terminal."""
-    named = replace(small, statement=replace(small.statement, exchange="börse"))
+    named = small.stating(exchange="börse")
     bundle = tmp_path / "bundle.json"
     bundle.write_bytes(named.bundle(7))
     done = spawn("-m", "verifier", "inclusion", bundle, LC_ALL="C", PYTHONIOENCODING="ascii", PYTHONUTF8="0")

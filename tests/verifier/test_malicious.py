@@ -156,10 +156,10 @@ def one_more_is_published() -> Case:
     """r^3 too much."""
     relation = blocks().relation
 
-    def more(r: Ext) -> Ext:
-        return ext_add(relation.losses(r), ext_pow(r, BLOCK - 1))
+    def more(r: Ext, alpha: Ext, beta: Ext) -> dict[str, Ext]:
+        return {"losses": ext_add(relation.scalars(r, alpha, beta)["losses"], ext_pow(r, BLOCK - 1))}
 
-    return Case(replace(relation, losses=more), blocks().witness)
+    return Case(replace(relation, scalars=more), blocks().witness)
 
 
 BROKEN_BLOCKS: Mapping[str, Callable[[], Case]] = {

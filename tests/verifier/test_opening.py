@@ -141,6 +141,7 @@ def test_a_dummy_opened_as_a_node(level: int) -> None:
     path = small.path(0, level)
     path[0] = replace(path[0], position=1, siblings=(small.nodes[level - 1][0].digest, *path[0].siblings[1:]))
     forged: dict[str, Any] = {"state": initial_value(TAG_DUMMY, level), "value": value, "path": path}
+    forged["place"] = small.place
     error = refused(make_opening_bytes(small.statement, **forged), small)
     assert error.reason is Reason.OPENING
     assert "dummy" in str(error)
@@ -176,7 +177,9 @@ def test_a_leaf_or_dummy_of_level_0_is_not_opened_as_a_node() -> None:
     value = ValueOpening(words(source, 7), limbs16(10**9, 7), words(source, 1)[0])
     small = one_account_beside(0, dummy_digest(0, value_digest(value)))
     path = small.path(1)
-    forged = make_opening_bytes(small.statement, state=initial_value(TAG_DUMMY), value=value, path=path)
+    forged = make_opening_bytes(
+        small.statement, state=initial_value(TAG_DUMMY), value=value, path=path, place=small.place
+    )
     assert refused(forged, small).reason is Reason.PATH_LENGTH
 
 

@@ -260,7 +260,7 @@ def other_blocks() -> dict[str, Relation]:
     return {
         "derived columns of other rows": replace(relation, derived=shifted),
         "derived columns of another challenge": replace(relation, derived=of_another_r),
-        "losses": replace(relation, losses=lambda r: bump(relation.losses(r))),
+        "a scalar": replace(relation, scalars=lambda *drawn: {"losses": bump(relation.scalars(*drawn)["losses"])}),
         "a period twice as long": replace(relation, publics={**relation.publics, "ends": (0, 0, 0, 1, 0, 0, 0, 0)}),
     }
 
@@ -368,7 +368,7 @@ def test_derived_public_columns_are_made_from_the_scalars() -> None:
     """Whatever a challenge makes of them, they are public columns like all others."""
     case, challenges = blocks(), as_exts(range(1, 16))
     scalars = evaluate_scalars(case.relation, *challenges)
-    assert scalars == (challenges[0], (0, 1, 0, 0, 0), case.relation.losses(challenges[0]))
+    assert scalars == (challenges[0], (0, 1, 0, 0, 0), case.relation.scalars(*challenges)["losses"])
     got = evaluate_publics(case.relation, scalars, POINT)
     places = [ext_pow(challenges[0], 3 - (row + 1) % 4) for row in range(1024)]
     for k in range(5):

@@ -218,7 +218,9 @@ REFUSED: list[tuple[str, Callable[[Any], object], Reason]] = [
     ("liability one too few", lambda d: add(d, "total_liability", -1), ARITHMETIC),
     ("price changed afterwards", instrument("price", "36205600001"), ARITHMETIC),
     ("prices swapped", lambda d: swap(d, "price"), ARITHMETIC),
-    ("word of the root above p", outputs("root", "ffffff7f" + "00" * 28), Reason.NON_CANONICAL),
+    ("a root of 31 bytes", outputs("root", "00" * 31), MALFORMED),
+    ("no shard", setter("capacity", "shards", value=0), Reason.CAPACITY),
+    ("too many shards", setter("capacity", "shards", value=2**16 + 1), Reason.CAPACITY),
 ]
 
 

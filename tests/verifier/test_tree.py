@@ -91,10 +91,10 @@ def test_every_account_climbs_to_the_root() -> None:
         for i, account in enumerate(small.accounts):
             path = small.path(i)
             assert len(path) == 6
-            assert climb(builder.leaf(account), 0, path, small.hash) == small.statement.root
+            assert climb(builder.leaf(account), 0, path, small.hash) == small.shard.root
         for level, nodes in enumerate(small.nodes, start=1):
             for i, node in enumerate(nodes):
-                assert climb(node.digest, level, small.path(i, level), small.hash) == small.statement.root
+                assert climb(node.digest, level, small.path(i, level), small.hash) == small.shard.root
 
 
 def test_the_two_hashes_give_two_trees() -> None:

@@ -325,7 +325,7 @@ def blocks_of(digits: Sequence[int], flags: Sequence[int], log2_rows: int = LOG2
     lost = [flag * digit if row else 0 for row, (flag, digit) in enumerate(zip(flags, digits, strict=True))]
     losses = BlockLosses(tuple(sum(lost[place::BLOCK]) for place in range(BLOCK)))
     relation = Relation(
-        blocks_system(), log2_rows, publics, no_terminal, bytes(range(2, 34)), derived=block_places, losses=losses
+        blocks_system(), log2_rows, publics, no_terminal, bytes(range(2, 34)), derived=block_places, scalars=losses
     )
     return Case(relation, {"digit": digits, "flag": flags})
 
@@ -342,9 +342,10 @@ class BlockLosses:
 
     sums: tuple[int, ...]
 
-    def __call__(self, r: Ext) -> Ext:
+    def __call__(self, r: Ext, alpha: Ext = ext_zero, beta: Ext = ext_zero) -> dict[str, Ext]:
+        """The scalar `losses` at the challenges."""
         out, power = ext_zero, ext_one
         for total in reversed(self.sums):
             out = ext_add(out, ext_scale(power, total % P))
             power = ext_mul(power, r)
-        return out
+        return {"losses": out}

@@ -11,11 +11,11 @@ from types import MappingProxyType
 
 PINS: Mapping[str, str] = MappingProxyType(
     {
-        "solvency_equity_v1": "731a21d262eca3b867320c17995d7be1ffe39bb558f37d4ec133886ad70d60b3",
-        "solvency_equity_v1_poseidon2": "1a6708a727be9625147c91428704dc480358b3fe248fc4d9f73507c0a9324d61",
-        "solvency_risk_v1": "4f1aa5df235f72d682bf74e97f3f7637fcc0505bdb99ab7e3548780316b756b3",
-        "solvency_stress_v1_1": "b2849fb66174db3ea9e4942a78be2ce3784d7cd4935437ac7ee8bafa8e456542",
-        "solvency_stress_v1_3": "36ff691b7af7e6ca093a912c0b1d555e7886849711b92ae2784bb90274307ef4",
-        "solvency_stress_v1_10": "9e50c2f9fca8c1c205032e7f27bf0698cec0abc61de0b1b8b2eef7ac9969e29e",
+        "solvency_equity_v1": "284bd399987fd79bccd5e74747064ea6dd7f7676887cde2050566caf67f06c7d",
+        "solvency_equity_v1_poseidon2": "a7f3677bb42e80d1b95728ee39d87883c554d816b769f312f11ded7541efb319",
+        "solvency_risk_v1": "4153189126ec6b6ea64cc691b745cbef0141113828d53510bb91f35d79369a78",
+        "solvency_stress_v1_1": "2a5a0efc9039f971797b4477d7d7d38cab5f7e4c17f3f33c63d8a3ad8f273f35",
+        "solvency_stress_v1_3": "a1e03b9458bb7f875669afa8dc969da2f365d1b1dc4c1d327af645d42626fa4e",
+        "solvency_stress_v1_10": "fcd3abb6e6bb7bd293636422de63d531c3202ac96134933a3e8c9fcc2fae3022",
     }
 )

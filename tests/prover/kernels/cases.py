@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from prover.kernels.field import P, U32Array
+from prover.kernels.text import STEP_BYTES, Runs
 from verifier.field import Ext
 
 
@@ -25,6 +27,21 @@ class Source:
     def any_words(self, *shape: int) -> U32Array:
         """Any 32-bit words, reduced or not."""
         return self._random.integers(0, 1 << 32, shape).astype(np.uint32)
+
+    def bytes(self, *shape: int) -> npt.NDArray[np.uint8]:
+        return self._random.integers(0, 256, shape).astype(np.uint8)
+
+    def runs(self, count: int, longest: int = 40) -> Runs:
+        """Byte strings of 0 to `longest` bytes."""
+        return Runs.of([self.bytes(length).tobytes() for length in self._random.integers(0, longest + 1, count)])
+
+    def amounts(self, count: int) -> npt.NDArray[np.uint64]:
+        """Of every number of digits, powers of ten and the extremes among them."""
+        edges = np.array([0, 1, *(10**k + d for k in range(1, 20) for d in (-1, 0)), 2**64 - 1], np.uint64)
+        return self._random.choice(edges, count)
+
+    def permutation(self, count: int) -> npt.NDArray[np.int64]:
+        return self._random.permutation(count)
 
     def nonzero_ext(self, count: int) -> U32Array:
         words = self.words(5, count)
@@ -69,7 +86,7 @@ def _interpolate(s: Source) -> Iterator[Arguments]:
 def _lde(s: Source) -> Iterator[Arguments]:
     for log_n in (0, 3, 8, 9, 11):
         n = 1 << log_n
-        yield s.words(2, n), 2, 3, None, s.words(2, n), s.words(2, 512)
+        yield s.words(2, n), 2, 3, None, s.words(2, n), s.words(2, 512), s.words(2, 512), np.array([log_n > 8, True])
     yield s.words(1, 1 << 13), 4, 5
     yield full(1, 1 << 8), 2
 
@@ -105,6 +122,30 @@ def _hash_rows(s: Source) -> Iterator[Arguments]:
         yield s.words(width, rows), s.any_words(rows, 4)
 
 
+def _step_texts(s: Source) -> Iterator[Arguments]:
+    for nodes, first, count in ((0, 0, 0), (1, 0, 1), (1, 8, 8), (3, 16, 21), (2, 0, 9)):
+        # Within a node, in any order; what is left over are dummies.
+        source = np.array([s.permutation(8) + 8 * node + first for node in range(nodes)], np.uint32).reshape(nodes, 8)
+        yield source, s.any_words(nodes, 8, 8), s.any_words(nodes, 8), first, count
+    yield np.full((1, 8), 2, np.uint32), s.any_words(1, 8, 8), s.any_words(1, 8), 0, 4
+
+
+def _bundle_texts(s: Source) -> Iterator[Arguments]:
+    for accounts, first, levels, entries in ((1, 0, 1, 0), (3, 0, 2, 3), (9, 8, 3, 1), (17, 64, 2, 80), (0, 0, 0, 0)):
+        counts = np.bincount(s.bytes(entries) % max(accounts, 1), minlength=accounts)
+        offsets = 1000 + np.cumsum([0, *counts.tolist()])
+        items = [1 + (first + accounts) // 8**level for level in range(1, levels + 1)]
+        starts = np.cumsum([0, *items])[:-1].astype(np.int64)
+        yield (
+            s.runs(7), s.runs(5), s.runs(accounts), s.bytes(accounts, 24), s.bytes(accounts, 32), offsets,
+            (s.bytes(entries) % 5).astype(np.uint16), s.amounts(entries), s.bytes(accounts, STEP_BYTES),
+            s.bytes(sum(items), STEP_BYTES), starts, first,
+        )  # fmt: skip
+
+
+_PREFIXES = ((40, 0), (92, 6), (93, 8), (94, 1), (95, 7), (96, 8), (97, 9), (98, 5), (99, 8), (100, 8), (170, 8))
+"""End of the prefix, whose length decides how the nonce lies in words and blocks, and bits of work."""
+
 CASES: dict[str, Callable[[Source], Iterator[Arguments]]] = {
     "field.to_mont": _to_mont,
     "field.from_mont": _from_mont,
@@ -124,6 +165,9 @@ CASES: dict[str, Callable[[Source], Iterator[Arguments]]] = {
     "deep.combine_columns": _combine_columns,
     "deep.divide_by_linear": _divide,
     "fold.fold8": _fold8,
+    "text.step_texts": _step_texts,
+    "text.bundle_texts": _bundle_texts,
+    "grind.search_nonce": lambda s: ((bytes(range(40, k)), bits) for k, bits in _PREFIXES),
     "merkle_hash.hash_rows": _hash_rows,
     "merkle_hash.hash_pairs": lambda s: ((s.any_words(2 * m, 8),) for m in (1, 2, 3, 16, 100)),
 }

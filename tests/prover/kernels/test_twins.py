@@ -12,7 +12,7 @@ import pytest
 from prover.kernels.registry import KERNELS
 from tests.prover.kernels.cases import CASES, Source
 
-MODULES = ("field", "ntt", "deep", "fold", "merkle_hash")
+MODULES = ("field", "ntt", "deep", "fold", "grind", "merkle_hash", "text")
 
 for module in MODULES:
     importlib.import_module(f"prover.kernels.{module}")
@@ -21,6 +21,8 @@ for module in MODULES:
 def _equal(left: Any, right: Any) -> bool:
     if isinstance(left, np.ndarray):
         return isinstance(right, np.ndarray) and left.dtype == right.dtype and np.array_equal(left, right)
+    if isinstance(left, tuple):
+        return len(left) == len(right) and all(map(_equal, left, right))
     return bool(left == right)
 
 
