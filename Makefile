@@ -17,10 +17,10 @@ BIN := .venv/bin
 # Compiled kernels are kept here, so that the demo, the tests and their workers compile each of them once.
 export NUMBA_CACHE_DIR ?= $(CURDIR)/.cache/numba
 
-.PHONY: help venv demo test check lint bare negative determinism fix bench keys lock clean
+.PHONY: help venv demo test check lint bare negative determinism fix bench bench-plots keys lock clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
 
 venv: .venv/.ready ## set up what is missing in .venv
 
@@ -63,6 +63,11 @@ fix: venv ## repair what ruff can repair
 bench: venv ## speed, memory, proof size, and what margins and scenarios cost: ACCOUNTS, ENTRIES, PROFILE, RUNS
 	@$(BIN)/solvent bench --accounts $(ACCOUNTS) --entries $(ENTRIES) --profile $(PROFILE) --runs $(RUNS)
 	@$(BIN)/solvent bench --compare --profile $(PROFILE) --runs $(RUNS)
+
+bench-plots: venv ## cost against accounts (10^3 to 10^7, an hour) and entries: docs/plots and the figures behind it
+	@$(BIN)/solvent bench --sweep accounts --full --runs $(RUNS) --profile $(PROFILE) --out docs/plots/accounts.json
+	@$(BIN)/solvent bench --sweep entries --runs $(RUNS) --profile $(PROFILE) --out docs/plots/entries.json
+	@$(BIN)/solvent bench --plots docs/plots docs/plots/accounts.json docs/plots/entries.json
 
 keys: venv ## export the circuits again into verifier/keys
 	@$(BIN)/python -m circuits.export

@@ -11,6 +11,7 @@ from api.notes import log_key, sign_checkpoint
 from api.store import Store
 from prover.errors import InputError
 from verifier.errors import InvariantBroken, Reason, VerificationError
+from verifier.files import read_file
 from verifier.log.check import reader
 from verifier.log.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint
 from verifier.log.note import NOTE_BYTES_MAX
@@ -18,7 +19,6 @@ from verifier.log.policy import Policy
 from verifier.log.proof import LogProof
 from verifier.log.tiles import CHECKPOINT_FILE, TILE_WIDTH, Tile, Tiles, newest_tiles, pack_entries
 from verifier.log.tree import leaf_hash, node_hash
-from verifier.report import read_file
 
 
 def sign_new(store: Store, key: Ed25519PrivateKey) -> None:

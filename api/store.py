@@ -14,8 +14,9 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -24,11 +25,11 @@ from api.database import Database, tables
 from api.files import Step, adopt, no_step, sync_folder
 from prover.errors import InputError
 from verifier.errors import InvariantBroken
+from verifier.files import read_file
 from verifier.log.checkpoint import Checkpoint, parse_checkpoint, with_signatures
 from verifier.log.note import NOTE_BYTES_MAX, VerifierKey
 from verifier.log.tiles import CHECKPOINT_FILE
 from verifier.manifest import LOG_PROOF_FILE, MANIFEST_FILE, Entry, digest_file, parse_entry, walk
-from verifier.report import read_file
 
 DATABASE_FILE, ARTEFACTS, LOG, STAGING, LOCK_FILE = "store.db", "artefacts", "log", "staging", "lock"
 
@@ -62,8 +63,9 @@ _COSIGNATURES: Final = sa.Table(
 MIGRATIONS: Final = (tables(_SETTINGS, _PUBLICATIONS, _CHECKPOINTS), tables(_COSIGNATURES))
 
 
-class Logged(NamedTuple):
-    """An entry and where it stands in the log."""
+@dataclass(frozen=True)
+class Logged:
+    """An entry, also as bytes, and where it stands in the log."""
 
     index: int
     entry: Entry
@@ -297,13 +299,13 @@ class Store:
         for left in (self.files / STAGING).iterdir():
             shutil.rmtree(left)
 
-    def _logged(self, query: sa.Select[tuple[int, int, bytes]]) -> list[Logged]:
+    def _logged(self, query: sa.Select[Any]) -> list[Logged]:
         with self._database.reading() as connection:
             rows = connection.execute(query).all()
-        return [Logged(int(row[0]), parse_entry(bytes(row[2])), bytes(row[2])) for row in rows]
+        return [Logged(int(row.log_index), parse_entry(bytes(row.entry)), bytes(row.entry)) for row in rows]
 
 
-def _between(first: int, end: int) -> sa.Select[tuple[int, int, bytes]]:
+def _between(first: int, end: int) -> sa.Select[Any]:
     index = _PUBLICATIONS.c.log_index
     return sa.select(_PUBLICATIONS).where(index >= first, index < end).order_by(index)
 

@@ -101,9 +101,18 @@ def with_perpetuals(
 
 
 def synthetic_users(
-    instruments: tuple[Instrument, ...], value_decimals: int, accounts: int, seed: int, *, exchange: str = "synthetic"
+    instruments: tuple[Instrument, ...],
+    value_decimals: int,
+    accounts: int,
+    seed: int,
+    *,
+    exchange: str = "synthetic",
+    first: int = 0,
 ) -> Snapshot:
     """Healthy accounts: 1 to 50 assets each, a few up to all; debts; holdings spread over the buckets.
+
+    Args:
+        first: number of the first user, in the users' ids.
 
     Perpetuals of the table are traded between pairs of accounts, so that long equals short; the table then needs the
     basis of `with_perpetuals`.
@@ -116,7 +125,7 @@ def synthetic_users(
     parts = [held, _debts(instruments, accounts, tokens, health, random)]
     parts += _trades(instruments, accounts, health, random)
     entries = Entries.join(parts).sorted(accounts)
-    return _snapshot(instruments, value_decimals, entries, seed, exchange)
+    return _snapshot(instruments, value_decimals, entries, seed, exchange, first)
 
 
 def _holdings(
@@ -229,6 +238,7 @@ def _snapshot(
     entries: tuple[Int64, UInt16, UInt64],
     seed: int,
     exchange: str,
+    first: int,
 ) -> Snapshot:
     accounts = len(entries[0]) - 1
     meta = SnapshotMeta(
@@ -249,7 +259,7 @@ def _snapshot(
     return _with_entries(
         Snapshot(
             meta=meta,
-            user_ids=pa.chunked_array([pa.array([f"user{i:08d}" for i in range(accounts)])]),
+            user_ids=pa.chunked_array([pa.array([f"user{first + i:08d}" for i in range(accounts)])]),
             nonces=np.zeros((accounts, 32), np.uint8),
             has_nonce=np.zeros(accounts, bool),
             lines=np.arange(2, accounts + 2, dtype=np.uint32),

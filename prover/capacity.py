@@ -20,12 +20,15 @@ Int64 = npt.NDArray[np.int64]
 
 HIDDEN_ROWS = 512
 GROW_SLACK = 8
-"""A new size leaves at least 1/8 of the rows free."""
+"""A new size of one shard leaves at least 1/8 of the rows free."""
+GROW_SLACK_SHARDS = 16
+"""Several leave 1/16: what one adds is worth more, and the way to the next class is up to a quarter in any case."""
 SHRINK_FACTOR = 4
 """An earlier, larger size is kept until less than a quarter of it is in use."""
 SHARD_LOG2_ROWS = 18
 """Rows of a shard where there are several: its trace stays near the processor, and lost work stays small."""
 SHARDS_MAX = 1 << 16
+CLASSES_PER_DOUBLING = 4
 COST_UNIT = 7
 """Costs are counted in sevenths of a row: an account of e entries takes e + 2 rows and 10/7 rows of tree."""
 
@@ -69,10 +72,10 @@ def account_costs(entries: Int64, record_rows: int = 0) -> Int64:
 
 def shard_classes() -> Iterator[int]:
     """1, 2, 3, then m * 2^e for m = 4 .. 7, up to `SHARDS_MAX`: each at most a quarter above the one before."""
-    yield from (1, 2, 3)
+    yield from range(1, CLASSES_PER_DOUBLING)
     step = 1
     while True:
-        for m in range(4, 8):
+        for m in range(CLASSES_PER_DOUBLING, 2 * CLASSES_PER_DOUBLING):
             if m * step > SHARDS_MAX:
                 return
             yield m * step
@@ -114,7 +117,8 @@ def choose_capacity(
 
     def fits(capacity: Capacity, slack: bool) -> bool:
         free = (1 << capacity.log2_rows) - HIDDEN_ROWS
-        return need(capacity) <= free - (free // GROW_SLACK if slack else 0)
+        part = GROW_SLACK if capacity.shards == 1 else GROW_SLACK_SHARDS
+        return need(capacity) <= free - (free // part if slack else 0)
 
     allowed = previous is not None and log2_rows in (None, previous.log2_rows) and shards in (None, previous.shards)
     if previous is not None and allowed and previous.shards <= len(entries):

@@ -9,15 +9,15 @@ import numpy.typing as npt
 
 from prover.kernels.field import empty_words, from_mont
 from prover.kernels.merkle_hash import MerkleTree, hash_rows
-from prover.kernels.ntt import evaluate_small_coset, lde
+from prover.kernels.ntt import lde
 from prover.randomness import Randomness
-from verifier.field import P, root_of_unity
 from verifier.proof import Opening
 
 Words = npt.NDArray[np.uint32]
 SMALL_LOG2, SMALL_SHIFT = 9, 9
 """The extra coset on which the quotient is also evaluated: 512 points 9 * w^i, disjoint from the domain and from H."""
 COLUMNS_AT_ONCE = 16
+"""Between two reports of progress."""
 
 
 class Extended:
@@ -25,21 +25,26 @@ class Extended:
 
     Attributes:
         values: (w, B, N). small, small_next: (w, 512): at x and at w_N x for x on the extra coset. Montgomery words.
+            `small_next` is filled for the columns marked by `following` (w,), else all.
     """
 
-    def __init__(self, columns: Words, blowup: int, at: Callable[[float], None] = lambda fraction: None) -> None:
+    def __init__(
+        self,
+        columns: Words,
+        blowup: int,
+        following: npt.NDArray[np.bool_] | None = None,
+        at: Callable[[float], None] = lambda fraction: None,
+    ) -> None:
         width, rows = columns.shape
+        wanted = np.ones(width, np.bool_) if following is None else following
         self.values = empty_words(width, blowup, rows)
-        self.small = np.empty((width, 1 << SMALL_LOG2), np.uint32)
-        self.small_next = np.empty_like(self.small)
-        next_shift = SMALL_SHIFT * root_of_unity(rows.bit_length() - 1) % P
-        scratch = empty_words(min(COLUMNS_AT_ONCE, width), rows)
+        self.small, self.small_next = (np.zeros((width, 1 << SMALL_LOG2), np.uint32) for _ in range(2))
         for start in range(0, width, COLUMNS_AT_ONCE):
             part = slice(start, min(start + COLUMNS_AT_ONCE, width))
-            coefficients = scratch[: part.stop - part.start]
-            lde(columns[part], blowup, out=self.values[part], coefficients=coefficients)
-            self.small[part] = evaluate_small_coset(coefficients)
-            self.small_next[part] = evaluate_small_coset(coefficients, shift=next_shift)
+            lde(
+                columns[part], blowup, out=self.values[part], small=self.small[part], small_next=self.small_next[part],
+                following=wanted[part],
+            )  # fmt: skip
             at(part.stop / width)
 
 

@@ -53,6 +53,12 @@ def _split_next(system: ConstraintSystem) -> tuple[list[int], list[int]]:
     return [i for i in columns if i < width], [i - width for i in columns if i >= width]
 
 
+def next_words(system: ConstraintSystem) -> tuple[list[int], list[int]]:
+    """What is opened at w zeta as well: base columns, and words of extension columns."""
+    base, lookup = _split_next(system)
+    return base, _words_of(lookup)
+
+
 def open_columns(
     system: ConstraintSystem, base: Words, lookup: Words, quotient: Words, zeta: Ext, log2_rows: int
 ) -> list[Ext]:

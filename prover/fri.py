@@ -11,6 +11,7 @@ import numpy.typing as npt
 from prover.commit import Commitment
 from prover.kernels.field import ext_array, ext_of_array
 from prover.kernels.fold import fold8
+from prover.kernels.grind import search_nonce
 from prover.kernels.merkle_hash import fri_leaf_columns
 from prover.kernels.ntt import SHIFT, interpolate_coset
 from prover.randomness import Randomness
@@ -58,7 +59,7 @@ def prove_low_degree(
     for k in range(count):
         layer = Commitment(fri_leaf_columns(codeword), random, f"fri {k}")
         transcript.absorb(f"fri root {k}", layer.root)
-        nonces.append(transcript.find_nonce(f"fri grind {k}"))
+        nonces.append(transcript.find_nonce(f"fri grind {k}", search_nonce))
         transcript.grind(f"fri grind {k}", nonces[-1])
         betas = ext_array(list(transcript.draw(f"fri folds {k}"))).T
         shapes.append((codeword.shape[2], codeword.shape[1]))

@@ -6,7 +6,6 @@ the published directory: it would reveal every balance.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prover.errors import InputError
+from prover.identities import lookup_key, sorted_keys
 from prover.shards.journal import done_folder
 from prover.shards.task import shard_name
 from prover.staging import bring
@@ -33,7 +33,6 @@ META_FILE = "private.json"
 PLACE_FILE = "place.json"
 PLACE_BYTES_MAX = 2**16
 SHARDS = "shards"
-KEY_TYPE = np.dtype([("key", "S16"), ("index", "<u4")])
 PLACED_KEY_TYPE = np.dtype([("key", "S16"), ("index", "<u4"), ("shard", "<u4")])
 LEVEL_ARRAYS = ("source", "children", "state", "sums", "value_random", "value_digests")
 ACCOUNT_ARRAYS = ("user_ids", "user_offsets", "nonces", "blindings", "offsets", "legs", "amounts", "leaves")
@@ -41,20 +40,14 @@ ACCOUNT_ARRAYS = ("user_ids", "user_offsets", "nonces", "blindings", "offsets", 
 Array = npt.NDArray[Any]
 
 
-def lookup_key(user_id: str) -> bytes:
-    """16 bytes under which one account is found."""
-    return hashlib.sha256(b"solvent/private-key/v1" + user_id.encode()).digest()[:16]
-
-
 def shard_arrays(accounts: Accounts, nonces: Array, leaves: Array, tree: Tree, user_ids: list[str]) -> dict[str, Array]:
     """What is kept of one shard, by name. `user_ids`, `nonces`, `leaves` are in trace order.
 
     The ids are kept (UTF-8, one after the other, with offsets) so that all bundles can be written without the snapshot.
     """
-    keys = np.array([(lookup_key(user), i) for i, user in enumerate(user_ids)], KEY_TYPE)
     names = [user.encode() for user in user_ids]
     arrays: dict[str, Array] = {
-        "keys": np.sort(keys, order="key"),
+        "keys": sorted_keys(user_ids),
         "user_ids": np.frombuffer(b"".join(names), np.uint8),
         "user_offsets": np.cumsum([0, *map(len, names)], dtype=np.int64),
         "nonces": nonces,

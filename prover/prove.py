@@ -10,6 +10,7 @@ from prover.commit import Commitment, Extended
 from prover.deep import batched_quotient, open_columns
 from prover.fri import prove_low_degree
 from prover.kernels.field import empty_words, ext_of_array, running_sum, to_mont
+from prover.kernels.grind import search_nonce
 from prover.kernels.ntt import lde_from_coefficients
 from prover.kernels.rowkernels import RowKernels
 from prover.kernels.threads import run_ranges
@@ -60,20 +61,17 @@ class Prover:
     def prove(self) -> Proof:
         """All steps in order."""
         transcript, phases = self.transcript, self.phases
-        with phases.phase("extend"):
-            base = Extended(self.base, self.params.blowup, phases.at)
-        with phases.phase("commit"):  # step 2
-            base_tree = self.commit("base", base.values)
-            lookup_nonce = self.grind("lookup grind")
+        base = self.extend(self.base, self.in_next_row(len(self.base), 1))
+        base_tree = self.commit("base", base.values)  # step 2
+        lookup_nonce = self.grind("lookup grind")
         with phases.phase("lookups"):  # steps 3 and 4
             scalars, publics, lookup_rows = self.lookup_rows()
-            lookup = Extended(lookup_rows, self.params.blowup)
-            lookup_tree = self.commit("lookup", lookup.values)
-            constraint_nonce = self.grind("constraint grind")
-        with phases.phase("constraints"):  # step 5
-            quotient = self.quotient(base, lookup, publics, scalars)
-            quotient_tree = self.commit("quotient", quotient)
-            zeta_nonce = self.grind("zeta grind")
+        lookup = self.extend(lookup_rows, self.in_next_row(len(lookup_rows), 5))
+        lookup_tree = self.commit("lookup", lookup.values)
+        constraint_nonce = self.grind("constraint grind")
+        quotient = self.quotient(base, lookup, publics, scalars)  # step 5
+        quotient_tree = self.commit("quotient", quotient)
+        zeta_nonce = self.grind("zeta grind")
         with phases.phase("openings"):  # steps 6 to 8
             openings, batching_nonce, codeword = self.open_and_batch(lookup_rows, quotient)
         with phases.phase("fri"):  # steps 9 to 11
@@ -101,14 +99,26 @@ class Prover:
             layers=layers,
         )
 
+    def in_next_row(self, width: int, words: int) -> npt.NDArray[np.bool_]:
+        """Which of `width` base columns (1 word) or lookup columns (5 words) a constraint reads a row later."""
+        first = 0 if words == 1 else len(self.system.columns)
+        columns = np.arange(width) // words + first
+        return np.isin(columns, self.system.next_row_columns)
+
+    def extend(self, columns: Words, following: npt.NDArray[np.bool_]) -> Extended:
+        """Columns (w, N) on the domain; `following` marks those that a constraint reads a row later."""
+        with self.phases.phase("extend"):
+            return Extended(columns, self.params.blowup, following, self.phases.at)
+
     def commit(self, name: str, values: Words) -> Commitment:
         """The tree over the rows of `values` (w, B, N), its root absorbed."""
-        tree = Commitment(values.reshape(len(values), values.shape[1] * values.shape[2]), self.random, name)
-        self.transcript.absorb(f"{name} root", tree.root)
+        with self.phases.phase("commit"):
+            tree = Commitment(values.reshape(len(values), values.shape[1] * values.shape[2]), self.random, name)
+            self.transcript.absorb(f"{name} root", tree.root)
         return tree
 
     def grind(self, label: str) -> int:
-        nonce = self.transcript.find_nonce(label)
+        nonce = self.transcript.find_nonce(label, search_nonce)
         self.transcript.grind(label, nonce)
         return nonce
 
@@ -124,10 +134,12 @@ class Prover:
     def quotient(self, base: Extended, lookup: Extended, publics: Words, scalars: dict[str, Ext]) -> Words:
         """The three masked chunks and the mask R on the domain: (20, B, N)."""
         weights = self.transcript.draw("constraint weights")
-        extended = Extended(publics, self.params.blowup)
-        values = quotient_values(self.kernels, base, lookup, extended, scalars, weights, self.phases.at)
-        chunks = masked_chunks(quotient_coefficients(*values), self.params, self.log2_rows, self.random)
-        return lde_from_coefficients(chunks, self.log2_rows, self.params.blowup)
+        extended = self.extend(publics, np.zeros(len(publics), np.bool_))
+        with self.phases.phase("constraints"):
+            values = quotient_values(self.kernels, base, lookup, extended, scalars, weights, self.phases.at)
+        with self.phases.phase("extend"):
+            chunks = masked_chunks(quotient_coefficients(*values), self.params, self.log2_rows, self.random)
+            return lde_from_coefficients(chunks, self.log2_rows, self.params.blowup)
 
     def open_and_batch(self, lookup: Words, quotient: Words) -> tuple[list[Ext], int, Words]:
         """Values out of the domain, the nonce after them, and the batched quotient G (5, B, N)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -48,8 +48,8 @@ class ProveReport:
     """What proving cost.
 
     Args:
-        phase_seconds: by phase of `prover.progress.PHASES`; those of shards added up over all of them, in their
-            workers' wall seconds.
+        phase_seconds, phase_cpu_seconds: by phase of `prover.progress.PHASES`, by the clock and of all threads; those
+            of shards added up over all of them.
         rows, shards: of each trace, and how many; public.
         used_rows: of all traces together.
         resumed: shards that an earlier run had finished.
@@ -65,6 +65,7 @@ class ProveReport:
     proof_bytes: int
     peak_memory_bytes: int
     statement_digest: str
+    phase_cpu_seconds: dict[str, float] = field(default_factory=dict)
 
 
 def private_folder(out: Path) -> Path:
@@ -165,10 +166,12 @@ def _run(
         shutil.rmtree(places.work)  # no later run of this snapshot can use it
         raise
     shutil.rmtree(places.work)
-    phases.add(result.seconds for result in results)
+    for result in results:
+        phases.add(result.seconds, result.cpu_seconds)
     largest = max(result.peak_memory_bytes for result in results)
     return ProveReport(
         phase_seconds=phases.seconds,
+        phase_cpu_seconds=phases.cpu_seconds,
         rows=1 << statement.log2_rows,
         shards=statement.shards,
         used_rows=plan.used_rows,

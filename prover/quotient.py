@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prover.commit import SMALL_LOG2, SMALL_SHIFT, Extended
+from prover.kernels.deep import combine_columns
 from prover.kernels.field import empty_words, mont_of_int, multiply_rows, powers, to_mont
 from prover.kernels.ntt import SHIFT, coset_shifts, interpolate_coset, lde, lde_from_coefficients
 from prover.kernels.rowkernels import RowKernels
@@ -163,12 +164,10 @@ def quotient_coefficients(values: Words, extra: Words) -> Words:
 
 def _fold(coefficients: Words, shift: int) -> Words:
     """Reduce natural-order coefficients (5, n) modulo X^512 - shift^512."""
-    blocks = coefficients.reshape(5, -1, SMALL).astype(np.uint64)
-    factors = [pow(shift, SMALL * j, P) for j in range(blocks.shape[1])]
-    out: npt.NDArray[np.uint64] = np.zeros((5, SMALL), np.uint64)
-    for j, factor in enumerate(factors):
-        out = (out + blocks[:, j] * np.uint64(factor)) % np.uint64(P)
-    return out.astype(np.uint32)
+    blocks = coefficients.reshape(5, -1, SMALL)
+    factors = np.zeros((blocks.shape[1], 5), np.uint32)
+    factors[:, 0] = powers(pow(shift, SMALL, P), blocks.shape[1])
+    return np.stack([combine_columns(each, factors)[0] for each in blocks])
 
 
 def masked_chunks(coefficients: Words, params: ProofParams, log2_rows: int, random: Randomness) -> Words:

@@ -173,7 +173,7 @@ class Snapshot:
         Args:
             indices: (k,) numbers of accounts.
         """
-        counts = np.diff(self.offsets)[indices]
+        counts = self.offsets[indices + 1] - self.offsets[indices]
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
         held = np.repeat(self.offsets[indices] - offsets[:-1], counts) + np.arange(offsets[-1])
         return Snapshot(

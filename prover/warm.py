@@ -18,10 +18,12 @@ from prover.kernels.deep import (
 )
 from prover.kernels.field import from_mont, running_sum, to_mont
 from prover.kernels.fold import fold8
+from prover.kernels.grind import search_nonce
 from prover.kernels.merkle_hash import MerkleTree, hash_rows
-from prover.kernels.ntt import evaluate_small_coset, interpolate_coset, lde
+from prover.kernels.ntt import interpolate_coset, lde
 from prover.kernels.poseidon import compress_rows, fill_permutation_cells
 from prover.kernels.rowkernels import RowKernels
+from prover.kernels.threads import keep_freed_memory
 from verifier.air import ConstraintSystem
 from verifier.field import Ext
 
@@ -29,7 +31,11 @@ _POINT: Ext = (1, 2, 3, 4, 5)
 
 
 def compile_kernels(at: Callable[[float], None] = lambda fraction: None) -> None:
-    """Call each kernel on a few rows. About a minute when nothing is cached, a second when all is."""
+    """Call each kernel on a few rows. About a minute when nothing is cached, a second when all is.
+
+    From then on the process keeps the memory it frees: see `prover.kernels.threads.keep_freed_memory`.
+    """
+    keep_freed_memory()
     steps: list[Callable[[], object]] = [
         _warm_field,
         _warm_poseidon,
@@ -70,14 +76,13 @@ def _warm_accounts() -> None:
 
 
 def _warm_ntt() -> None:
-    scratch = _zeros(1, 1 << 13)
-    lde(_zeros(1, 1 << 13), 2, coefficients=scratch)
-    evaluate_small_coset(scratch)
+    lde(_zeros(1, 1 << 13), 2, small=_zeros(1, 512))
     interpolate_coset(_zeros(5, 1, 512), shift=9)
 
 
 def _warm_merkle() -> None:
     MerkleTree(hash_rows(_zeros(20, 64), _zeros(64, 4))).open([0])
+    search_nonce(b"", 0)
 
 
 def _warm_deep() -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from verifier.params import ProofParams
+    from verifier.proofs import Progress
     from verifier.quotes import Source
     from verifier.report import Report
 
@@ -25,6 +26,7 @@ def verify_directory(
     price_sources: Mapping[str, Source] | None = None,
     params: ProofParams | None = None,
     workers: int | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Verify a publication; see `verifier.report.verify_directory`."""
     from verifier import report
@@ -37,6 +39,7 @@ def verify_directory(
         price_sources=price_sources,
         params=params,
         workers=workers,
+        progress=progress,
     )
 
 

@@ -73,9 +73,7 @@ def _verify(words: Sequence[str]) -> int:
         type=Path,
         help="accept only prices that these sources signed: lines `name public-key [weight]`",
     )
-    parser.add_argument(
-        "--workers", metavar="N", type=int, help="processes for shards; default: one per processor"
-    )
+    parser.add_argument("--workers", metavar="N", type=int, help="processes for shards; default: one per processor")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(words)
     _require_directory(parser, options.directory)
@@ -116,8 +114,8 @@ def _inclusion(words: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(words)
     _require_file(parser, options.file)
-    if options.against is None and (options.statement_only or options.circuit):
-        parser.error("--statement-only and --circuit need --against DIR")
+    if options.against is None and (options.statement_only or options.circuit or options.log_policy):
+        parser.error("--statement-only, --circuit and --log-policy need --against DIR")
     against = None if options.against is None else _read_against(parser, options)
     data = read_file(options.file, BUNDLE_BYTES_MAX)
     statement = against.statement if against else None
@@ -126,7 +124,7 @@ def _inclusion(words: Sequence[str]) -> int:
         shown = report.to_json()
         _print_json((against.extend(shown) if against else shown) | {"reason": None})
         return ACCEPTED
-    _print_steps((against.step, *report.steps) if against else report.steps)
+    _print_steps((*against.steps, *report.steps) if against else report.steps)
     print(f"Account {report.user_id} at {report.exchange}, sequence {report.sequence}:")
     for balance in report.balances:
         print(f"  {balance}")
@@ -161,7 +159,7 @@ def _opening(words: Sequence[str]) -> int:
     if options.json:
         _print_json(against.extend(report.to_json()) | {"reason": None})
         return ACCEPTED
-    _print_steps((against.step, *report.steps))
+    _print_steps((*against.steps, *report.steps))
     way = " > ".join(str(position) for position in report.positions) or "the root itself"
     print(f"Node of level {report.level} ({way}) of statement {report.statement_digest}")
     amount = units(report.value, report.value_decimals)
@@ -196,13 +194,22 @@ def _add_acceptance(parser: argparse.ArgumentParser) -> None:
     _add_circuit(parser)
     words = "do not verify DIR's proof here; the verdict then says so"
     parser.add_argument("--statement-only", action="store_true", help=words)
+    words = "DIR has to be in the transparency log, by this policy (docs/log.md)"
+    parser.add_argument("--log-policy", metavar="FILE", type=Path, help=words)
 
 
 def _read_against(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Against:
     from verifier.report import Against
 
     _require_directory(parser, options.against)
-    return Against.read(options.against, circuit=options.circuit, statement_only=options.statement_only)
+    if options.log_policy is not None:
+        _require_file(parser, options.log_policy)
+    return Against.read(
+        options.against,
+        circuit=options.circuit,
+        statement_only=options.statement_only,
+        log_policy=options.log_policy,
+    )
 
 
 def _nonce(text: str) -> bytes:

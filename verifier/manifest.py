@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from verifier.canonical import SAFE_INTEGER_END, Record, dumps, read_document, refuse
 from verifier.errors import BadManifest, Reason
-from verifier.report import read_file
+from verifier.files import read_file
 from verifier.statement import EXCHANGE_CHARACTERS_MAX
 
 FORMAT, ENTRY_FORMAT, FILE_PROOF_FORMAT = "solvent/manifest/v1", "solvent/log-entry/v1", "solvent/file-proof/v1"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -17,6 +17,7 @@ from verifier.solvency import constraint_system, relation
 from verifier.stark import verify_stark
 from verifier.statement import Statement
 
+Progress = Callable[[int, int], None]
 SHARDS_FOLDER = "shards"
 
 
@@ -43,12 +44,18 @@ def read_shards(directory: Path, statement: Statement) -> list[Shard]:
 
 
 def check_proofs(
-    directory: Path, statement: Statement, shards: Sequence[Shard], params: ProofParams, workers: int | None = None
+    directory: Path,
+    statement: Statement,
+    shards: Sequence[Shard],
+    params: ProofParams,
+    workers: int | None = None,
+    progress: Progress | None = None,
 ) -> int:
     """Verify every shard's proof; returns their bytes in all.
 
     Args:
         workers: processes; None takes one per processor. A single shard is verified in this one.
+        progress: called with how many proofs are verified, and how many there are.
 
     Raises:
         VerificationError: the first proof, in the order of the shards, that is refused.
@@ -56,14 +63,24 @@ def check_proofs(
     check = partial(_check_proof, directory, statement, params)
     workers = min(os.cpu_count() or 1 if workers is None else workers, len(shards))
     if workers <= 1:
-        return sum(map(check, shards))
+        return _sum(map(check, shards), len(shards), progress)
     # A fresh interpreter a worker: the caller may run threads, which a fork would not survive.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         try:
-            return sum(pool.map(check, shards, chunksize=max(1, len(shards) // (8 * workers))))
+            sizes = pool.map(check, shards, chunksize=max(1, len(shards) // (8 * workers)))
+            return _sum(sizes, len(shards), progress)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _sum(sizes: Iterable[int], count: int, progress: Progress | None) -> int:
+    total = 0
+    for done, size in enumerate(sizes, 1):
+        total += size
+        if progress is not None:
+            progress(done, count)
+    return total
 
 
 def _check_proof(directory: Path, statement: Statement, params: ProofParams, shard: Shard) -> int:

@@ -18,7 +18,7 @@ from verifier.inclusion import BUNDLE_BYTES_MAX, Step
 from verifier.params import ProofParams, accepted_profile
 from verifier.poseidon import DEFAULT
 from verifier.prices import PRICES_BYTES_MAX, PriceEvidence, check_prices
-from verifier.proofs import check_proofs, read_shards
+from verifier.proofs import Progress, check_proofs, read_shards
 from verifier.quotes import Source
 from verifier.reserves import RESERVES_BYTES_MAX, parse_reserves
 from verifier.shards import check_shards
@@ -151,6 +151,7 @@ def verify_directory(
     price_sources: Mapping[str, Source] | None = None,
     params: ProofParams | None = None,
     workers: int | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Verify a publication.
 
@@ -160,11 +161,10 @@ def verify_directory(
     Args:
         profile: the one accepted profile; None accepts every production profile.
         circuit: the one accepted circuit; None accepts `DEFAULT_CIRCUITS`.
-        reserves: a reserves file to use instead of the one in the directory.
-        price_sources: the only sources of prices that the caller trusts, by name; a statement whose prices are not
-            theirs is refused. None takes any, or none, and the report says so.
+        reserves: a file to use instead of the one in the directory.
+        price_sources: the only ones that the caller trusts, by name; None takes any, or none, and the report says so.
         params: the parameters themselves, in place of a production profile; for tests.
-        workers: processes for the proofs of several shards; None takes one per processor.
+        workers, progress: as for `verifier.proofs.check_proofs`.
 
     Returns: a report, whose verdict may still be "insolvent".
 
@@ -185,7 +185,7 @@ def verify_directory(
     fund = None if opened is None else check_fund(opened, statement)
     shards = read_shards(path, statement)
     check_shards(statement, shards)
-    proof_bytes = check_proofs(path, statement, shards, accepted, workers)
+    proof_bytes = check_proofs(path, statement, shards, accepted, workers, progress)
     worth = FundValue(fund.value, fund.scenario_values) if fund else None
     checks = check_solvency(statement, held, worth)
     return Report(
@@ -211,33 +211,41 @@ class Against:
     Args:
         statement: accepted as far as its circuit and parameters go.
         report: of the whole publication; None where only the statement was read.
+        logged: what shows that the publication is in its transparency log; empty where that was not asked for.
     """
 
     statement: Statement
     report: Report | None
+    logged: tuple[Step, ...] = ()
 
     @classmethod
-    def read(cls, path: Path, *, circuit: str | None = None, statement_only: bool = False) -> Against:
+    def read(
+        cls, path: Path, *, circuit: str | None = None, statement_only: bool = False, log_policy: Path | None = None
+    ) -> Against:
         """Verify a publication, its proof included, or with `statement_only` just read what it states.
+
+        Args:
+            log_policy: whom to believe about the transparency log (docs/log.md); the publication then has to be in it.
 
         Raises:
             VerificationError: it is refused.
         """
         if not statement_only:
             report = verify_directory(path, circuit=circuit)
-            return cls(report.statement, report)
+            return cls(report.statement, report, _logged(path, report.statement, log_policy))
         statement = read_statement(path)
         _accept_circuit(statement, circuit)
         _accepted_params(statement, None, None)
-        return cls(statement, None)
+        return cls(statement, None, _logged(path, statement, log_policy))
 
     @property
-    def step(self) -> Step:
-        """Step 0 of a check against this publication."""
+    def steps(self) -> tuple[Step, ...]:
+        """Step 0 of a check against this publication: its proof, and its place in the log."""
         if self.report is None:
-            return Step("0 publication", False, "statement read only: its proof was not looked at")
+            return Step("0 publication", False, "statement read only: its proof was not looked at"), *self.logged
         strength = f"profile {self.report.profile}, {self.report.soundness_bits} provable bits"
-        return Step("0 publication", True, f"proof accepted, {strength}; verdict: {self.report.spoken}")
+        step = Step("0 publication", True, f"proof accepted, {strength}; verdict: {self.report.spoken}")
+        return step, *self.logged
 
     @property
     def place(self) -> str:
@@ -248,9 +256,18 @@ class Against:
         """The JSON of a bundle's or an opening's report, with step 0 and what the publication's own verdict is."""
         return data | {
             "verdict": data["verdict"] if self.report is not None else f"{data['verdict']} {self.place}",
-            "steps": [asdict(self.step), *data["steps"]],
+            "steps": [*map(asdict, self.steps), *data["steps"]],
             "publication_verdict": self.report.verdict if self.report is not None else None,
         }
+
+
+def _logged(path: Path, statement: Statement, log_policy: Path | None) -> tuple[Step, ...]:
+    if log_policy is None:
+        return ()
+    from verifier.log.check import check_logged
+    from verifier.log.policy import read_policy
+
+    return check_logged(path, statement, read_policy(log_policy)).steps
 
 
 def _accept_circuit(statement: Statement, circuit: str | None) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from verifier.air import ConstraintSystem
 from verifier.encoding import as_exts
 from verifier.errors import InvariantBroken, Reason, UnacceptableParameters
 from verifier.field import EXTENSION_DEGREE, Ext, P
-from verifier.hashing import transcript_digest, transcript_hasher
+from verifier.hashing import transcript_digest
 from verifier.params import ProofParams
 from verifier.protocol import ABSORB, DRAW, GRIND, POSITIONS, PROTOCOL, Step, schedule
 
@@ -66,22 +66,15 @@ class Transcript:
                 label=label,
             )
 
-    def find_nonce(self, label: str) -> int:
-        """The least nonce that `grind` will accept next (prover); nothing is absorbed yet."""
-        step = self._peek(GRIND, label)
-        if step.bits == 0:
+    def find_nonce(self, label: str, search: Callable[[bytes, int], int] | None = None) -> int:
+        """The least nonce that `grind` will accept next (prover); nothing is absorbed yet.
+
+        `search(prefix, bits)` may do in a faster way what `search_nonce` does.
+        """
+        bits = self._peek(GRIND, label).bits
+        if bits == 0:
             return 0
-        prefix = transcript_hasher(self.state + _header(0, label) + struct.pack("<Q", 8))
-        empty = transcript_hasher(b"")
-        mask = (1 << step.bits) - 1
-        nonce = 0
-        while True:
-            state, block = prefix.copy(), empty.copy()
-            state.update(nonce.to_bytes(8, "little"))
-            block.update(state.digest() + b"\x03")
-            if not int.from_bytes(block.digest()[:4], "little") & mask:
-                return nonce
-            nonce += 1
+        return (search or search_nonce)(self.state + _header(0, label) + struct.pack("<Q", 8), bits)
 
     def draw(self, label: str) -> tuple[Ext, ...]:
         """As many extension elements as the schedule says: uniform, since words >= p are skipped."""
@@ -121,6 +114,14 @@ class Transcript:
         """Enter the label at once; then u32 after u32 without end."""
         self.state = transcript_digest(self.state + _header(1, label))
         return _expand(self.state)
+
+
+def search_nonce(prefix: bytes, bits: int) -> int:
+    """The least nonce with which prefix || nonce (8 bytes) hashes to a state that shows `bits` bits of work."""
+    nonce = 0
+    while _work(transcript_digest(prefix + nonce.to_bytes(8, "little")), bits) != 0:
+        nonce += 1
+    return nonce
 
 
 def _expand(state: bytes) -> Iterator[int]:

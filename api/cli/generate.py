@@ -7,7 +7,7 @@ import io
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
@@ -26,6 +26,8 @@ from verifier.instruments import Instrument, instruments_data
 from verifier.statement import units
 
 ASSETS: Final = "cex_assets_info_real483.csv"
+BLOCK_USERS: Final = 50_000
+"""Made and written at once: memory does not grow with the number of users."""
 UNDERLYINGS: Final = ("btc", "eth", "sol", "xrp", "doge")
 
 
@@ -56,46 +58,59 @@ def run_generate(out: Path, accounts: int, kind: Format, seed: int, invalid: Inv
     table = whole.instruments
     if kind is Format.TABLE:
         table = with_perpetuals(table, whole.value_decimals, UNDERLYINGS)
-    snapshot = synthetic_users(table, whole.value_decimals, accounts, seed)
-    chosen = accounts // 2
-    if invalid is not None and invalid is not Invalid.BUCKETS_ABOVE_EQUITY:
-        snapshot = spoiled(snapshot, chosen, Kind(invalid.value))
+    chosen = None if invalid is None else accounts // 2
+    over = chosen if invalid is Invalid.BUCKETS_ABOVE_EQUITY else None
+    spoil = None if invalid is None or over is not None else (accounts // 2, Kind(invalid.value))
+    users = _blocks(table, whole.value_decimals, accounts, seed, spoil)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
         new = Path(folder) / "new"
         new.mkdir()
         if kind is Format.BINANCE:
-            over = chosen if invalid is Invalid.BUCKETS_ABOVE_EQUITY else None
             shutil.copyfile(assets, new / "assets.csv")
-            write_binance_users(snapshot, new / "users.csv", over)
+            write_binance_users(table, users, new / "users.csv", over)
             words = f"--users {out}/users.csv --assets {out}/assets.csv"
         else:
             (new / "instruments.json").write_text(table_text(table, whole.value_decimals))
-            write_table_users(snapshot, new / "accounts.csv")
+            write_table_users(table, users, new / "accounts.csv")
             words = f"--accounts {out}/accounts.csv --instruments {out}/instruments.json --exchange synthetic"
         new.rename(out)
     command = f"solvent import {kind.value} {words} --out SNAP"
-    user = None if invalid is None else snapshot.user_id(chosen)
+    user = None if chosen is None else f"user{chosen:08d}"
     output.json({"verdict": "generated", "folder": str(out), "accounts": accounts, "invalid": user, "next": command})
     output.line(f"{accounts} made-up users in {out}" + (f", {user} of them invalid" if user else ""))
     output.line(f"Next: {command}")
     return ACCEPTED
 
 
-def write_binance_users(snapshot: Snapshot, path: Path, over: int | None = None) -> None:
+def _blocks(
+    table: tuple[Instrument, ...], value_decimals: int, accounts: int, seed: int, spoil: tuple[int, Kind] | None
+) -> Iterator[tuple[int, Snapshot]]:
+    """All users in blocks, each with the number of its first, and with a seed of its own (the first has `seed`)."""
+    for start in range(0, accounts, BLOCK_USERS):
+        size = min(BLOCK_USERS, accounts - start)
+        block = synthetic_users(table, value_decimals, size, seed + (start << 64), first=start)
+        if spoil is not None and start <= spoil[0] < start + size:
+            block = spoiled(block, spoil[0] - start, spoil[1])
+        yield start, block
+
+
+def write_binance_users(
+    table: Sequence[Instrument], users: Iterable[tuple[int, Snapshot]], path: Path, over: int | None = None
+) -> None:
     """One row per user, all tokens of the table.
 
     Args:
+        users: in blocks, each with the number of its first user.
         over: a user whose collateral is to be above their equity by one atom.
     """
-    table = snapshot.meta.instruments
     first = first_positions(table).tolist()
     prefixes = ("e_", "d_", "", *COLLATERAL_PREFIXES)
     header = [ROW_COLUMN, ID_COLUMN, *(prefix + i.symbol for i in table for prefix in prefixes), TOTAL_COLUMN]
     zeros = ["0"] * (len(prefixes) * len(table))
     with path.open("w", encoding="utf-8") as stream:
         stream.write(",".join(header) + "\n")
-        for number, held in enumerate(_accounts(snapshot)):
+        for number, name, held in _accounts(users):
             cells, excess = zeros.copy(), int(number == over)
             for j in sorted({j for j, _, _ in held}):
                 sides = [0] * (first[j + 1] - first[j])
@@ -107,18 +122,16 @@ def write_binance_users(snapshot: Snapshot, path: Path, over: int | None = None)
                 amounts = (equity, debt, equity - debt, *sides[1:-1])
                 at = len(prefixes) * j
                 cells[at : at + len(prefixes)] = [units(amount, table[j].decimals) for amount in amounts]
-            stream.write(f"{number},{snapshot.user_id(number)},{','.join(cells)},0.0\n")
+            stream.write(f"{number},{name},{','.join(cells)},0.0\n")
 
 
-def write_table_users(snapshot: Snapshot, path: Path) -> None:
+def write_table_users(table: Sequence[Instrument], users: Iterable[tuple[int, Snapshot]], path: Path) -> None:
     """One row per user and position, in our own format."""
-    table = snapshot.meta.instruments
     sides = position_sides(table)
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(("user_id", "asset", "side", "bucket", "amount"))
-        for number, held in enumerate(_accounts(snapshot)):
-            name = snapshot.user_id(number)
+        for _, name, held in _accounts(users):
             for j, position, amount in held:
                 side, bucket = sides[position].side, sides[position].bucket
                 part = "" if bucket is None else table[j].buckets[bucket].name
@@ -138,10 +151,12 @@ def table_text(instruments: Sequence[Instrument], value_decimals: int) -> str:
     return text.getvalue() + "\n"
 
 
-def _accounts(snapshot: Snapshot) -> Iterator[list[tuple[int, int, int]]]:
-    """Per account its (instrument, position, amount)."""
-    sides = position_sides(snapshot.meta.instruments)
-    offsets = snapshot.offsets.tolist()
-    for start, stop in pairwise(offsets):
-        pairs = zip(snapshot.positions[start:stop].tolist(), snapshot.amounts[start:stop].tolist(), strict=True)
-        yield [(sides[position].instrument, position, amount) for position, amount in pairs]
+def _accounts(users: Iterable[tuple[int, Snapshot]]) -> Iterator[tuple[int, str, list[tuple[int, int, int]]]]:
+    """Per account its number, its user, and its (instrument, position, amount)."""
+    for start, snapshot in users:
+        sides = position_sides(snapshot.meta.instruments)
+        names: list[str] = snapshot.user_ids.to_pylist()
+        for index, (name, (first, last)) in enumerate(zip(names, pairwise(snapshot.offsets.tolist()), strict=True)):
+            pairs = zip(snapshot.positions[first:last].tolist(), snapshot.amounts[first:last].tolist(), strict=True)
+            held = [(sides[position].instrument, position, amount) for position, amount in pairs]
+            yield start + index, name, held

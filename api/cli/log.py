@@ -78,7 +78,8 @@ def verify(
     json: Json = False,
 ) -> int:
     """Is this publication in the log? Checks files, log signature, witnesses, inclusion; `solvent verify` the rest."""
-    from verifier.log.findings import logged, read_policy
+    from verifier.log.findings import logged
+    from verifier.log.policy import read_policy
 
     require_directory(publication, "a publication directory")
     require_file(policy, "a policy file")
@@ -93,7 +94,8 @@ def consistency(
     json: Json = False,
 ) -> int:
     """Has the log only grown since? Keep the checkpoint of each visit: nothing older can be rewritten unnoticed."""
-    from verifier.log.findings import continued, read_policy
+    from verifier.log.findings import continued
+    from verifier.log.policy import read_policy
 
     require_file(seen, "a checkpoint")
     require_directory(log, "a log's folder")
@@ -104,7 +106,8 @@ def consistency(
 @app.command()
 def audit(log: LogFolder, policy: Policy, json: Json = False) -> int:
     """Is the log whole, and one chain of publications? Reads every entry."""
-    from verifier.log.findings import audited, read_policy
+    from verifier.log.findings import audited
+    from verifier.log.policy import read_policy
 
     require_directory(log, "a log's folder")
     require_file(policy, "a policy file")
@@ -119,7 +122,8 @@ def fraud(
     json: Json = False,
 ) -> int:
     """Do two checkpoints prove that the log signed two histories? Exit code 0: they do, for everybody, for ever."""
-    from verifier.log.findings import convicted, read_policy
+    from verifier.log.findings import convicted
+    from verifier.log.policy import read_policy
 
     for path in (one, other):
         require_file(path, "a checkpoint")

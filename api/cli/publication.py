@@ -83,6 +83,10 @@ PriceSources = Annotated[
 StatementOnly = Annotated[
     bool, typer.Option("--statement-only", help="Do not verify the publication's proof here; the verdict says so.")
 ]
+LogPolicy = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="DIR has to be in the transparency log, by this policy of whom you believe."),
+]
 Reserves = Annotated[Path | None, typer.Option(metavar="CSV", help="asset,amount: what the exchange holds, in units.")]
 
 
@@ -164,6 +168,7 @@ def verify(
     circuit: AcceptedCircuit = None,
     reserves: Reserves = None,
     price_sources: PriceSources = None,
+    workers: Workers = None,
     json: Json = False,
 ) -> int:
     """Is the exchange solvent? Checks statement, proof, reserves, prices and insurance fund; trusts none of them.
@@ -178,13 +183,16 @@ def verify(
     if reserves is not None:
         require_file(reserves, "a reserves file")
     sources = None if price_sources is None else _sources(price_sources)
-    report = verify_directory(
-        publication,
-        profile=None if profile is None else profile.value,
-        circuit=None if circuit is None else circuit.value,
-        reserves=reserves,
-        price_sources=sources,
-    )
+    with output.progress() as progress:
+        report = verify_directory(
+            publication,
+            profile=None if profile is None else profile.value,
+            circuit=None if circuit is None else circuit.value,
+            reserves=reserves,
+            price_sources=sources,
+            workers=workers,
+            progress=lambda done, of: progress("verify", done / of) if of > 1 else None,
+        )
     output.json(report.to_json())
     print_report(report, output)
     return ACCEPTED if report.accepted else REJECTED
@@ -203,17 +211,22 @@ def inspect(publication: Publication, json: Json = False) -> int:
     return ACCEPTED
 
 
-def read_against(against: Path, circuit: Circuit | None, statement_only: bool) -> Against:
+def read_against(
+    against: Path, circuit: Circuit | None, statement_only: bool, log_policy: Path | None = None
+) -> Against:
     """The publication that a user's or an auditor's file is compared with, verified unless the caller waives that.
 
     Raises:
-        InputError: there is no such directory.
+        InputError: there is no such directory, or no such policy file.
         VerificationError: it is refused.
     """
     from verifier.report import Against
 
     require_directory(against, "a publication directory")
-    return Against.read(against, circuit=None if circuit is None else circuit.value, statement_only=statement_only)
+    if log_policy is not None:
+        require_file(log_policy, "a policy file")
+    name = None if circuit is None else circuit.value
+    return Against.read(against, circuit=name, statement_only=statement_only, log_policy=log_policy)
 
 
 def check_free(out: Path, secrets: Path, force: bool) -> None:

@@ -35,7 +35,7 @@ def publish(
     from api.publish import publish as publish_directory
     from api.store import Store
     from prover.prices import load_key
-    from verifier.log.findings import read_policy
+    from verifier.log.policy import read_policy
 
     output = Output(json)
     require_directory(publication, "a publication directory")

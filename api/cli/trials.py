@@ -52,6 +52,10 @@ def bench(
     compare: Annotated[
         bool, typer.Option("--compare", help="Instead: all circuits on the same accounts of 1 to 483 entries.")
     ] = False,
+    floors: Annotated[
+        bool,
+        typer.Option("--floors", help="Instead: each phase against its floor in operations and bytes, equity circuit."),
+    ] = False,
     sweep: Annotated[
         Sweep | None,
         typer.Option(help="Instead: 10^3 to 10^6 accounts, or 1 to 483 entries each; a new process per size."),
@@ -78,6 +82,10 @@ def bench(
         from api.cli.bench_circuits import run_comparison
 
         return run_comparison(profile.value, runs, seed, output, out)
+    if floors:
+        from api.cli.bench_floors import run_floors
+
+        return run_floors(accounts, entries, profile, runs, seed, output)
     from api.cli.bench import Case, run_bench
 
     case = Case(accounts, entries, profile.value, runs, seed, None if circuit is None else circuit.value, scenarios)

@@ -69,7 +69,7 @@ def serve(
 
     from api.witness import Witness, make_app
     from prover.prices import load_key
-    from verifier.log.findings import read_policy
+    from verifier.log.policy import read_policy
 
     output = Output(False)
     require_file(logs, "a policy file")

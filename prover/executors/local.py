@@ -149,7 +149,8 @@ class _Pool:
     def _start(self) -> _Worker:
         ours, theirs = _SPAWN.Pipe()
         process = _SPAWN.Process(target=_work, args=(theirs, single_thread()), daemon=True)
-        # Ctrl-C is for this process, which then ends its workers. The tracker clears the mask when it is started.
+        # Ctrl-C is for this process, which then ends its workers: they inherit the mask. The tracker, when it is
+        # started, clears it.
         resource_tracker.ensure_running()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -191,7 +192,6 @@ def _end(process: SpawnProcess) -> None:
 def _work(pipe: Connection, environment: dict[str, str]) -> None:
     """A worker: the function first, then tasks, until the pipe is closed."""
     os.environ.update(environment)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         function = pipe.recv()

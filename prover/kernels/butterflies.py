@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prover.kernels.field import U32Array
-from prover.kernels.lanes import WIDTH, add, broadcast, load, mul, store, sub, transpose
+from prover.kernels.lanes import WIDTH, add, broadcast, lazy_sub, load, mul, store, sub, transpose, word_add
 from prover.kernels.registry import compiled, inlined
 
 IndexArray = npt.NDArray[np.int64]
@@ -30,15 +30,16 @@ _BLOCK_LOG2_MAX = 12
 @inlined
 def _dit4(a0: Any, a1: Any, a2: Any, a3: Any, t1: Any, t2: Any, t3: Any) -> Any:
     x1, x3 = mul(a1, t1), mul(a3, t1)
-    b0, b1, b2, b3 = add(a0, x1), sub(a0, x1), mul(add(a2, x3), t2), mul(sub(a2, x3), t3)
+    # What is only multiplied need not be reduced first: both are below 2 p < 2**32.
+    b0, b1, b2, b3 = add(a0, x1), sub(a0, x1), mul(word_add(a2, x3), t2), mul(lazy_sub(a2, x3), t3)
     return add(b0, b2), add(b1, b3), sub(b0, b2), sub(b1, b3)
 
 
 @inlined
 def _dif4(a0: Any, a1: Any, a2: Any, a3: Any, t1: Any, t2: Any, t3: Any) -> Any:
-    b0, b2 = add(a0, a2), mul(sub(a0, a2), t2)
-    b1, b3 = add(a1, a3), mul(sub(a1, a3), t3)
-    return add(b0, b1), mul(sub(b0, b1), t1), add(b2, b3), mul(sub(b2, b3), t1)
+    b0, b2 = add(a0, a2), mul(lazy_sub(a0, a2), t2)
+    b1, b3 = add(a1, a3), mul(lazy_sub(a1, a3), t3)
+    return add(b0, b1), mul(lazy_sub(b0, b1), t1), add(b2, b3), mul(lazy_sub(b2, b3), t1)
 
 
 @inlined
@@ -172,7 +173,7 @@ def _dif_pass2(a: U32Array, start: int, stop: int, m: int, table: U32Array) -> N
         for i in range(at, at + m, WIDTH):
             x, y = load(a, i), load(a, i + m)
             store(a, i, add(x, y))
-            store(a, i + m, mul(sub(x, y), load(table, m + i - at)))
+            store(a, i + m, mul(lazy_sub(x, y), load(table, m + i - at)))
 
 
 # -- whole columns --------------------------------------------------------------------------------------------------
@@ -307,3 +308,23 @@ def reduce_column(source: U32Array, weights: U32Array, positions: IndexArray, ta
             for lane in range(WIDTH):
                 total = add(total, sums[lane])
         target[positions[group]] = total
+
+
+# -- moving words ---------------------------------------------------------------------------------------------------
+
+
+@compiled
+def gather_words(source: U32Array, order: IndexArray, target: U32Array) -> None:
+    """target[i] = source[order[i]]."""
+    for i in range(order.shape[0]):
+        target[i] = source[order[i]]
+
+
+@compiled
+def interleave(values: U32Array, out: U32Array) -> None:
+    """out (w, n C): values (w, C, n) with the C words of each position side by side."""
+    width, cosets, count = values.shape
+    for column in range(width):
+        for i in range(count):
+            for c in range(cosets):
+                out[column, i * cosets + c] = values[column, c, i]

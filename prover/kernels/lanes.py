@@ -22,6 +22,9 @@ from numba.extending import intrinsic, models, register_model
 P = 2130706433
 """The KoalaBear prime 2**31 - 2**24 + 1."""
 
+P_INVERSE = pow(P, -1, 1 << 32)
+"""1/p mod 2**32."""
+
 MU = -pow(P, -1, 1 << 32) % (1 << 32)
 """-1/p mod 2**32: with m = t * MU mod 2**32, t + m * p is divisible by 2**32."""
 
@@ -126,10 +129,19 @@ def _reduce(builder: ir.IRBuilder, wide: Any, is_lanes: bool) -> Any:
     return _subtract_p_once(builder, builder.trunc(builder.lshr(total, _constant(_I64, 32)), _I32))
 
 
+def _halves(builder: ir.IRBuilder, value: Any) -> tuple[Any, Any]:
+    """Words of the even and of the odd lanes, in 64-bit lanes; a scalar's are the same, which saves a shift."""
+    if value.type != _I32:
+        return _even_odd(builder, value)
+    word = builder.and_(builder.bitcast(_splat(builder, value), _HALF), _constant(_HALF, 0xFFFFFFFF))
+    return word, word
+
+
 def _product(builder: ir.IRBuilder, left: Any, right: Any, is_lanes: bool) -> Any:
+    """64-bit products of two operands, each a vector or a scalar."""
     if not is_lanes:
         return builder.mul(builder.zext(left, _I64), builder.zext(right, _I64))
-    left_halves, right_halves = _even_odd(builder, left), _even_odd(builder, right)
+    left_halves, right_halves = _halves(builder, left), _halves(builder, right)
     return _pack(builder, *(builder.mul(a, b) for a, b in zip(left_halves, right_halves, strict=True)))
 
 
@@ -186,9 +198,11 @@ def mul(typing_context: Any, left: Any, right: Any) -> Any:
     The 64-bit product is below 2**32 * p, so the reduced word lies in [0, 2 p): one correction is enough.
     """
     is_lanes = _check_words(left, right)
-    return _word_function(
-        (left, right), lambda builder, a, b: _reduce(builder, _product(builder, a, b, is_lanes), is_lanes)
-    )
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return _reduce(builder, _product(builder, values[0], values[1], is_lanes), is_lanes)
+
+    return (LANES if is_lanes else types.uint32)(left, right), generate
 
 
 @_operation
@@ -210,13 +224,43 @@ def neg(typing_context: Any, word: Any) -> Any:
 
 
 @_operation
+def lazy_sub(typing_context: Any, left: Any, right: Any) -> Any:
+    """left - right + p in (0, 2 p) for words in [0, p): unreduced, good for nothing but one factor of `mul`."""
+
+    def emit(builder: Any, a: Any, b: Any) -> Any:
+        return builder.sub(builder.add(a, _constant(a.type, P)), b)
+
+    return _word_function((left, right), emit)
+
+
+@_operation
+def canonical(typing_context: Any, word: Any) -> Any:
+    """word / 2**32 mod p, in [0, p), of any 32-bit word: the same as `mul` with 1 at half the cost.
+
+    With q = word / p mod 2**32 the low halves of word and q * p agree, so (word - q * p) / 2**32 is minus the high half
+    of q * p, which is in [0, p).
+    """
+    is_lanes = _check_words(word)
+
+    def emit(builder: Any, a: Any) -> Any:
+        quotient = builder.mul(a, _constant(a.type, P_INVERSE))
+        if is_lanes:
+            high = _high_words(builder, *(builder.mul(q, _constant(_HALF, P)) for q in _even_odd(builder, quotient)))
+        else:
+            product = builder.mul(builder.zext(quotient, _I64), _constant(_I64, P))
+            high = builder.trunc(builder.lshr(product, _constant(_I64, 32)), _I32)
+        return _add_p_if_negative(builder, builder.sub(_constant(high.type, 0), high))
+
+    return _word_function((word,), emit)
+
+
+@_operation
 def wide_mul(typing_context: Any, left: Any, right: Any) -> Any:
     """Full 64-bit products of words in [0, p): each at most (p-1)**2 < 2**62."""
     is_lanes = _check_words(left, right)
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        a, b = _operands(builder, signature, values, is_lanes)
-        return _product(builder, a, b, is_lanes)
+        return _product(builder, values[0], values[1], is_lanes)
 
     return (WIDE_LANES if is_lanes else types.uint64)(left, right), generate
 
@@ -328,6 +372,22 @@ def store(typing_context: Any, array: Any, index: Any, words: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, index, words), generate
+
+
+@_operation
+def prefetch(typing_context: Any, array: Any, index: Any) -> Any:
+    """Ask for the cache line at flat position `index`; a position outside of the array does no harm."""
+    _check_array(array)
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        pointer = builder.bitcast(_vector_pointer(context, builder, signature, *values), ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, _I32, _I32, _I32])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        read, all_levels, data = _constant(_I32, 0), _constant(_I32, 3), _constant(_I32, 1)
+        builder.call(function, [pointer, read, all_levels, data])
+        return context.get_dummy_value()
+
+    return types.void(array, index), generate
 
 
 @_operation

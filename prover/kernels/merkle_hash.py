@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from prover.kernels.field import U32Array, empty_words, int_of_mont
-from prover.kernels.lanes import WIDTH, broadcast, load, mul, store, transpose, word_add, word_rotate, word_xor
+from prover.kernels.lanes import WIDTH, broadcast, canonical, load, store, transpose, word_add, word_rotate, word_xor
 from prover.kernels.registry import compiled, inlined, kernel
 from prover.kernels.threads import run_ranges
 from verifier.hashing import DIGEST_BYTES, SALT_BYTES, leaf_digest, node_digest
@@ -29,7 +29,6 @@ _TILE = _TILE_GROUPS * WIDTH
 _IV = (0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19)
 _IV0, _IV1, _IV2, _IV3, _IV4, _IV5, _IV6, _IV7 = (np.uint32(word) for word in _IV)
 _ONES = np.uint32(0xFFFFFFFF)
-_CANONICAL_ONE = np.uint32(1)
 
 _MESSAGE_ORDER = WIDTH * np.array(
     [
@@ -49,7 +48,7 @@ _MESSAGE_ORDER = WIDTH * np.array(
 """RFC 7693's message schedule, ten rounds of sixteen, as positions in a block stored word by word."""
 
 
-def _initial_state(person: bytes) -> U32Array:
+def initial_state(person: bytes) -> U32Array:
     """Chaining value before the first block: digest length 32, fan-out 1, depth 1, and the personalisation."""
     state = np.array(_IV, dtype=np.uint32)
     state[0] ^= np.uint32(0x0101_0000 | DIGEST_BYTES)
@@ -57,8 +56,8 @@ def _initial_state(person: bytes) -> U32Array:
     return state
 
 
-_LEAF_STATE = _initial_state(b"SolvLeaf")
-_NODE_STATE = _initial_state(b"SolvNode")
+_LEAF_STATE = initial_state(b"SolvLeaf")
+_NODE_STATE = initial_state(b"SolvNode")
 
 
 @inlined
@@ -75,7 +74,7 @@ def _mix(a: Any, b: Any, c: Any, d: Any, x: Any, y: Any) -> Any:
 
 
 @inlined
-def _compress(state: Any, message: U32Array, at: int, total_bytes: np.uint32, final: np.uint32) -> Any:
+def blake2s_block(state: Any, message: U32Array, at: int, total_bytes: np.uint32, final: np.uint32) -> Any:
     """One block of sixteen messages: word j of lane l at message[at + 16 j + l]. `final` is 0 or 2**32 - 1.
 
     Messages are shorter than 2**32 bytes, so the counter's high word is zero.
@@ -104,7 +103,7 @@ def _compress(state: Any, message: U32Array, at: int, total_bytes: np.uint32, fi
 
 
 @inlined
-def _load8(array: U32Array, at: int) -> Any:
+def load_words8(array: U32Array, at: int) -> Any:
     return (
         load(array, at), load(array, at + WIDTH), load(array, at + 2 * WIDTH), load(array, at + 3 * WIDTH),
         load(array, at + 4 * WIDTH), load(array, at + 5 * WIDTH), load(array, at + 6 * WIDTH),
@@ -113,7 +112,7 @@ def _load8(array: U32Array, at: int) -> Any:
 
 
 @inlined
-def _store8(array: U32Array, at: int, v: Any) -> None:
+def store_words8(array: U32Array, at: int, v: Any) -> None:
     store(array, at, v[0])
     store(array, at + WIDTH, v[1])
     store(array, at + 2 * WIDTH, v[2])
@@ -125,7 +124,7 @@ def _store8(array: U32Array, at: int, v: Any) -> None:
 
 
 @inlined
-def _broadcast8(words: U32Array) -> Any:
+def repeat_words8(words: U32Array) -> Any:
     return (
         broadcast(words[0]), broadcast(words[1]), broadcast(words[2]), broadcast(words[3]),
         broadcast(words[4]), broadcast(words[5]), broadcast(words[6]), broadcast(words[7]),
@@ -170,7 +169,7 @@ def _hash_tiles(
     for tile in range(start, stop, _TILE):
         groups = min(_TILE, stop - tile) // WIDTH
         for group in range(groups):
-            _store8(states, group * DIGEST_WORDS * WIDTH, _broadcast8(initial))
+            store_words8(states, group * DIGEST_WORDS * WIDTH, repeat_words8(initial))
         for block in range(0, words, BLOCK_WORDS):
             for j in range(BLOCK_WORDS):
                 k = block + j - SALT_WORDS
@@ -180,7 +179,7 @@ def _hash_tiles(
                         for lane in range(WIDTH):
                             message[at + lane] = salts[(row + lane) * SALT_WORDS + block + j]
                     elif k < width:
-                        store(message, at, mul(load(columns, k * rows + row), _CANONICAL_ONE))
+                        store(message, at, canonical(load(columns, k * rows + row)))
                     else:
                         store(message, at, np.uint32(0))
             is_last = block + BLOCK_WORDS >= words
@@ -188,10 +187,10 @@ def _hash_tiles(
             for group in range(groups):
                 at = group * DIGEST_WORDS * WIDTH
                 final = _ONES if is_last else np.uint32(0)
-                state = _compress(_load8(states, at), message, group * BLOCK_WORDS * WIDTH, total_bytes, final)
-                _store8(states, at, state)
+                state = blake2s_block(load_words8(states, at), message, group * BLOCK_WORDS * WIDTH, total_bytes, final)
+                store_words8(states, at, state)
         for group in range(groups):
-            _scatter(_load8(states, group * DIGEST_WORDS * WIDTH), digests, tile + group * WIDTH, message)
+            _scatter(load_words8(states, group * DIGEST_WORDS * WIDTH), digests, tile + group * WIDTH, message)
 
 
 @compiled
@@ -199,14 +198,14 @@ def _hash_pairs(
     children: U32Array, initial: U32Array, parents: U32Array, message: U32Array, start: int, stop: int
 ) -> None:
     """Digests of node pairs start..stop; all counts are multiples of 16. Scratch: `message` (256,)."""
-    chaining = _broadcast8(initial)
+    chaining = repeat_words8(initial)
     for pair in range(start, stop, WIDTH):
         at = pair * BLOCK_WORDS
-        low, high = _load8(children, at), _load8(children, at + 8 * WIDTH)
+        low, high = load_words8(children, at), load_words8(children, at + 8 * WIDTH)
         block = transpose(low + high)
-        _store8(message, 0, block[:8])
-        _store8(message, 8 * WIDTH, block[8:])
-        state = _compress(chaining, message, 0, np.uint32(4 * BLOCK_WORDS), _ONES)
+        store_words8(message, 0, block[:8])
+        store_words8(message, 8 * WIDTH, block[8:])
+        state = blake2s_block(chaining, message, 0, np.uint32(4 * BLOCK_WORDS), _ONES)
         _scatter(state, parents, pair, message)
 
 

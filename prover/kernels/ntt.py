@@ -18,7 +18,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from prover.kernels.butterflies import CHUNK_LOG2, IndexArray, evaluate_column, interpolate_column, reduce_column
+from prover.kernels.butterflies import (
+    CHUNK_LOG2,
+    IndexArray,
+    evaluate_column,
+    gather_words,
+    interleave,
+    interpolate_column,
+    reduce_column,
+)
 from prover.kernels.field import (
     P,
     U32Array,
@@ -56,13 +64,20 @@ def _transposed_squares(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.ascontiguousarray(squares).reshape(array.shape)
 
 
+@lru_cache(maxsize=4)
 def internal_order(log_n: int) -> IndexArray:
     """Exponent of the coefficient at each internal position, (2**log_n,)."""
     return _transposed_squares(_bit_reversed(log_n))
 
 
+@lru_cache(maxsize=4)
+def _internal_position(log_n: int) -> IndexArray:
+    """Internal position of each exponent: the inverse permutation."""
+    return np.argsort(internal_order(log_n))
+
+
 @lru_cache(maxsize=16)
-def _twiddles(log_n: int, shift: int) -> U32Array:
+def twiddles(log_n: int, shift: int) -> U32Array:
     table = empty_words(1 << log_n)
     table[0] = 0
     for log_m in range(log_n):
@@ -149,12 +164,17 @@ def _lde_twin(
     out: U32Array | None = None,
     coefficients: U32Array | None = None,
     small: U32Array | None = None,
+    small_next: U32Array | None = None,
+    following: npt.NDArray[np.bool_] | None = None,
 ) -> U32Array:
     internal = _interpolate_twin(matrix.copy())
     if coefficients is not None:
         coefficients[...] = internal
     if small is not None:
         small[...] = _evaluate_small_coset_twin(internal)
+    if small_next is not None and following is not None:
+        next_shift = SMALL_SHIFT * root_of_unity(_log2(matrix.shape[1])) % P
+        small_next[following] = _evaluate_small_coset_twin(internal[following], shift=next_shift)
     natural = _to_natural_coefficients_twin(internal)
     return _lde_from_coefficients_twin(natural, _log2(matrix.shape[1]), blowup, shift, out)
 
@@ -194,7 +214,7 @@ def _n_inverse(log_n: int) -> np.uint32:
 
 
 def _coset_tables(log_n: int, blowup: int, shift: int) -> list[U32Array]:
-    return [_twiddles(log_n, coset_shift) for coset_shift in coset_shifts(log_n, blowup, shift)]
+    return [twiddles(log_n, coset_shift) for coset_shift in coset_shifts(log_n, blowup, shift)]
 
 
 @kernel(twin=_interpolate_twin)
@@ -222,17 +242,21 @@ def lde(
     out: U32Array | None = None,
     coefficients: U32Array | None = None,
     small: U32Array | None = None,
+    small_next: U32Array | None = None,
+    following: npt.NDArray[np.bool_] | None = None,
 ) -> U32Array:
     """Values (w, N) on the subgroup to values (w, blowup, N): entry (c, i) at shift * w_n**(c + blowup * i).
 
     uint32 Montgomery words in [0, p); `matrix` is only read. Columns are taken one at a time with one column of scratch
     per thread. What is given is filled: `out` (w, blowup, N) is the result, `coefficients` (w, N, may be `matrix`
-    itself, which is then overwritten) gets internal-order coefficients, `small` (w, 512) the values on the small coset.
+    itself, which is then overwritten) gets internal-order coefficients, `small` (w, 512) the values on the small coset,
+    `small_next` (w, 512) those at w_N times its points, of the columns that `following` (w,) marks.
     """
     width, n = matrix.shape
     log_n = _log2(n)
     result = empty_words(width, blowup, n) if out is None else out
     table, tables, n_inverse = _inverse_twiddles(log_n), _coset_tables(log_n, blowup, shift), _n_inverse(log_n)
+    next_shift = SMALL_SHIFT * root_of_unity(log_n) % P
 
     def extend(start: int, stop: int) -> None:
         scratch = empty_words(n if coefficients is None else 0)
@@ -243,6 +267,8 @@ def lde(
                 evaluate_column(row, result[column, coset], log_n, coset_table)
             if small is not None:
                 small[column] = _small_coset_columns(row.reshape(1, n), SMALL_LOG2, SMALL_SHIFT)[0]
+            if small_next is not None and following is not None and following[column]:
+                small_next[column] = _small_coset_columns(row.reshape(1, n), SMALL_LOG2, next_shift)[0]
 
     run_ranges(extend, width)
     return result
@@ -267,7 +293,7 @@ def lde_from_coefficients(
         padded, row = np.zeros(n, dtype=np.uint32), empty_words(n)
         for column in range(start, stop):
             padded[:count] = coefficients[column]
-            np.take(padded, order, out=row)
+            gather_words(padded, order, row)
             for coset, coset_table in enumerate(tables):
                 evaluate_column(row, result[column, coset], log_n, coset_table)
 
@@ -287,7 +313,7 @@ def _small_coset_columns(coefficients: U32Array, log_size: int, shift: int) -> U
     result = empty_words(width, size)
     for row, reduced in zip(source, result, strict=True):
         reduce_column(row, weights, positions, reduced)
-        evaluate_column(reduced, reduced, log_size, _twiddles(log_size, shift))
+        evaluate_column(reduced, reduced, log_size, twiddles(log_size, shift))
     return result
 
 
@@ -322,7 +348,13 @@ def evaluate_small_coset(coefficients: U32Array, log_size: int = SMALL_LOG2, shi
 
 def _to_natural(coefficients: U32Array) -> U32Array:
     natural = empty_words(*coefficients.shape)
-    natural[:, internal_order(_log2(coefficients.shape[1]))] = coefficients
+    positions = _internal_position(_log2(coefficients.shape[1]))
+
+    def arrange(start: int, stop: int) -> None:
+        for column in range(start, stop):
+            gather_words(coefficients[column], positions, natural[column])
+
+    run_ranges(arrange, len(coefficients))
     return natural
 
 
@@ -339,8 +371,8 @@ def interpolate_coset(values: U32Array, shift: int = SHIFT) -> U32Array:
     C is a power of two; from a larger domain take every (blowup / C)-th coset. uint32 Montgomery words in [0, p).
     """
     width, cosets, n = values.shape
-    interleaved = empty_words(width, n, cosets)
-    interleaved[...] = values.transpose(0, 2, 1)
-    natural = _to_natural(interpolate(interleaved.reshape(width, cosets * n)))
+    interleaved = empty_words(width, cosets * n)
+    run_ranges(lambda start, stop: interleave(values[start:stop], interleaved[start:stop]), width)
+    natural = _to_natural(interpolate(interleaved))
     multiply_rows(natural, powers(pow(shift, -1, P), cosets * n))
     return natural

@@ -31,7 +31,7 @@ KERNELS: dict[str, Kernel] = {}
 """Every registered kernel by "module.function"."""
 
 
-_SHARED_SOURCES = ("accounts.py", "codegen.py", "field.py", "lanes.py", "registry.py")
+_SHARED_SOURCES = ("accounts.py", "codegen.py", "field.py", "lanes.py", "merkle_hash.py", "registry.py")
 """Files whose functions and constants become part of kernels in other files."""
 
 

@@ -28,7 +28,7 @@ from prover.kernels.field import (
     store_ext,
     sub,
 )
-from prover.kernels.lanes import WIDTH, broadcast, load, store, wide_add, wide_mul, wide_reduce, wide_trim
+from prover.kernels.lanes import WIDTH, broadcast, load, prefetch, store, wide_add, wide_mul, wide_reduce, wide_trim
 from prover.kernels.registry import compiled, inlined
 from prover.kernels.threads import run_ranges
 from verifier.air import ConstraintSystem
@@ -39,6 +39,7 @@ I64Array = npt.NDArray[np.int64]
 LANES_PER_BLOCK = 128
 """Long enough to hide the cost of choosing an operation, short enough for about a thousand slots in 1 MB of cache."""
 _SCAN_ROWS = 1 << 14
+_COLUMNS_AHEAD = 24
 _ONE = np.uint32(1)
 
 # -- the kernel -----------------------------------------------------------------------------------------------------
@@ -48,13 +49,19 @@ _ONE = np.uint32(1)
 def _gather(
     scratch: U32Array, loads: I64Array, source: int, array: U32Array, stride: int, start: int, count: int
 ) -> None:
-    """Copy rows start .. start + count - 1 of every cell of one source into its slot."""
-    for item in range(loads.shape[0]):
+    """Copy rows start .. start + count - 1 of every cell of one source into its slot.
+
+    Columns lie megabytes apart, where no hardware foresees the next one: cells are asked for some columns ahead.
+    """
+    items = loads.shape[0]
+    for item in range(items):
         if loads[item, 0] == source:
             at = loads[item, 1] * stride + start
             slot = loads[item, 2] * LANES_PER_BLOCK
             if count == LANES_PER_BLOCK:
+                ahead = loads[min(item + _COLUMNS_AHEAD, items - 1), 1] * stride + start
                 for lane in range(0, LANES_PER_BLOCK, WIDTH):
+                    prefetch(array, ahead + lane)
                     store(scratch, slot + lane, load(array, at + lane))
             else:
                 for lane in range(count):

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from circuits.registry import records_of
 from prover.errors import InputError
+from prover.identities import account_ids
 from prover.outputs import MaskPair
 from prover.positions import split_positions
 from prover.private import npy_bytes, shard_arrays
@@ -22,7 +23,6 @@ from prover.shards.split import read_input
 from prover.shards.task import ShardResult, ShardTask
 from prover.snapshot import Snapshot
 from prover.witness import AccountAtFault, Accounts, Legs, TraceWitness, build_witness, finish
-from verifier.account_id import account_id
 from verifier.legs import Leg
 from verifier.params import ProofParams, accepted_profile
 from verifier.poseidon import INSTANCES
@@ -69,7 +69,7 @@ def prove_task(task: ShardTask, phases: Phases | None = None) -> ShardResult:
         )
         files |= {f"{name}.npy": npy_bytes(array) for name, array in arrays.items()}
         digests = put_outputs(done_folder(task.run, task.index), files)
-    return ShardResult(task.index, digests, phases.seconds, peak_memory_bytes())
+    return ShardResult(task.index, digests, phases.seconds, peak_memory_bytes(), phases.cpu_seconds)
 
 
 def prove_shard(
@@ -90,7 +90,8 @@ def prove_shard(
         accounts, nonces, users = trace_accounts(part, statement.legs, own, phases)
         witness = _witness(statement, index, part, accounts, random, own)
         phases.at(0.8)
-        finish(witness.trace, INSTANCES[statement.tree_hash])
+        with phases.phase("hashing"):
+            finish(witness.trace, INSTANCES[statement.tree_hash])
     public = witness.outputs
     shard = Shard(statement.header_digest, index, witness.tree.root, public.mask_in, public.mask_out, public.outputs)
     proof = prove(relation(statement, shard), params, witness.trace, own, phases).to_bytes()
@@ -106,9 +107,7 @@ def trace_accounts(
     nonces = np.where(part.has_nonce[:, None], part.nonces, drawn)
     users: list[str] = part.user_ids.to_pylist()
     exchange = part.meta.exchange
-    identities = np.array(
-        [account_id(exchange, user, nonce.tobytes()) for user, nonce in zip(users, nonces, strict=True)], np.uint32
-    ).reshape(count, 8)
+    identities = account_ids(exchange, users, nonces)
     phases.at(0.3)
     blindings = random.words("account blinding", 6 * count).reshape(count, 6)
     entries = split_positions(part.offsets, part.positions, part.amounts, legs)

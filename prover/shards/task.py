@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -31,7 +31,7 @@ class ShardResult:
 
     Args:
         files: SHA-256 (hex) by name, below the shard's folder in `done/`.
-        seconds: by phase.
+        seconds, cpu_seconds: by phase, of the clock and of the process.
         peak_memory_bytes: of the process that proved it, so far.
     """
 
@@ -39,6 +39,7 @@ class ShardResult:
     files: dict[str, str]
     seconds: dict[str, float]
     peak_memory_bytes: int
+    cpu_seconds: dict[str, float] = field(default_factory=dict)
 
 
 ShardFunction = Callable[[ShardTask], ShardResult]

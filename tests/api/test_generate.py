@@ -86,9 +86,29 @@ def test_files_import_to_the_same_accounts(capsys: pytest.CaptureFixture[str], t
     assert call(capsys, "generate", "--out", out)[0] == 2  # nothing is replaced
 
 
+def test_many_users_are_made_in_blocks(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.cli.generate.BLOCK_USERS", 20)
+    code, data = call(capsys, "generate", "--out", tmp_path / "made", "--accounts", 50, "--format", "table")
+    assert code == 0
+    assert call(capsys, *data["next"].replace("SNAP", str(tmp_path / "snap")).split()[1:])[0] == 0
+    found = Snapshot.load(tmp_path / "snap")
+    assert found.user_ids.to_pylist() == [f"user{number:08d}" for number in range(50)]
+    table = found.meta.instruments
+    first = synthetic_users(table, WHOLE.value_decimals, 20, seed=1)
+    second = synthetic_users(table, WHOLE.value_decimals, 20, seed=1 + (20 << 64), first=20)
+    last = synthetic_users(table, WHOLE.value_decimals, 10, seed=1 + (40 << 64), first=40)
+    assert np.array_equal(found.amounts, np.concatenate([part.amounts for part in (first, second, last)]))
+    assert not np.array_equal(first.amounts, second.amounts)
+
+
 @pytest.mark.negative
 @pytest.mark.parametrize("invalid", ["margin-deficit", "negative-equity", "buckets-above-equity"])
-def test_the_invalid_user_is_refused_by_name(capsys: pytest.CaptureFixture[str], tmp_path: Path, invalid: str) -> None:
+def test_the_invalid_user_is_refused_by_name(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, invalid: str
+) -> None:
+    monkeypatch.setattr("api.cli.generate.BLOCK_USERS", 15)  # they are in the second block
     out = tmp_path / "made"
     code, data = call(capsys, "generate", "--out", out, "--accounts", 40, "--invalid", invalid)
     assert (code, data["invalid"]) == (0, "user00000020")

@@ -48,7 +48,7 @@ def test_the_classes() -> None:
 def test_one_shard_while_the_accounts_fit_then_many_of_one_size() -> None:
     assert chosen(1) == (17, 1)
     assert [chosen(n) for n in (17_700, 18_000, 35_500, 36_000, 1_000_000)] == [
-        (17, 1), (18, 1), (18, 1), (18, 2), (18, 32),
+        (17, 1), (18, 1), (18, 1), (18, 2), (18, 28),
     ]  # fmt: skip
 
 
@@ -61,12 +61,12 @@ def test_a_publication_keeps_its_size_while_it_fits_and_is_not_far_too_large() -
     assert chosen(39_000, (18, 1)) == (18, 1)
     assert chosen(42_000, (18, 1)) == (18, 2)
     assert chosen(1_000_000, (18, 64)) == (18, 64)
-    assert chosen(500_000, (18, 64)) == (18, 16)
+    assert chosen(500_000, (18, 64)) == (18, 14)
     assert chosen(9_000, (18, 1)) == (17, 1)
     assert chosen(16_000, (18, 1)) == (18, 1)
     assert chosen(1_000_000, (18, 28)) == (18, 28)
     assert chosen(1_000_000, (20, 8)) == (20, 8)
-    assert chosen(1_000_000, (20, 8), log2_rows=18) == (18, 32)
+    assert chosen(1_000_000, (20, 8), log2_rows=18) == (18, 28)
 
 
 def test_what_is_given_is_not_chosen() -> None:
@@ -79,16 +79,17 @@ def test_what_is_given_is_not_chosen() -> None:
 
 @pytest.mark.negative
 @pytest.mark.parametrize(
-    ("sizes", "line"),
+    ("log2_rows", "shards", "line"),
     [
-        ({"log2_rows": 16}, '--log2-rows: got "16", expected 17 to 21'),
-        ({"shards": 0}, '--shards: got "0", expected 1 to 9'),
-        ({"shards": 10, "log2_rows": 17}, '--shards: got "10", expected 1 to 9'),
+        (16, None, '--log2-rows: got "16", expected 17 to 21'),
+        (22, 1, '--log2-rows: got "22", expected 17 to 21'),
+        (None, 0, '--shards: got "0", expected 1 to 9'),
+        (17, 10, '--shards: got "10", expected 1 to 9'),
     ],
 )
-def test_sizes_out_of_range_are_refused(sizes: dict[str, int], line: str) -> None:
+def test_sizes_out_of_range_are_refused(log2_rows: int | None, shards: int | None, line: str) -> None:
     with pytest.raises(InputError) as caught:
-        choose_capacity(three(9), SPECIAL, **sizes)
+        choose_capacity(three(9), SPECIAL, log2_rows=log2_rows, shards=shards)
     assert str(caught.value) == line
 
 
@@ -96,6 +97,14 @@ def test_sizes_out_of_range_are_refused(sizes: dict[str, int], line: str) -> Non
 def test_too_many_accounts_for_the_shards_given() -> None:
     with pytest.raises(InputError, match="expected no more than 1 shards hold"):
         choose_capacity(three(400_000), SPECIAL, shards=1)
+
+
+def test_room_for_what_every_shard_has_and_for_one_account_more() -> None:
+    assert chosen(100_000, log2_rows=17) == (17, 6)
+    assert choose_capacity(three(100_000), 30_000, log2_rows=17) == Capacity(17, 8)
+    # 29.5 accounts are an equal share of two shards, and would fit; 30, which one of them gets, would not.
+    heavy = np.full(59, ENTRIES_MAX, np.int64)
+    assert choose_capacity(heavy, SPECIAL, log2_rows=17) == Capacity(17, 3)
 
 
 @settings(deadline=None, max_examples=60)
@@ -113,9 +122,10 @@ def test_every_shard_fits(seed: int, accounts: int, heavy: float, record_rows: i
     bounds = shard_bounds(account_costs(entries, record_rows), capacity.shards)
     assert (np.diff(bounds) > 0).all()
     levels, room = levels_for(capacity.log2_rows), (1 << capacity.log2_rows) - HIDDEN_ROWS
-    for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+    part = 7 / 8 if capacity.shards == 1 else 15 / 16
+    for start, stop in pairwise(bounds.tolist()):
         total = int(entries[start:stop].sum())
-        assert rows_needed(stop - start, total, SPECIAL, levels, record_rows) <= room * 7 / 8 + 1
+        assert rows_needed(stop - start, total, SPECIAL, levels, record_rows) <= room * part + 1
 
 
 def test_costs_are_what_the_rows_come_to() -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from prover.bundles import fund_bundle
-from prover.private import FORMAT, META_FILE, PLACE_FILE, PLACED_KEY_TYPE, PrivateStore, lookup_key
+from prover.identities import lookup_key
+from prover.private import FORMAT, META_FILE, PLACE_FILE, PLACED_KEY_TYPE, PrivateStore
 from tests.verifier.small_tree import Publication, publication, risk_publication
 from verifier.canonical import dumps
 from verifier.errors import Reason, VerificationError

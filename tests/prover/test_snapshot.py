@@ -334,6 +334,26 @@ def test_bad_accounts_are_refused(tmp_path: Path, columns: dict[str, object], li
     assert found.startswith("snap/accounts.arrow" + line)
 
 
+@pytest.mark.negative
+@pytest.mark.parametrize(("columns", "line"), TABLES.values(), ids=TABLES.keys())
+def test_the_size_of_blocks_changes_no_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: dict[str, object], line: str
+) -> None:
+    monkeypatch.setattr("prover.positions.BLOCK_ENTRIES", 1)
+    assert refusal(rewritten(saved(tmp_path), table_of(**columns))).startswith("snap/accounts.arrow" + line)
+
+
+def test_overflows_are_found_in_every_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = (Instrument("a", "spot", 8, 2**54 - 1),)
+    offsets, positions = np.arange(4, dtype=np.int64), np.zeros(3, np.uint16)
+    for block in (1, 2, 1 << 20):
+        monkeypatch.setattr("prover.positions.BLOCK_ENTRIES", block)
+        found = find_overflow(offsets, positions, np.array([1, 1, 2**59], np.uint64), table, 8)
+        assert found == (2, f"an account worth {2**59 * (2**54 - 1)} value units")
+        found = find_overflow(offsets, positions, np.full(3, 2**57, np.uint64), table, 8)
+        assert found == (None, f"a total liability of {3 * 2**57 * (2**54 - 1)} value units")
+
+
 def test_the_helper_above_writes_honest_tables(tmp_path: Path) -> None:
     check_same(Snapshot.load(rewritten(saved(tmp_path), table_of())), THREE)
 

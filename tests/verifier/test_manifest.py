@@ -207,6 +207,27 @@ def test_changed_manifests(tmp_path: Path, change: Callable[[dict[str, Any]], No
 
 @pytest.mark.negative
 @pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda files: files[::-1], "a name after"),
+        (lambda files: (*files, files[-1]), "a name after"),
+        (lambda files: tuple(file for file in files if file.role != "statement"), "a statement among them"),
+        (lambda files: (replace(files[0], size=files[0].size + 1), *files[1:]), "bytes, got"),
+        (lambda files: (replace(files[0], sha256=bytes(32)), *files[1:]), "SHA-256"),
+    ],
+)
+def test_wrong_manifests_whose_evidence_is_right(
+    tmp_path: Path, change: Callable[[tuple[File, ...]], tuple[File, ...]], what: str
+) -> None:
+    good = parse_manifest(written(tmp_path / "p"))
+    (tmp_path / "p" / MANIFEST_FILE).write_bytes(replace(good, files=change(good.files)).to_bytes())
+    with pytest.raises(VerificationError, match=what) as caught:
+        check_directory(tmp_path / "p", STATEMENT)
+    assert caught.value.reason is Reason.MANIFEST
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize(
     ("change", "reason"),
     [
         (lambda d: d.update(format="solvent/manifest/v2"), Reason.UNKNOWN_VERSION),

@@ -9,6 +9,7 @@ from typing import Any
 
 from verifier.canonical import refuse
 from verifier.errors import Reason
+from verifier.files import read_file
 from verifier.inclusion import Step
 from verifier.log.checkpoint import Checkpoint, Opened, open_checkpoint, open_signed
 from verifier.log.note import NOTE_BYTES_MAX
@@ -17,7 +18,6 @@ from verifier.log.proof import PROOF_BYTES_MAX, check_log_proof, parse_log_proof
 from verifier.log.tiles import CHECKPOINT_FILE, ENTRIES_BYTES_MAX, TILE_WIDTH, Tiles
 from verifier.log.tree import check_consistency, leaf_hash
 from verifier.manifest import LOG_PROOF_FILE, Entry, Manifest, Stated, check_directory, parse_entry
-from verifier.report import read_file
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from verifier.log.findings import Finding, audited, continued, convicted, logged, read_policy
+from verifier.log.findings import Finding, audited, continued, convicted, logged
+from verifier.log.policy import read_policy
 
 _EPILOG = """\
 FILE of --policy is your own choice of whom to believe, c2sp.org/tlog-policy:

@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from verifier.files import read_file
 from verifier.inclusion import Step
 from verifier.log.check import audit, check_continues, check_logged, checkpoint_steps, describe
 from verifier.log.fraud import verify_fraud
 from verifier.log.note import NOTE_BYTES_MAX
-from verifier.log.policy import POLICY_BYTES_MAX, Policy, parse_policy
-from verifier.report import read_file, read_statement
+from verifier.log.policy import Policy
+from verifier.report import read_statement
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,6 @@ class Finding:
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""
         return {"verdict": self.verdict, "reason": None, "steps": [asdict(step) for step in self.steps], **self.data}
-
-
-def read_policy(path: Path) -> Policy:
-    """A policy file. Raises as `verifier.log.policy.parse_policy`."""
-    return parse_policy(read_file(path, POLICY_BYTES_MAX), path.name)
 
 
 def logged(directory: Path, policy: Policy) -> Finding:

@@ -14,9 +14,11 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from verifier.canonical import refuse, shown
 from verifier.errors import BadLog, MalformedProof, Reason
+from verifier.files import read_file
 from verifier.log.note import COSIGNATURE_V1, ED25519, VerifierKey, parse_vkey
 
 POLICY_BYTES_MAX = 2**16
@@ -174,3 +176,8 @@ def parse_policy(data: bytes, name: str = "policy") -> Policy:
     if reader.quorum is None:
         raise BadLog(Reason.LOG_POLICY, f"{name}: expected a quorum line, got none", field=shown(name))
     return Policy(tuple(reader.logs), tuple(reader.witnesses.values()), reader.groups, reader.quorum)
+
+
+def read_policy(path: Path) -> Policy:
+    """Read a policy file. Raises as `parse_policy`, and MalformedProof: FILE_MISSING."""
+    return parse_policy(read_file(path, POLICY_BYTES_MAX), path.name)

@@ -10,9 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 from api.database import Database
-from api.files import write_once
+from api.files import write_file, write_once
 from api.log import log_proof, sign_new, write_tiles
-from api.notes import sign_checkpoint
+from api.notes import log_key, sign_checkpoint
 from api.publish import Insolvent, publish
 from api.store import MIGRATIONS, Store
 from prover.errors import InputError
@@ -24,13 +24,14 @@ from tests.api.publishing.made_up import (
     verify,
     write_publication,
 )
-from tests.verifier.log.signers import LOG_KEY, LOG_VKEY, ORIGIN, key_of, policy
+from tests.verifier.log.signers import LOG_KEY, LOG_VKEY, ORIGIN, key_of, policy, signed
 from verifier.errors import BadStatement, InvariantBroken, Reason, VerificationError
 from verifier.log.check import audit, check_continues, check_logged, reader
 from verifier.log.checkpoint import Checkpoint, parse_checkpoint
+from verifier.log.policy import parse_policy
 from verifier.log.proof import check_log_proof, parse_log_proof
-from verifier.log.tiles import Tiles, tiles_of
-from verifier.log.tree import leaf_hash
+from verifier.log.tiles import Tiles, pack_entries, tiles_of
+from verifier.log.tree import leaf_hash, node_hash
 from verifier.manifest import Entry, parse_manifest
 from verifier.report import Report
 
@@ -129,6 +130,11 @@ def test_what_the_verifier_refuses_leaves_nothing(tmp_path: Path) -> None:
         publish(directory, store, LOG_KEY, verify=insolvent)
     (directory / "private.json").write_text("secret")
     with pytest.raises(InputError, match=r"private\.json"):
+        publish(directory, store, LOG_KEY, verify=verify)
+    (directory / "private.json").unlink()
+    (tmp_path / "secret").write_text("secret")
+    (directory / "fund.json").symlink_to(tmp_path / "secret")
+    with pytest.raises(InputError, match=r"fund\.json: got a link"):
         publish(directory, store, LOG_KEY, verify=verify)
     assert (store.size, store.signed(), store.shown()) == (0, None, None)
     assert [path for path in store.files.rglob("*") if path.is_file() and path.parent.name == "artefacts"] == []
@@ -283,19 +289,51 @@ def test_tiles_of_another_tree_are_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.negative
-def test_a_log_that_is_no_chain_is_found(tmp_path: Path) -> None:
-    """A publisher without our rules logs one number twice."""
+def test_entries_and_tiles_changed_together_are_found(tmp_path: Path) -> None:
     store = new_store(tmp_path / "store")
-    store.append(0, entry(1))
-    store.append(1, Entry("test", 2, digest_of(2), digest_of(7), bytes(32), bytes(32)))
-    sign_new(store, LOG_KEY)
-    note = store.signed()
-    assert note is not None
-    (store.log / "checkpoint").write_bytes(note)
-    with pytest.raises(VerificationError, match="entry 1, previous") as caught:
+    published(store, write_publication(tmp_path / "p1", 1))
+    data = entry(1).to_bytes()
+    (store.log / "tile/entries/000.p/1").write_bytes(pack_entries([data]))
+    (store.log / "tile/0/000.p/1").write_bytes(leaf_hash(data))
+    with pytest.raises(VerificationError, match="the checkpoint's root") as caught:
         audit(store.log, policy())
-    assert caught.value.reason is Reason.LOG_ENTRY
+    assert caught.value.reason is Reason.LOG_CONSISTENCY
     store.close()
+
+
+@pytest.mark.negative
+def test_two_logs_are_not_one_history(tmp_path: Path) -> None:
+    store = new_store(tmp_path / "store")
+    published(store, write_publication(tmp_path / "p1", 1))
+    other = log_key("example.com/other", key_of("other"))
+    both = parse_policy(f"log {LOG_VKEY.vkey}\nlog {other.vkey}\nquorum none\n".encode())
+    # The other log's checkpoint of the same tree.
+    seen = signed(1, store.shown().root, "example.com/other", key_of("other"))  # type: ignore[union-attr]
+    with pytest.raises(VerificationError) as caught:
+        check_continues(seen, store.log, both)
+    assert caught.value.reason is Reason.LOG_ORIGIN
+    store.close()
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize(
+    ("second", "what"),
+    [
+        (Entry("test", 2, digest_of(2), digest_of(7), bytes(32), bytes(32)), "entry 1, previous"),
+        (Entry("test", 1, digest_of(2), digest_of(1), bytes(32), bytes(32)), "entry 1, sequence"),
+        (Entry("another", 2, digest_of(2), digest_of(1), bytes(32), bytes(32)), "entry 1, exchange"),
+    ],
+)
+def test_a_log_that_is_no_chain_is_found(tmp_path: Path, second: Entry, what: str) -> None:
+    """A publisher without our rules."""
+    entries = [entry(1).to_bytes(), second.to_bytes()]
+    hashes = [leaf_hash(data) for data in entries]
+    write_file(tmp_path / "tile/entries/000.p/2", pack_entries(entries))
+    write_file(tmp_path / "tile/0/000.p/2", b"".join(hashes))
+    write_file(tmp_path / "checkpoint", signed(2, node_hash(*hashes)))
+    with pytest.raises(VerificationError, match=what) as caught:
+        audit(tmp_path, policy())
+    assert caught.value.reason is Reason.LOG_ENTRY
 
 
 def test_an_older_store_is_brought_up_to_date(tmp_path: Path) -> None:

@@ -22,8 +22,9 @@ from api.export import export
 from api.log import log_proof
 from api.reading import LATEST, PUBLICATIONS, ReadSide
 from api.store import Store
+from prover.bundles import make_bundle
 from prover.errors import InputError
-from prover.publication import prove_directory
+from prover.publication import private_folder, prove_directory
 from tests.api.publishing.made_up import new_store, published, write_publication
 from tests.api.publishing.victims import Failing
 from tests.verifier.log.signers import policy, policy_text, root, signed
@@ -34,10 +35,13 @@ from verifier.log.policy import parse_policy
 ORIGIN = "exchange.example/solvency"
 
 
+SNAPSHOT = synthetic_snapshot(3, 2, 4, 1)
+
+
 @pytest.fixture(scope="module")
 def proved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("proved") / "publication"
-    prove_directory(synthetic_snapshot(3, 2, 4, 1), out)
+    prove_directory(SNAPSHOT, out)
     return out
 
 
@@ -117,6 +121,36 @@ def test_what_readers_are_not_to_believe(place: Place, proved: Path, capsys: pyt
     for run in (main, verifier_main):
         assert run(["log", "verify", str(directory), "--policy", str(strangers)]) == 1
         assert "log-origin" in capsys.readouterr().out
+
+
+def test_a_user_checks_bundle_proof_and_log_at_once(
+    place: Place, proved: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert place.publish(proved) == 0
+    out = place.folder / "export"
+    assert main(["export", place.store, str(out)]) == 0
+    directory = next((out / "publications").iterdir())
+    bundle = place.folder / "bundle.json"
+    bundle.write_bytes(make_bundle(proved, private_folder(proved), SNAPSHOT.user_id(0)))
+    capsys.readouterr()
+    words = ["inclusion", str(bundle), "--against", str(directory), "--log-policy", place.policy]
+    for run in (main, verifier_main):
+        assert run(words) == 0
+        said = capsys.readouterr().out
+        assert all(step in said for step in ("0 publication", "log signature", "log inclusion", "Verdict: included in"))
+        assert run([*words, "--json"]) == 0
+        names = [step["name"] for step in json.loads(capsys.readouterr().out)["steps"]]
+        assert names[:5] == ["0 publication", "files", "log signature", "witnesses", "log inclusion"]
+    (directory / "log.tlog-proof").unlink()
+    for run in (main, verifier_main):
+        assert run(words) == 1
+        assert "file-missing" in capsys.readouterr().out
+    assert main(["inclusion", str(bundle), "--log-policy", place.policy]) == 2
+    assert "--against DIR with it" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        verifier_main(["inclusion", str(bundle), "--log-policy", place.policy])
+    with pytest.raises(SystemExit):
+        verifier_main([*words[:-1], str(place.folder / "none")])
 
 
 @pytest.mark.negative

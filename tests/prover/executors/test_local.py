@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -65,6 +66,8 @@ def test_tasks_are_taken_as_workers_are_free(tmp_path: Path) -> None:
         for done in range(1, 6):
             next(results)
             assert len(taken) <= done + 2
+        assert len(multiprocessing.active_children()) == 2
+    assert multiprocessing.active_children() == []
 
 
 def test_workers_have_one_thread_and_none_is_left(tmp_path: Path) -> None:

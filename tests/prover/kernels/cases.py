@@ -86,7 +86,7 @@ def _interpolate(s: Source) -> Iterator[Arguments]:
 def _lde(s: Source) -> Iterator[Arguments]:
     for log_n in (0, 3, 8, 9, 11):
         n = 1 << log_n
-        yield s.words(2, n), 2, 3, None, s.words(2, n), s.words(2, 512)
+        yield s.words(2, n), 2, 3, None, s.words(2, n), s.words(2, 512), s.words(2, 512), np.array([log_n > 8, True])
     yield s.words(1, 1 << 13), 4, 5
     yield full(1, 1 << 8), 2
 
@@ -143,6 +143,9 @@ def _bundle_texts(s: Source) -> Iterator[Arguments]:
         )  # fmt: skip
 
 
+_PREFIXES = ((40, 0), (92, 6), (93, 8), (94, 1), (95, 7), (96, 8), (97, 9), (98, 5), (99, 8), (100, 8), (170, 8))
+"""End of the prefix, whose length decides how the nonce lies in words and blocks, and bits of work."""
+
 CASES: dict[str, Callable[[Source], Iterator[Arguments]]] = {
     "field.to_mont": _to_mont,
     "field.from_mont": _from_mont,
@@ -164,6 +167,7 @@ CASES: dict[str, Callable[[Source], Iterator[Arguments]]] = {
     "fold.fold8": _fold8,
     "text.step_texts": _step_texts,
     "text.bundle_texts": _bundle_texts,
+    "grind.search_nonce": lambda s: ((bytes(range(40, k)), bits) for k, bits in _PREFIXES),
     "merkle_hash.hash_rows": _hash_rows,
     "merkle_hash.hash_pairs": lambda s: ((s.any_words(2 * m, 8),) for m in (1, 2, 3, 16, 100)),
 }

@@ -12,7 +12,7 @@ import pytest
 from prover.kernels.registry import KERNELS
 from tests.prover.kernels.cases import CASES, Source
 
-MODULES = ("field", "ntt", "deep", "fold", "merkle_hash", "text")
+MODULES = ("field", "ntt", "deep", "fold", "grind", "merkle_hash", "text")
 
 for module in MODULES:
     importlib.import_module(f"prover.kernels.{module}")

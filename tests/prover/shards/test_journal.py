@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 from pathlib import Path
@@ -214,6 +215,39 @@ def test_a_receipt_without_its_files_counts_nothing(tmp_path: Path) -> None:
     run.close()
 
 
+def test_all_is_on_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: set[int] = set()
+    fsync, rename, replace = os.fsync, os.rename, os.replace
+
+    def note_sync(descriptor: int) -> None:
+        synced.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    def checked(move: Any) -> Any:
+        def call(source: Path, target: Path) -> None:
+            parts = [source, *(source.iterdir() if source.is_dir() else ())]
+            assert {part.stat().st_ino for part in parts} <= synced, f"{source} is not on disk"
+            move(source, target)
+            synced.discard(tmp_path.stat().st_ino)
+
+        return call
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(os, "rename", checked(rename))
+    monkeypatch.setattr(os, "replace", checked(replace))
+    for action in (
+        lambda: write_whole(tmp_path / "file", b"x"),
+        lambda: put_outputs(tmp_path / "folder", {"a": b"1", "b": b"2"}),
+    ):
+        action()
+        assert tmp_path.stat().st_ino in synced, "the new name is not on disk"
+    run = begin(tmp_path / "run", SHARDS)
+    synced.clear()
+    run_shards(run, run.tasks()[:1], prove, Serial())
+    assert (run.path / "journal.jsonl").stat().st_ino in synced
+    run.close()
+
+
 def test_rests_of_killed_processes_are_removed(tmp_path: Path) -> None:
     path = finished(tmp_path / "run")
     (path / "done" / ".000001-abc" / "new").mkdir(parents=True)
@@ -261,6 +295,25 @@ def test_a_full_disk_leaves_the_journal_whole(tmp_path: Path, monkeypatch: pytes
     assert (run.path / "journal.jsonl").read_bytes() == before
     run.add(result)
     assert (run.path / "journal.jsonl").read_bytes() == before + journal_line(result, (run.inputs or [])[1])
+    run.close()
+
+
+class Short(io.FileIO):
+    """A file on a disk with room for half a line."""
+
+    def write(self, data: Any) -> int:
+        return super().write(data[: len(data) // 2])
+
+
+@pytest.mark.negative
+def test_half_a_line_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = begin(tmp_path / "run", SHARDS)
+    result = prove(run.tasks()[1])
+    with Short(run.path / "journal.jsonl", "r+") as stream, monkeypatch.context() as patch:
+        patch.setattr(run, "_stream", stream)
+        with pytest.raises(InputError, match=r"journal\.jsonl: got a full disk"):
+            run.add(result)
+    assert (run.path / "journal.jsonl").read_bytes() == b""
     run.close()
 
 

@@ -146,6 +146,17 @@ def test_killed_with_its_pool_it_leaves_no_workers_and_goes_on(tmp_path: Path) -
     assert outputs(tmp_path / "run") == expected(tmp_path, spec)
 
 
+def test_workers_do_not_finish_their_shards_after_the_run_was_killed(tmp_path: Path) -> None:
+    process = started(tmp_path, b'{"seconds":60}')
+    until = time.monotonic() + 30
+    while len(calls(tmp_path / "run")) < 2:
+        assert time.monotonic() < until, "the workers never began"
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+    assert ended(process.pid), "workers outlive their parent"
+
+
 def test_ctrl_c_stops_cleanly_and_keeps_what_is_finished(tmp_path: Path) -> None:
     spec = b'{"seconds":0.1}'
     process = started(tmp_path, spec)

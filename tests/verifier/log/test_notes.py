@@ -180,6 +180,15 @@ def test_one_reason_per_damage(data: bytes, reason: Reason) -> None:
     assert caught.value.reason is reason
 
 
+@pytest.mark.negative
+@pytest.mark.parametrize("time", [0, 2**63])
+def test_times_that_are_none(time: int) -> None:
+    """Signed as it should be: only the time is impossible."""
+    with pytest.raises(BadLog) as caught:
+        open_checkpoint(cosigned(signed(7, root("seven")), "w1", time=time), policy("w1", k=1))
+    assert caught.value.reason is Reason.COSIGNATURE
+
+
 SIGNATURE = "— a " + base64.b64encode(b"1234" + bytes(64)).decode() + "\n"
 
 

@@ -157,6 +157,19 @@ def test_every_proof_of_small_trees() -> None:
                         check_consistency(wrong, root_of(entries[:old]), size, root, proof)
 
 
+@pytest.mark.negative
+def test_both_roots_are_compared() -> None:
+    entries = entries_of(17)
+    files = files_of(entries)
+    for size in range(1, len(entries) + 1):
+        tiles = Tiles(files.__getitem__, size)
+        for old in range(1, size + 1):
+            for roots in ((bytes(32), tiles.root()), (root_of(entries[:old]), bytes(32))):
+                with pytest.raises(BadLog) as caught:
+                    check_consistency(old, roots[0], size, roots[1], tiles.consistency(old))
+                assert caught.value.reason is Reason.LOG_CONSISTENCY
+
+
 @given(st.data())
 def test_proofs_across_tiles(data: st.DataObject) -> None:
     size = data.draw(st.integers(1, len(LARGE)))
