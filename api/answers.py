@@ -10,15 +10,17 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
+from fastapi import Path as PathParameter
 from fastapi import Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
 from api.page import POLICY
-from api.reading import Resource
+from api.reading import SEQUENCE_END, Resource
 
+SequenceNumber = Annotated[int, PathParameter(ge=0, lt=SEQUENCE_END, description="sequence number of the publication")]
 PROBLEM_TYPE: Final = "application/problem+json"
 KEPT_BYTES_MAX, KEPT_FILE_BYTES_MAX = 2**26, 2**20
 """Small files are kept in memory, up to this much of them."""

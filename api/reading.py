@@ -107,6 +107,15 @@ class ReadSide:
         """Number of publications that are shown."""
         return len(self._shown().entries)
 
+    def statement(self, sequence: int) -> bytes | None:
+        """Digest of a shown publication's statement, 32 bytes."""
+        logged = self._shown().by_sequence.get(sequence)
+        return None if logged is None else logged.entry.statement
+
+    def statements(self) -> Iterator[tuple[int, bytes]]:
+        """Sequence number and statement digest of every shown publication, the newest first."""
+        return ((logged.entry.sequence, logged.entry.statement) for logged in reversed(self._shown().entries))
+
     def _get(self, path: str, shown: _Shown) -> Resource | None:
         if path == CHECKPOINT_FILE or _TILE.fullmatch(path):
             file = self._store.log / path

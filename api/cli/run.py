@@ -22,7 +22,7 @@ EXTRAS: Final = {
 }
 """Which extra of the distribution brings an importable package."""
 SPREAD_OPTIONS: Final = ("--users",)
-GROUPS: Final = ("import", "log", "prices", "witness")
+GROUPS: Final = ("import", "log", "prices", "token", "witness")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -244,6 +244,7 @@ function commandBox(name, { userId, nonce }) {
   const words = ["solvent", "inclusion", word(name.startsWith("-") ? `./${name}` : name), "--against", "DIR"];
   if (userId) words.push("--user-id", word(userId));
   if (nonce) words.push("--nonce", word(nonce));
+  if (at("policy").value.trim()) words.push("--log-policy", "POLICY");
   const code = el("code", { id: "command" }, words.join(" "));
   const copy = el("button", { type: "button" }, "Copy");
   copy.addEventListener("click", async () => {

@@ -50,7 +50,7 @@ def write(folder: Path, of: Publication) -> Path:
     return folder
 
 
-def _read(directory: Path) -> Report:
+def read(directory: Path) -> Report:
     """The statement, taken as good."""
     of = parse_statement((directory / "statement.json").read_bytes())
     return cast(Report, Judged(Named(of.exchange, of.sequence, of.digest, of.previous)))
@@ -61,7 +61,7 @@ def published(place: Path, count: int = 3) -> tuple[Store, list[Path]]:
     store = new_store(place / "store")
     folders = [write(place / f"publication-{i}", of) for i, of in enumerate(series(count))]
     for folder in folders:
-        publish(folder, store, LOG_KEY, None, verify=_read)
+        publish(folder, store, LOG_KEY, None, verify=read)
     side = ReadSide(store)
     for folder, of in zip(folders, series(count), strict=True):
         for name in (MANIFEST_FILE, LOG_PROOF_FILE):
