@@ -16,7 +16,18 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from api.answers import PROBLEM_TYPE, Shelf, answer, load, problem
-from api.reading import LATEST, NAME_PATTERN, PUBLICATIONS, SEQUENCE_END, TILE_PATTERN, ReadSide
+from api.reading import (
+    BINARY,
+    JSON,
+    LATEST,
+    LATEST_FORMAT,
+    NAME_PATTERN,
+    PUBLICATIONS,
+    PUBLICATIONS_FORMAT,
+    SEQUENCE_END,
+    TILE_PATTERN,
+    ReadSide,
+)
 from api.store import Store
 from verifier.log.tiles import CHECKPOINT_FILE
 
@@ -28,6 +39,32 @@ Sha256 = Annotated[str, PathParameter(pattern="^[0-9a-f]{64}$", description="SHA
 Sequence = Annotated[int, PathParameter(ge=0, lt=SEQUENCE_END, description="sequence number of the publication")]
 Name = Annotated[str, PathParameter(pattern=f"^{NAME_PATTERN}$", description="file of the publication")]
 TilePath = Annotated[str, PathParameter(pattern=f"^{TILE_PATTERN}$", description="LEVEL/INDEX, as in tlog-tiles")]
+_HEX: Final = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+_ROW: Final = {"index": {"type": "integer"}, "sequence": {"type": "integer"}, "statement": _HEX, "manifest": _HEX}
+_LATEST_SCHEMA: Final = {
+    "type": "object",
+    "properties": {
+        **_ROW,
+        "format": {"const": LATEST_FORMAT},
+        "exchange": {"type": "string"},
+        "log_size": {"type": "integer"},
+    },
+    "required": [*_ROW, "format", "exchange", "log_size"],
+    "additionalProperties": False,
+}
+_PUBLICATIONS_SCHEMA: Final = {
+    "type": "object",
+    "properties": {
+        "format": {"const": PUBLICATIONS_FORMAT},
+        "publications": {
+            "type": "array",
+            "items": {"type": "object", "properties": _ROW, "required": [*_ROW], "additionalProperties": False},
+        },
+    },
+    "required": ["format", "publications"],
+    "additionalProperties": False,
+}
+_BINARY_SCHEMA: Final = {"type": "string", "format": "binary"}
 
 
 def make_app(store: Store) -> FastAPI:
@@ -70,15 +107,15 @@ def _add_reads(app: FastAPI, side: ReadSide) -> None:
     async def checkpoint(request: Request) -> Response:
         return send(request, CHECKPOINT_FILE)
 
-    @_read(app, "/tile/{path:path}", "Hashes or entries of the log, c2sp.org/tlog-tiles", "application/octet-stream")
+    @_read(app, "/tile/{path:path}", "Hashes or entries of the log, c2sp.org/tlog-tiles", BINARY)
     async def tile(request: Request, path: TilePath) -> Response:
         return send(request, f"tile/{path}")
 
-    @_read(app, f"/{LATEST}", "Which publication is the newest", "application/json")
+    @_read(app, f"/{LATEST}", "Which publication is the newest", JSON, _LATEST_SCHEMA)
     async def latest(request: Request) -> Response:
         return send(request, LATEST)
 
-    @_read(app, f"/{PUBLICATIONS}", "All publications", "application/json")
+    @_read(app, f"/{PUBLICATIONS}", "All publications", JSON, _PUBLICATIONS_SCHEMA)
     async def publications(request: Request) -> Response:
         return send(request, PUBLICATIONS)
 
@@ -86,16 +123,18 @@ def _add_reads(app: FastAPI, side: ReadSide) -> None:
     async def publication(request: Request, sequence: Sequence, name: Name) -> Response:
         return send(request, f"publications/{sequence}/{name}")
 
-    @_read(app, "/artefacts/{sha256}", "A file by what is in it", "application/octet-stream")
+    @_read(app, "/artefacts/{sha256}", "A file by what is in it", BINARY)
     async def artefact(request: Request, sha256: Sha256) -> Response:
         return send(request, f"artefacts/{sha256}")
 
+    @app.head("/health", include_in_schema=False)
     @app.get("/health", summary="Whether the process is there")
     async def health() -> Mapping[str, str]:
         return {"status": "ok"}
 
     unready: dict[int | str, dict[str, Any]] = {503: {"description": "not yet", "content": {PROBLEM_TYPE: {}}}}
 
+    @app.head("/ready", include_in_schema=False, response_model=None)
     @app.get("/ready", summary="Whether there is something to show", responses=unready, response_model=None)
     async def ready() -> Response | Mapping[str, str | int]:
         if side.get(CHECKPOINT_FILE) is None:
@@ -103,13 +142,14 @@ def _add_reads(app: FastAPI, side: ReadSide) -> None:
         return {"status": "ready", "log_size": side.size}
 
 
-def _read(app: FastAPI, path: str, summary: str, media_type: str) -> Callable[[Handler], Handler]:
+def _read(
+    app: FastAPI, path: str, summary: str, media_type: str, schema: Mapping[str, Any] = _BINARY_SCHEMA
+) -> Callable[[Handler], Handler]:
     """GET with what it may answer, and HEAD."""
-    binary = {"schema": {"type": "string", "format": "binary"}}
     none: dict[str, Any] = {"content": {PROBLEM_TYPE: {"schema": {"type": "object"}}}}
     responses: dict[int | str, dict[str, Any]] = {
-        200: {"description": "all of it", "content": {media_type: binary}},
-        206: {"description": "the range that was asked for", "content": {media_type: binary}},
+        200: {"description": "all of it", "content": {media_type: {"schema": schema}}},
+        206: {"description": "the range that was asked for", "content": {media_type: {}}},
         304: {"description": "as it was"},
         404: {"description": "no such file"} | none,
         416: {"description": "outside of it"} | none,
@@ -127,7 +167,8 @@ def _read(app: FastAPI, path: str, summary: str, media_type: str) -> Callable[[H
 def _add_problems(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def refused(_: Request, error: HTTPException) -> Response:
-        return problem(error.status_code, str(error.detail), error.headers)
+        headers = {"Allow": "GET, HEAD"} if error.status_code == 405 else error.headers
+        return problem(error.status_code, str(error.detail), headers)
 
     @app.exception_handler(RequestValidationError)
     async def malformed(_: Request, error: RequestValidationError) -> Response:
