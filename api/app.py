@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi import Path as PathParameter
@@ -21,7 +21,18 @@ from api.answers import PROBLEM_TYPE, SequenceNumber, Shelf, answer, load, probl
 from api.handing import Bundles, add_bundles
 from api.observing import METRICS_TYPE, Observer, Watched
 from api.page import PAGE_FILE
-from api.reading import LATEST, NAME_PATTERN, PAGE, PUBLICATIONS, TILE_PATTERN, ReadSide
+from api.reading import (
+    BINARY,
+    JSON,
+    LATEST,
+    LATEST_FORMAT,
+    NAME_PATTERN,
+    PAGE,
+    PUBLICATIONS,
+    PUBLICATIONS_FORMAT,
+    TILE_PATTERN,
+    ReadSide,
+)
 from api.settings import Settings
 from api.store import Store
 from api.tokens import Tokens
@@ -33,6 +44,32 @@ Sha256 = Annotated[str, PathParameter(pattern="^[0-9a-f]{64}$", description="SHA
 Name = Annotated[str, PathParameter(pattern=f"^{NAME_PATTERN}$", description="file of the publication")]
 PageName = Annotated[str, PathParameter(pattern=r"^[a-z0-9]+\.(html|css|js)$", description="file of the page")]
 TilePath = Annotated[str, PathParameter(pattern=f"^{TILE_PATTERN}$", description="LEVEL/INDEX, as in tlog-tiles")]
+_HEX: Final = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+_ROW: Final = {"index": {"type": "integer"}, "sequence": {"type": "integer"}, "statement": _HEX, "manifest": _HEX}
+_LATEST_SCHEMA: Final = {
+    "type": "object",
+    "properties": {
+        **_ROW,
+        "format": {"const": LATEST_FORMAT},
+        "exchange": {"type": "string"},
+        "log_size": {"type": "integer"},
+    },
+    "required": [*_ROW, "format", "exchange", "log_size"],
+    "additionalProperties": False,
+}
+_PUBLICATIONS_SCHEMA: Final = {
+    "type": "object",
+    "properties": {
+        "format": {"const": PUBLICATIONS_FORMAT},
+        "publications": {
+            "type": "array",
+            "items": {"type": "object", "properties": _ROW, "required": [*_ROW], "additionalProperties": False},
+        },
+    },
+    "required": ["format", "publications"],
+    "additionalProperties": False,
+}
+_BINARY_SCHEMA: Final = {"type": "string", "format": "binary"}
 
 
 def make_app(store: Store, bundles: Bundles | None = None, observer: Observer | None = None) -> FastAPI:
@@ -114,15 +151,15 @@ def _add_reads(app: FastAPI, send: Send) -> None:
     async def checkpoint(request: Request) -> Response:
         return send(request, CHECKPOINT_FILE)
 
-    @_read(app, "/tile/{path:path}", "Hashes or entries of the log, c2sp.org/tlog-tiles", "application/octet-stream")
+    @_read(app, "/tile/{path:path}", "Hashes or entries of the log, c2sp.org/tlog-tiles", BINARY)
     async def tile(request: Request, path: TilePath) -> Response:
         return send(request, f"tile/{path}")
 
-    @_read(app, f"/{LATEST}", "Which publication is the newest", "application/json")
+    @_read(app, f"/{LATEST}", "Which publication is the newest", JSON, _LATEST_SCHEMA)
     async def latest(request: Request) -> Response:
         return send(request, LATEST)
 
-    @_read(app, f"/{PUBLICATIONS}", "All publications", "application/json")
+    @_read(app, f"/{PUBLICATIONS}", "All publications", JSON, _PUBLICATIONS_SCHEMA)
     async def publications(request: Request) -> Response:
         return send(request, PUBLICATIONS)
 
@@ -130,7 +167,7 @@ def _add_reads(app: FastAPI, send: Send) -> None:
     async def publication(request: Request, sequence: SequenceNumber, name: Name) -> Response:
         return send(request, f"publications/{sequence}/{name}")
 
-    @_read(app, "/artefacts/{sha256}", "A file by what is in it", "application/octet-stream")
+    @_read(app, "/artefacts/{sha256}", "A file by what is in it", BINARY)
     async def artefact(request: Request, sha256: Sha256) -> Response:
         return send(request, f"artefacts/{sha256}")
 
@@ -161,13 +198,14 @@ def _add_state(app: FastAPI, side: ReadSide, observer: Observer) -> None:
         return Response(body, 200, {"Content-Type": METRICS_TYPE, "Cache-Control": "no-store"})
 
 
-def _read(app: FastAPI, path: str, summary: str, media_type: str) -> Callable[[Handler], Handler]:
+def _read(
+    app: FastAPI, path: str, summary: str, media_type: str, schema: Mapping[str, Any] = _BINARY_SCHEMA
+) -> Callable[[Handler], Handler]:
     """GET with what it may answer, and HEAD."""
-    binary = {"schema": {"type": "string", "format": "binary"}}
     none: dict[str, Any] = {"content": {PROBLEM_TYPE: {"schema": {"type": "object"}}}}
     responses: dict[int | str, dict[str, Any]] = {
-        200: {"description": "all of it", "content": {media_type: binary}},
-        206: {"description": "the range that was asked for", "content": {media_type: binary}},
+        200: {"description": "all of it", "content": {media_type: {"schema": schema}}},
+        206: {"description": "the range that was asked for", "content": {media_type: {}}},
         304: {"description": "as it was"},
         404: {"description": "no such file"} | none,
         416: {"description": "outside of it"} | none,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -186,8 +186,8 @@ def _parse_request(body: bytes) -> tuple[int, tuple[bytes, ...], bytes]:
 def make_app(witness: Witness) -> FastAPI:
     """The HTTP interface of a witness: one prefix for submission and monitoring."""
     app = FastAPI(title="Solvent witness", description="c2sp.org/tlog-witness", docs_url=None, redoc_url=None)
-    texts: dict[int | str, dict[str, str]] = {
-        status: {"description": what}
+    texts: dict[int | str, dict[str, Any]] = {
+        status: {"description": what, "content": {"text/plain": {}}}
         for status, what in (
             (400, "not a request"),
             (403, "not signed by the log"),
@@ -207,7 +207,9 @@ def make_app(witness: Witness) -> FastAPI:
     async def failed(_: Request, _error: InputError) -> Response:
         return Response("the witness's database does not work\n", 503, media_type=TEXT_TYPE)
 
-    @app.post("/add-checkpoint", responses=texts, response_class=Response)
+    request_body = {"required": True, "content": {"text/plain": {"schema": {"type": "string"}}}}
+
+    @app.post("/add-checkpoint", responses=texts, response_class=Response, openapi_extra={"requestBody": request_body})
     async def add_checkpoint(request: Request) -> Response:
         body = b""
         async for part in request.stream():

@@ -1,7 +1,7 @@
 """How large a publication is: a policy with slack and hysteresis, never the number of users (02a finding 16).
 
 A publication is S shards of 2^k rows each. Both are public, so both come from few classes: one shard of 2^17 or 2^18
-rows while the accounts fit, above that S shards of 2^18 rows with S = 1, 2, 3 or m * 2^e, m in 4 .. 7.
+rows while the accounts fit, above that S shards of 2^18 rows with S = 1 .. 7 or m * 2^e, m in 8 .. 15.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SHRINK_FACTOR = 4
 SHARD_LOG2_ROWS = 18
 """Rows of a shard where there are several: its trace stays near the processor, and lost work stays small."""
 SHARDS_MAX = 1 << 16
-CLASSES_PER_DOUBLING = 4
+CLASSES_PER_DOUBLING = 8
 COST_UNIT = 7
 """Costs are counted in sevenths of a row: an account of e entries takes e + 2 rows and 10/7 rows of tree."""
 
@@ -71,7 +71,7 @@ def account_costs(entries: Int64, record_rows: int = 0) -> Int64:
 
 
 def shard_classes() -> Iterator[int]:
-    """1, 2, 3, then m * 2^e for m = 4 .. 7, up to `SHARDS_MAX`: each at most a quarter above the one before."""
+    """1 .. 7, then m * 2^e for m = 8 .. 15, up to `SHARDS_MAX`: from there each is at most an eighth above the last."""
     yield from range(1, CLASSES_PER_DOUBLING)
     step = 1
     while True:
@@ -157,30 +157,3 @@ def _ladder(log2_rows: int | None, shards: int | None) -> Iterator[Capacity]:
 def _require_range(option: str, value: int | None, low: int, high: int) -> None:
     if value is not None and not low <= value <= high:
         raise InputError(field=option, got=str(value), expected=f"{low} to {high}")
-
-
-def choose_log2_rows(
-    accounts: int, entries: int, totals: int, previous: int | None = None, record_rows: int = 0
-) -> int:
-    """The published trace size.
-
-    Args:
-        totals: published totals of the statement. record_rows: of the circuit.
-        previous: size of the publication before, kept while it fits and is not four times too large.
-
-    Raises:
-        InputError: the accounts do not fit in one proof.
-    """
-    for log2_rows in range(LOG2_ROWS_MIN, LOG2_ROWS_MAX + 1):
-        capacity = (1 << log2_rows) - HIDDEN_ROWS
-        need = rows_needed(accounts, entries, totals, levels_for(log2_rows), record_rows)
-        if previous == log2_rows and need <= capacity:
-            return log2_rows
-        if previous is not None and previous > log2_rows and need > (1 << previous) // SHRINK_FACTOR:
-            continue
-        if need <= capacity - capacity // GROW_SLACK:
-            return log2_rows
-    raise InputError(
-        got=f"{accounts} accounts with {entries} entries",
-        expected=f"no more than one proof of 2^{LOG2_ROWS_MAX} rows holds (about 320,000 accounts with 3 entries)",
-    )

@@ -20,6 +20,7 @@ from prover.prices import load_evidence
 from prover.private import META_FILE, PrivateStore, write_private
 from prover.progress import Phases, Progress, peak_memory_bytes
 from prover.randomness import Randomness
+from prover.reserves import read_reserves
 from prover.shards.journal import Run, done_folder
 from prover.shards.prove import PROOF_PART, SHARD_PART, AccountRefused, prove_task
 from prover.shards.run import run_shards
@@ -30,13 +31,12 @@ from prover.staging import bring, put_in_place, require_apart, require_place, st
 from prover.terms import Terms, choose_circuit
 from prover.warm import compile_kernels
 from verifier.errors import VerificationError
-from verifier.instruments import Instrument, Scenario
+from verifier.instruments import Scenario
 from verifier.legs import derive_legs
 from verifier.params import accepted_profile
 from verifier.prices import check_prices
 from verifier.proofs import SHARDS_FOLDER, proof_file, shard_file
-from verifier.report import FUND_FILE, PRICES_FILE, RESERVES_FILE, STATEMENT_FILE, read_statement
-from verifier.reserves import parse_reserves
+from verifier.report import FUND_FILE, PRICES_FILE, STATEMENT_FILE, read_statement
 from verifier.shards import Shard, check_shards, parse_shard, seal, top_sum
 from verifier.solvency import CIRCUITS, OUTPUT_END, SpecialRows, pinned_digest
 from verifier.statement import STRICT, Losses, Statement, Totals, levels_for, parse_statement
@@ -52,7 +52,8 @@ class ProveReport:
             of shards added up over all of them.
         rows, shards: of each trace, and how many; public.
         used_rows: of all traces together.
-        resumed: shards that an earlier run had finished.
+        resumed: shards that an earlier run had finished. repairs: in words, what of it was damaged and done again.
+        statement_digest: None where only the inputs were written, to the folder `work`.
         proof_bytes: of all shards together.
         peak_memory_bytes: of this process and all workers on this machine together, at most.
     """
@@ -64,8 +65,10 @@ class ProveReport:
     resumed: int
     proof_bytes: int
     peak_memory_bytes: int
-    statement_digest: str
+    statement_digest: str | None
     phase_cpu_seconds: dict[str, float] = field(default_factory=dict)
+    repairs: tuple[str, ...] = ()
+    work: Path | None = None
 
 
 def private_folder(out: Path) -> Path:
@@ -88,12 +91,14 @@ def prove_directory(
     scenarios: tuple[Scenario, ...] = (),
     prices: Path | None = None,
     reserves: Path | None = None,
+    reserves_evidence: Path | None = None,
     private: Path | None = None,
     seed: bytes | None = None,
     previous: Path | None = None,
     log2_rows: int | None = None,
     shards: int | None = None,
     executor: Executor | None = None,
+    only_inputs: bool = False,
     restart: bool = False,
     force: bool = False,
     progress: Progress | None = None,
@@ -104,11 +109,13 @@ def prove_directory(
 
     Args:
         circuit: None chooses the smallest that proves everything in the snapshot, and the scenarios.
+        reserves_evidence: the addresses behind `reserves`, as `solvent reserves verify` wrote them.
         prices: signed quotes from which the snapshot's prices follow.
         seed: tests only; None takes fresh randomness from the operating system.
         previous: the publication before this one, which the snapshot has to name; its size is kept if it can be.
         log2_rows, shards: sizes; None applies the capacity policy.
         executor: who proves the shards; None proves a single one in this process, several in one process per processor.
+        only_inputs: write what the shards are proved from, and stop: others prove them (docs/cluster.md).
         restart: throw away an unfinished run, of whatever inputs.
         force: replace an earlier publication at `out`.
 
@@ -119,8 +126,8 @@ def prove_directory(
     places = _Places(out, private or private_folder(out), work_folder(out))
     places.require(force)
     circuit = choose_circuit(meta.instruments, len(scenarios), circuit)
-    files = {RESERVES_FILE: _read_reserves(reserves, meta.instruments)}
-    evidence = files[PRICES_FILE] = None if prices is None else load_evidence(prices, meta)
+    evidence = None if prices is None else load_evidence(prices, meta)
+    files: dict[str, bytes | None] = {**read_reserves(reserves, reserves_evidence, meta), PRICES_FILE: evidence}
     with phases.phase("compile"):
         compile_kernels(phases.at)
     before = None if previous is None else _previous_capacity(previous, meta.previous)
@@ -129,7 +136,7 @@ def prove_directory(
         shutil.rmtree(places.work)
     if executor is None:
         executor = InlineExecutor() if plan.statement.shards == 1 else LocalExecutor()
-    return _run(plan, snapshot, places, files, executor, seed, phases)
+    return _run(plan, snapshot, places, files, None if only_inputs else executor, seed, phases)
 
 
 @dataclass(frozen=True)
@@ -152,16 +159,22 @@ def _run(
     snapshot: Snapshot,
     places: _Places,
     files: dict[str, bytes | None],
-    executor: Executor,
+    executor: Executor | None,
     seed: bytes | None,
     phases: Phases,
 ) -> ProveReport:
-    """Prove what is not proved yet, and publish."""
+    """Prove what is not proved yet, and publish; without an executor only the inputs are written."""
+    statement, used = plan.statement, plan.used_rows
+    report = ProveReport(phases.seconds, 1 << statement.log2_rows, statement.shards, used, 0, 0, 0, None)
     try:
-        with Run(places.work, plan.statement.to_bytes(), plan.statement.shards, seed) as run:
-            results, resumed = _prove_shards(run, plan, snapshot, executor, phases)
+        with Run(places.work, statement.to_bytes(), statement.shards, seed) as run:
+            _split(run, plan, snapshot, phases)
+            report = replace(report, resumed=len(run.finished), repairs=tuple(run.repairs), work=places.work)
+            if executor is None:
+                return report
+            results = _prove_shards(run, executor, phases)
             with phases.phase("write"):
-                statement, proof_bytes = _publish(run, plan.statement, files, places.out, places.private)
+                statement, proof_bytes = _publish(run, statement, files, places.out, places.private)
     except AccountRefused:
         shutil.rmtree(places.work)  # no later run of this snapshot can use it
         raise
@@ -169,13 +182,10 @@ def _run(
     for result in results:
         phases.add(result.seconds, result.cpu_seconds)
     largest = max(result.peak_memory_bytes for result in results)
-    return ProveReport(
+    return replace(
+        report,
         phase_seconds=phases.seconds,
         phase_cpu_seconds=phases.cpu_seconds,
-        rows=1 << statement.log2_rows,
-        shards=statement.shards,
-        used_rows=plan.used_rows,
-        resumed=resumed,
         proof_bytes=proof_bytes,
         peak_memory_bytes=peak_memory_bytes() + min(executor.processes, statement.shards) * largest,
         statement_digest=statement.digest.hex(),
@@ -231,10 +241,8 @@ def _plan(
     return _Plan(_accepted(statement, terms.evidence), entries, used)
 
 
-def _prove_shards(
-    run: Run, plan: _Plan, snapshot: Snapshot, executor: Executor, phases: Phases
-) -> tuple[list[ShardResult], int]:
-    """Results of all shards, and how many were there already."""
+def _split(run: Run, plan: _Plan, snapshot: Snapshot, phases: Phases) -> None:
+    """Write the inputs of all shards, unless they are there."""
     statement = plan.statement
     with phases.phase("split"):
         split_snapshot(
@@ -247,11 +255,14 @@ def _prove_shards(
             record_rows=CIRCUITS[statement.circuit].record_rows,
             progress=phases.at,
         )
-    resumed = len(run.finished)
+
+
+def _prove_shards(run: Run, executor: Executor, phases: Phases) -> list[ShardResult]:
+    """Results of all shards, also of those that were there already."""
     if isinstance(executor, InlineExecutor):
-        return run_shards(run, run.tasks(), partial(prove_task, phases=phases.apart()), executor), resumed
+        return run_shards(run, run.tasks(), partial(prove_task, phases=phases.apart()), executor)
     with phases.phase("shards"):
-        return run_shards(run, run.tasks(), prove_task, executor, lambda done, of: phases.at(done / of)), resumed
+        return run_shards(run, run.tasks(), prove_task, executor, lambda done, of: phases.at(done / of))
 
 
 def _publish(
@@ -338,16 +349,3 @@ def _previous_capacity(previous: Path, digest: str) -> Capacity:
             file=previous, got=f"statement {statement.digest.hex()}", expected=f"{digest}, which the snapshot names"
         )
     return Capacity(statement.log2_rows, statement.shards)
-
-
-def _read_reserves(path: Path | None, instruments: tuple[Instrument, ...]) -> bytes | None:
-    if path is None:
-        return None
-    try:
-        data = path.read_bytes()
-        parse_reserves(data, instruments)
-    except OSError as error:
-        raise InputError(file=path, got=error.strerror or "no file", expected="a CSV file asset,amount") from None
-    except VerificationError as error:
-        raise InputError(file=path, got=str(error), expected="a CSV file asset,amount") from None
-    return data

@@ -15,10 +15,17 @@ from pathlib import Path
 
 from api.importers.accounts import ImportOptions
 from api.importers.binance import Invalid, import_binance
+from api.reserves.bitcoin import check as check_bitcoin
+from api.reserves.evidence import check_again
+from api.reserves.results import Status
 from prover.bundles import make_bundle, make_opening
 from prover.prove import prove
 from prover.publication import private_folder, prove_directory
 from prover.randomness import Randomness
+from tests.api.reserves.signed import outcome_of
+from tests.api.reserves.test_bitcoin import ERRORS
+from tests.api.reserves.test_evidence import CHANGES, evidence
+from tests.api.reserves.test_verify import FORGERIES
 from tests.malicious.cases import case_for
 from tests.malicious.cases_records import LOSSES, VALUES, with_records
 from tests.malicious.changed_statements import AFTERWARDS, REFUSED
@@ -30,6 +37,7 @@ from tests.malicious.risk_world import RISK, STRESS, honest, risk_world, stateme
 from tests.malicious.sheet import columns_of
 from tests.malicious.wrong_records import WRONG_LOSSES, WRONG_RECORDS
 from verifier import verify_directory
+from verifier.canonical import dumps
 from verifier.errors import VerificationError
 from verifier.inclusion import check_bundle
 from verifier.instruments import Scenario
@@ -210,6 +218,21 @@ class Negative:
         )
 
 
+def signed(cases: Negative) -> None:
+    """Signatures of reserves: lists, the BIP's own errors, published evidence. Libraries lose their asserts, too."""
+    statuses = [(name, outcome_of(change, index).status) for name, (index, change, _) in FORGERIES.items()]
+    statuses += [
+        (why, check_bitcoin(address, text.encode(), signature).status) for why, text, address, signature in ERRORS
+    ]
+    cases.tried += len(statuses)
+    cases.failures += [f"{name}: {status.value}" for name, status in statuses if status is not Status.FAILED]
+    for name, (edit, reason) in CHANGES.items():
+        document = json.loads(evidence())
+        edit(document)
+        data = dumps(document)
+        cases.expect(f"evidence, {name}", lambda: check_again(data), reason.value)  # noqa: B023
+
+
 def main() -> int:
     """Exit 1 if anything was accepted, refused for another reason, or failed in another way."""
     with tempfile.TemporaryDirectory() as folder:
@@ -219,6 +242,7 @@ def main() -> int:
         cases.run()
         cases.forged()
         cases.changed()
+        signed(cases)
     for failure in cases.failures:
         print(failure)
     print(f"negative: {cases.tried} forgeries tried, {len(cases.failures)} not refused as expected")

@@ -254,6 +254,8 @@ def _print_report(report: Report) -> None:
     )
     print(f"Circuit: {statement.circuit}, tree hash {statement.tree_hash}")
     print(f"Reserves: {'sha256 ' + report.reserves_sha256 if report.reserves_sha256 else 'none'}")
+    if report.signed:
+        print(f"Signed: {report.signed.summary}")
     print(f"Prices: {report.evidence.summary if report.evidence else 'no price file'}")
     print(f"Insurance fund: {report.fund.summary if report.fund else 'not opened'}")
     for check in report.checks:

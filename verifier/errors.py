@@ -58,6 +58,8 @@ class Reason(Enum):
     PRICE_SOURCES = "price-sources"
     SIGNATURE = "signature"
     PRICES = "prices"
+    # validators
+    QUORUM = "quorum"
     # manifest and transparency log
     MANIFEST = "manifest"
     LOG_POLICY = "log-policy"
@@ -127,6 +129,10 @@ class NotIncluded(VerificationError):
 
 class BadReserves(VerificationError):
     """The reserves file cannot be read as amounts of the statement's assets."""
+
+
+class BadQuorum(VerificationError):
+    """Not enough validators signed this state."""
 
 
 class BadPrices(VerificationError):

@@ -21,6 +21,8 @@ from verifier.prices import PRICES_BYTES_MAX, PriceEvidence, check_prices
 from verifier.proofs import Progress, check_proofs, read_shards
 from verifier.quotes import Source
 from verifier.reserves import RESERVES_BYTES_MAX, parse_reserves
+from verifier.reserves_evidence import EVIDENCE_BYTES_MAX, ReservesEvidence, check_reserves_evidence
+from verifier.reserves_evidence import FILE as RESERVES_EVIDENCE_FILE
 from verifier.shards import check_shards
 from verifier.solvency import CIRCUITS, constraint_system
 from verifier.soundness import Shape, soundness_bits
@@ -58,6 +60,7 @@ class Report:
         reserves_sha256: of the reserves file that was used, hex; None where there was none.
         soundness_bits: provable bits of the proof, rounded down.
         seconds: that the verification took.
+        signed: the addresses behind the reserves; None where no file names them.
     """
 
     verdict: str
@@ -72,6 +75,7 @@ class Report:
     profile: str
     proof_bytes: int
     seconds: float
+    signed: ReservesEvidence | None = None
 
     @property
     def solvent(self) -> bool:
@@ -132,6 +136,7 @@ class Report:
                 for i, atoms, worth in open_interest(statement)
             ],
             "fund_value": value(self.fund.value) if self.fund else None,
+            "reserves_evidence": self.signed.to_json() if self.signed else None,
             "price_evidence": evidence
             and {"sources": evidence.sources, "trusted": evidence.trusted, "summary": evidence.summary},
         }
@@ -156,7 +161,7 @@ def verify_directory(
     """Verify a publication.
 
     `statement.json`, each shard's document and proof, and `prices.json` where the statement names it, have to be there.
-    Optional are `reserves.csv` and `fund.json`, the opened account of the insurance fund.
+    Optional are `reserves.csv`, `reserves-evidence.json` (addresses behind it), and `fund.json` (the fund's account).
 
     Args:
         profile: the one accepted profile; None accepts every production profile.
@@ -175,11 +180,10 @@ def verify_directory(
     statement = read_statement(path)
     _accept_circuit(statement, circuit)
     accepted = _accepted_params(statement, profile, params)
-    if reserves is None:
-        used = _read_if_there(path / RESERVES_FILE, RESERVES_BYTES_MAX)
-    else:
-        used = read_file(reserves, RESERVES_BYTES_MAX)
+    own = _read_if_there(path / RESERVES_FILE, RESERVES_BYTES_MAX) if reserves is None else None
+    used = own if reserves is None else read_file(reserves, RESERVES_BYTES_MAX)
     held = None if used is None else parse_reserves(used, statement.instruments)
+    signed = None if reserves is not None else _check_signed(path, statement, used)
     evidence = _check_evidence(path, statement, price_sources)
     opened = _read_if_there(path / FUND_FILE, BUNDLE_BYTES_MAX)
     fund = None if opened is None else check_fund(opened, statement)
@@ -191,7 +195,7 @@ def verify_directory(
     return Report(
         verdict=verdict(checks, held is not None),
         checks=checks,
-        caveats=caveats(statement, held, worth, evidence),
+        caveats=(*caveats(statement, held, worth, evidence), *_about_signatures(signed, held is not None)),
         statement=statement,
         fund=fund,
         evidence=evidence,
@@ -201,6 +205,7 @@ def verify_directory(
         profile=accepted.name,
         proof_bytes=proof_bytes,
         seconds=time.perf_counter() - started,
+        signed=signed,
     )
 
 
@@ -302,6 +307,22 @@ def _check_evidence(
         expected = "a price file, as the caller names the sources to trust"
         refuse("statement.oracle_evidence", expected, "none", Reason.PRICE_EVIDENCE)
     return None
+
+
+def _check_signed(path: Path, statement: Statement, reserves: bytes | None) -> ReservesEvidence | None:
+    """The addresses behind the publication's own reserves file; what a caller gives instead has none."""
+    data = _read_if_there(path / RESERVES_EVIDENCE_FILE, EVIDENCE_BYTES_MAX)
+    if data is None:
+        return None
+    if reserves is None:
+        refuse(RESERVES_EVIDENCE_FILE, f"{RESERVES_FILE} beside it", "none", Reason.RESERVES)
+    return check_reserves_evidence(data, reserves, statement)
+
+
+def _about_signatures(signed: ReservesEvidence | None, given: bool) -> tuple[str, ...]:
+    if signed is not None:
+        return (signed.caveat,)
+    return ("the reserves are figures without signatures",) if given else ()
 
 
 def _read_if_there(path: Path, limit_bytes: int) -> bytes | None:

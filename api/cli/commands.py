@@ -12,14 +12,17 @@ from api.cli import (
     log,
     page,
     prices,
+    proving,
     publication,
     publishing,
+    reserves,
     serve,
     simulate,
     trials,
     users,
+    validator,
     witness,
-)
+)  # fmt: skip
 
 EXCHANGE, EVERYBODY, USER = "For the exchange", "For everybody", "For one user"
 
@@ -47,7 +50,9 @@ app.command(rich_help_panel=USER)(users.nonce)
 app.command(rich_help_panel=USER)(users.inclusion)
 app.add_typer(imports.app, name="import", rich_help_panel=EXCHANGE)
 app.add_typer(prices.app, name="prices", rich_help_panel=EXCHANGE)
-app.command(rich_help_panel=EXCHANGE)(publication.prove)
+app.add_typer(reserves.app, name="reserves", rich_help_panel=EXCHANGE)
+app.add_typer(validator.app, name="validator", rich_help_panel=EXCHANGE)
+app.command(rich_help_panel=EXCHANGE)(proving.prove)
 app.command(rich_help_panel=EXCHANGE)(executors.shard)
 app.command(rich_help_panel=EXCHANGE)(users.bundle)
 app.command(rich_help_panel=EXCHANGE)(bundles.bundles)

@@ -15,7 +15,7 @@ from typing import Any, Final
 from api.cli.demo_margin import default_scenarios, margin_venue, smaller_loss
 from api.cli.options import Profile, private_directory
 from api.cli.output import ACCEPTED, REJECTED, Output
-from api.cli.publication import check_free
+from api.cli.proving import check_free
 from api.cli.report import print_report
 from api.cli.users import print_inclusion, write_new
 from api.importers.accounts import ImportOptions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ from api.cli.output import ACCEPTED, Output
 from prover.errors import InputError
 
 if TYPE_CHECKING:
-    from prover.executors import Executor
+    from prover.executors import Executor as Chosen
 
 Shards = Annotated[
     int | None,
@@ -24,39 +25,63 @@ Log2Rows = Annotated[
 Workers = Annotated[
     int | None, typer.Option(metavar="N", help="Processes at once, one thread each; default: one per processor.")
 ]
-Cluster = Annotated[
-    bool, typer.Option("--cluster", help="Prove on Dask workers (extra [cluster], docs/cluster.md) instead.")
+
+
+class Who(StrEnum):
+    """Who proves the shards."""
+
+    LOCAL = "local"
+    DASK = "dask"
+
+
+Executor = Annotated[
+    Who | None,
+    typer.Option(
+        help="local: processes on this machine, for several shards the default; dask: Dask workers (extra [cluster])."
+    ),
 ]
 Scheduler = Annotated[
-    str | None, typer.Option(metavar="URL", help="With --cluster: tls://HOST:PORT; default: workers on this machine.")
+    str | None, typer.Option(metavar="URL", help="With dask: tls://HOST:PORT; default: workers on this machine.")
 ]
-Tls = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="With a scheduler: ca.pem, cert.pem and key.pem; docs/cluster.md.")
+TlsAuthority = Annotated[Path | None, typer.Option("--tls-ca", metavar="PEM", help="With tls://: whom to trust.")]
+TlsCertificate = Annotated[Path | None, typer.Option("--tls-cert", metavar="PEM", help="With tls://: who we are.")]
+TlsKey = Annotated[Path | None, typer.Option("--tls-key", metavar="PEM", help="With tls://: its key.")]
+OnlyInputs = Annotated[
+    bool,
+    typer.Option("--only-inputs", help="Write the shards' inputs to DIR.work and stop: other processes prove them."),
 ]
-
 Restart = Annotated[
     bool, typer.Option("--restart", help="Throw an unfinished run in DIR.work away instead of going on with it.")
 ]
 
 
-def choose_executor(workers: int | None, cluster: bool, scheduler: str | None, tls: Path | None) -> Executor | None:
+def choose_executor(
+    who: Who | None, workers: int | None, scheduler: str | None, tls: tuple[Path | None, Path | None, Path | None]
+) -> Chosen | None:
     """What the options ask for; None leaves it to the prover.
+
+    Args:
+        tls: authority, certificate and key.
 
     Raises:
         InputError: they contradict each other, or a certificate is missing.
     """
-    if not cluster:
-        for option, value in (("--scheduler", scheduler), ("--tls", tls)):
-            if value is not None:
-                raise InputError(field=option, got=str(value), expected="--cluster with it")
-        if workers is None:
+    if who is not Who.DASK:
+        if scheduler is not None or any(tls):
+            raise InputError(field="--executor", got="local", expected="dask with a scheduler or certificates")
+        if who is None and workers is None:
             return None
         from prover.executors.local import LocalExecutor
 
         return LocalExecutor(workers)
     from prover.executors.cluster import ClusterExecutor, TlsFiles
 
-    files = None if tls is None else TlsFiles(tls / "ca.pem", tls / "cert.pem", tls / "key.pem")
+    authority, certificate, key = tls
+    files = None
+    if authority is not None and certificate is not None and key is not None:
+        files = TlsFiles(authority, certificate, key)
+    elif any(tls):
+        raise InputError(field="--tls-key", got="not all three", expected="--tls-ca, --tls-cert and --tls-key together")
     return ClusterExecutor(scheduler, workers, files)
 
 

@@ -52,6 +52,12 @@ def require_file(path: Path, what: str) -> None:
         raise InputError(file=path, got="no such file", expected=what)
 
 
+def require_free(out: Path, force: bool) -> None:
+    """Raises InputError where something is that may not be replaced; `force` replaces a file."""
+    if (out.exists() or out.is_symlink()) and not (force and out.is_file()):
+        raise InputError(file=out, got="something that exists", expected="a new file (or an older one and --force)")
+
+
 def private_directory(publication: Path, private: Path | None) -> Path:
     """Where the secrets of a publication are, by default beside it."""
     return private if private is not None else publication.with_name(publication.name + PRIVATE_SUFFIX)

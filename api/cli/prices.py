@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.cli.options import Force, Json, require_directory, require_file
+from api.cli.options import Force, Json, require_directory, require_file, require_free
 from api.cli.output import ACCEPTED, Output
 from api.cli.users import write_new
 from prover.errors import InputError
@@ -52,7 +52,7 @@ def keygen(
     from prover.prices import load_key, new_key, public_key
 
     output = Output(json)
-    _require_free(out, force=False)  # an older key is never replaced
+    require_free(out, force=False)  # an older key is never replaced
     write_new(out, new_key())
     key = public_key(load_key(out)).hex()
     output.json({"verdict": "drawn", "public_key": key, "private_key": str(out)})
@@ -77,7 +77,7 @@ def sign(
 
     output = Output(json)
     require_file(prices, "a CSV file symbol,price")
-    _require_free(out, force)
+    require_free(out, force)
     rows = _read_prices(prices)
     try:
         signed = sign_quotes(load_key(key), source, quote, moment or _now(), rows)
@@ -119,7 +119,7 @@ def assemble(
     from verifier.quotes import SIGNED_QUOTES_BYTES_MAX, parse_signed_quotes
 
     output = Output(json)
-    _require_free(out, force)
+    require_free(out, force)
     listed = _read_sources(sources)
     signed = []
     for path in quotes:
@@ -168,7 +168,7 @@ def fill(
     output = Output(json)
     require_file(instruments, "an instrument file")
     require_file(prices, "a price file")
-    _require_free(out, force)
+    require_free(out, force)
     table, symbol, price = _price_columns(instruments)
     rows = [row for _, row in table.rows()]
     wanted = [row[symbol] for row in rows if not is_one(row[symbol], row.get("kind", ""), quote)]
@@ -340,11 +340,6 @@ def _read_sources(path: Path | None) -> Mapping[str, Source] | None:
         return read_sources(read_file(path, SOURCES_BYTES_MAX))
     except VerificationError as error:
         raise InputError(file=path, got=str(error), expected="lines of name, public key and weight") from None
-
-
-def _require_free(out: Path, force: bool) -> None:
-    if (out.exists() or out.is_symlink()) and not (force and out.is_file()):
-        raise InputError(file=out, got="something that exists", expected="a new file (or an older one and --force)")
 
 
 def _now() -> str:

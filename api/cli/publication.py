@@ -1,8 +1,7 @@
-"""`solvent prove`, `verify` and `inspect`: a publication is made, judged, and looked at."""
+"""`solvent verify` and `inspect`: a publication is judged, and looked at."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -10,33 +9,22 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from api.cli.executors import Cluster, Log2Rows, Restart, Scheduler, Shards, Tls, Workers, choose_executor
+from api.cli.executors import Workers
 from api.cli.options import (
-    Force,
     Json,
-    Policy,
-    Private,
     Profile,
-    ProofProfile,
     Publication,
-    private_directory,
     require_directory,
     require_file,
 )
 from api.cli.output import ACCEPTED, REJECTED, Output
 from api.cli.report import print_report
-from prover.errors import InputError
 
 if TYPE_CHECKING:
-    from prover.publication import ProveReport
-    from prover.snapshot import Snapshot
-    from verifier.instruments import Scenario
+    from api.quorum import Quorum
     from verifier.quotes import Source
     from verifier.report import Against
     from verifier.statement import Statement
-
-PUBLIC_FILES: Final = frozenset({"statement.json", "shards", "reserves.csv", "prices.json", "fund.json"})
-PRIVATE_FILE: Final = "private.json"
 
 
 class Circuit(StrEnum):
@@ -50,31 +38,10 @@ class Circuit(StrEnum):
     STRESS_10 = "solvency_stress_v1_10"
 
 
+QUORUM_FILE: Final = "quorum.json"
+
 AcceptedCircuit = Annotated[
     Circuit | None, typer.Option(help="Accept only this circuit; default: any over the default tree hash.")
-]
-ProvedCircuit = Annotated[
-    Circuit | None,
-    typer.Option(
-        help="Default: the smallest that proves all of the snapshot. equity: what each holds less what they owe; risk: "
-        "also collateral after haircuts less debts with margins; stress_1, _3, _10: both, in that many scenarios too. "
-        "A verifier has to ask for Poseidon2 by name."
-    ),
-]
-Scenarios = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FILE",
-        help="Stress test: prove what all accounts together would lack if prices moved, nobody's position revealed. "
-        "A scenarios.json (docs/formats.md), or default: -10 to -50 %, +20, +50 %, stablecoins, two real crashes.",
-    ),
-]
-Prices = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="Signed quotes (`solvent prices assemble`) that the snapshot's prices follow from; published.",
-    ),
 ]
 PriceSources = Annotated[
     Path | None,
@@ -90,78 +57,6 @@ LogPolicy = Annotated[
 Reserves = Annotated[Path | None, typer.Option(metavar="CSV", help="asset,amount: what the exchange holds, in units.")]
 
 
-def prove(
-    snapshot: Annotated[Path, typer.Argument(metavar="SNAP", help="A snapshot: what `solvent import` wrote.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Publication directory to make.")],
-    profile: ProofProfile = Profile.FAST,
-    reserves: Reserves = None,
-    policy: Annotated[
-        Policy,
-        typer.Option(
-            help="strict: no account is below zero, after haircuts and margins where the snapshot has them; disclosed: "
-            "what they lack in all is published, and the insurance fund has to cover it."
-        ),
-    ] = Policy.STRICT,
-    scenarios: Scenarios = None,
-    prices: Prices = None,
-    circuit: ProvedCircuit = None,
-    previous: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The publication before: its trace size is kept if it can be.")
-    ] = None,
-    private: Private = None,
-    shards: Shards = None,
-    log2_rows: Log2Rows = None,
-    workers: Workers = None,
-    cluster: Cluster = False,
-    scheduler: Scheduler = None,
-    tls: Tls = None,
-    restart: Restart = False,
-    force: Force = False,
-    json: Json = False,
-) -> int:
-    """Prove a snapshot: statement, proofs, reserves and signed prices into DIR, secrets into DIR.private.
-
-    Publish DIR and nothing else. The account of a user called insurance-fund is opened there, for all to see. Large
-    snapshots are proved in shards; interrupted or killed, the same command goes on where it was (DIR.work, secret).
-    """
-    from prover.publication import prove_directory
-    from prover.snapshot import Snapshot
-
-    output, secrets = Output(json), private_directory(out, private)
-    require_directory(snapshot, "a snapshot directory")
-    for path, what in ((reserves, "a reserves file"), (prices, "a price file")):
-        if path is not None:
-            require_file(path, what)
-    check_free(out, secrets, force)
-    executor = choose_executor(workers, cluster, scheduler, tls)
-    started, loaded = time.perf_counter(), Snapshot.load(snapshot)
-    stress = () if scenarios is None else _scenarios(scenarios, loaded)
-    with output.progress() as progress:
-        report = prove_directory(
-            loaded, out, profile=profile.value, policy=policy.value,
-            circuit=None if circuit is None else circuit.value, scenarios=stress, prices=prices, reserves=reserves,
-            private=secrets, previous=previous, shards=shards, log2_rows=log2_rows, executor=executor,
-            restart=restart, force=force, progress=progress,
-        )  # fmt: skip
-    seconds = time.perf_counter() - started
-    chosen = {"profile": profile.value, "policy": policy.value, "scenarios": [scenario.name for scenario in stress]}
-    places = {"publication": str(out), "private": str(secrets)}
-    output.json({"verdict": "proved", **places, **chosen, **prove_figures(report), "seconds": seconds})
-    _print_proved(output, report, seconds)
-    output.line(f"Publish {out}, keep {secrets} secret. Next: solvent verify {out}")
-    return ACCEPTED
-
-
-def _print_proved(output: Output, report: ProveReport, seconds: float) -> None:
-    output.line(f"Statement {report.statement_digest}")
-    output.line(
-        f"{_proofs(report.shards)} of {report.rows} rows ({report.used_rows} in use), {report.proof_bytes} bytes, "
-        f"in {seconds:.1f} s, memory at most {report.peak_memory_bytes / 2**20:.0f} MiB"
-    )
-    if report.resumed:
-        output.line(f"{report.resumed} shards were there from an earlier run")
-
-
 def verify(
     publication: Publication,
     profile: Annotated[Profile | None, typer.Option(help="Accept only this profile; default: any of them.")] = None,
@@ -169,6 +64,10 @@ def verify(
     reserves: Reserves = None,
     price_sources: PriceSources = None,
     workers: Workers = None,
+    validators: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Demand a certificate of these validators in DIR/quorum.json."),
+    ] = None,
     json: Json = False,
 ) -> int:
     """Is the exchange solvent? Checks statement, proof, reserves, prices and insurance fund; trusts none of them.
@@ -193,8 +92,9 @@ def verify(
             workers=workers,
             progress=lambda done, of: progress("verify", done / of) if of > 1 else None,
         )
-    output.json(report.to_json())
-    print_report(report, output)
+    quorum = None if validators is None else _check_quorum(publication, validators, report.statement)
+    output.json(report.to_json() | {"quorum": quorum.to_json() if quorum else None})
+    print_report(report, output, quorum.summary if quorum else None)
     return ACCEPTED if report.accepted else REJECTED
 
 
@@ -229,44 +129,13 @@ def read_against(
     return Against.read(against, circuit=name, statement_only=statement_only, log_policy=log_policy)
 
 
-def check_free(out: Path, secrets: Path, force: bool) -> None:
-    """Whether `prove` may write there; even --force replaces nothing but what `prove` writes.
+def _check_quorum(publication: Path, validators: Path, statement: Statement) -> Quorum:
+    from api.cli.validator import read_validators
+    from api.quorum import FILE_BYTES_MAX, check_quorum
+    from verifier.files import read_file
 
-    Raises:
-        InputError: it may not.
-    """
-    for folder, owned in ((out, _is_publication), (secrets, _is_private)):
-        if (folder.exists() or folder.is_symlink()) and not (force and owned(folder)):
-            expected = "a path that does not exist yet (or an older publication and --force)"
-            raise InputError(file=folder, got="something that exists", expected=expected)
-
-
-def prove_figures(report: ProveReport) -> dict[str, Any]:
-    """The part of a `ProveReport` that goes into JSON."""
-    return {
-        "statement_digest": report.statement_digest,
-        "rows": report.rows,
-        "shards": report.shards,
-        "resumed": report.resumed,
-        "used_rows": report.used_rows,
-        "proof_bytes": report.proof_bytes,
-        "peak_memory_bytes": report.peak_memory_bytes,
-        "phase_seconds": report.phase_seconds,
-    }
-
-
-def _proofs(shards: int) -> str:
-    return "1 proof" if shards == 1 else f"{shards} proofs"
-
-
-def _scenarios(name: str, snapshot: Snapshot) -> tuple[Scenario, ...]:
-    from api.importers.scenarios import DEFAULT, default_file, read_scenarios
-
-    path = default_file() if name == DEFAULT else Path(name)
-    if name != DEFAULT:
-        require_file(path, f'a scenarios file, or the word "{DEFAULT}"')
-    meta = snapshot.meta
-    return read_scenarios(path, meta.instruments, meta.value_decimals, meta.quote)
+    data = read_file(publication / QUORUM_FILE, FILE_BYTES_MAX)
+    return check_quorum(data, read_validators(validators), statement)
 
 
 def _sources(path: Path) -> Mapping[str, Source]:
@@ -275,14 +144,6 @@ def _sources(path: Path) -> Mapping[str, Source]:
 
     require_file(path, "a list of sources")
     return read_sources(read_file(path, SOURCES_BYTES_MAX))
-
-
-def _is_publication(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink() and {part.name for part in path.iterdir()} <= PUBLIC_FILES
-
-
-def _is_private(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink() and (path / PRIVATE_FILE).is_file()
 
 
 def _described(publication: Path, statement: Statement) -> dict[str, Any]:

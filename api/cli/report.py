@@ -13,8 +13,8 @@ ASSETS_SHOWN: Final = 10
 """Assets that are covered get a line each up to this many; whatever fails always does."""
 
 
-def print_report(report: Report, output: Output) -> None:
-    """Each check with both sides, the verdict, and what it leaves open."""
+def print_report(report: Report, output: Output, quorum: str | None = None) -> None:
+    """Each check with both sides, the verdict, and what it leaves open. `quorum`: what validators certified."""
     from verifier.verdict import RESERVES_COVER
 
     statement = report.statement
@@ -26,8 +26,12 @@ def print_report(report: Report, output: Output) -> None:
     )
     output.line(f"Circuit {statement.circuit}, tree hash {statement.tree_hash}")
     output.line(f"Reserves {'sha256 ' + report.reserves_sha256 if report.reserves_sha256 else 'none'}")
+    if report.signed:
+        output.line(f"Signed {report.signed.summary}")
     output.line(f"Prices {report.evidence.summary if report.evidence else 'without a price file'}")
     output.line(f"Insurance fund {report.fund.summary if report.fund else 'not opened'}")
+    if quorum is not None:
+        output.line(f"Validators: {quorum}")
     assets = [c for c in report.checks if c.ok and c.name.endswith(RESERVES_COVER)]
     folded = assets[ASSETS_SHOWN:]
     rows = [

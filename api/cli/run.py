@@ -19,10 +19,12 @@ EXTRAS: Final = {
     **dict.fromkeys(("sqlalchemy", "merkletools", "fastapi", "uvicorn"), "service"),
     "psycopg": "postgres",
     "matplotlib": "bench",
+    **dict.fromkeys(("dask", "distributed"), "cluster"),
+    **dict.fromkeys(("py_ecc", "btclib", "btclib_wallet", "eth_account", "eth_utils", "base58"), "reserves"),
 }
 """Which extra of the distribution brings an importable package."""
 SPREAD_OPTIONS: Final = ("--users",)
-GROUPS: Final = ("import", "log", "prices", "token", "witness")
+GROUPS: Final = ("import", "log", "prices", "reserves", "token", "validator", "witness")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterable
+import signal
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Final, Protocol, TypeVar
 
 from prover.errors import InputError
@@ -65,6 +68,17 @@ def task_words(task: object) -> str:
 def single_thread() -> dict[str, str]:
     """Environment of a worker."""
     return {name: "1" for name in (THREADS_VARIABLE, "NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+
+
+@contextmanager
+def deaf_to_interrupts() -> Iterator[None]:
+    """Threads and processes that are started here never see Ctrl-C: it is for the caller, who then ends them."""
+    resource_tracker.ensure_running()  # which clears the mask
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def processors() -> int:

@@ -17,7 +17,16 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from prover.errors import InputError
-from prover.executors import DEATHS_MAX, Result, Task, WorkersDied, processors, single_thread, task_words
+from prover.executors import (
+    DEATHS_MAX,
+    Result,
+    Task,
+    WorkersDied,
+    deaf_to_interrupts,
+    processors,
+    single_thread,
+    task_words,
+)
 
 AHEAD: Final = 2
 """Tasks per worker that are with the scheduler at once, so that no worker waits for the next."""
@@ -104,23 +113,22 @@ class ClusterExecutor:
         # Keys of its own: other users of this machine can reach the loopback interface, too. One task per worker: the
         # scheduler counts a death against all that the worker held.
         settings = {"allowed-failures": DEATHS_MAX - 1, "worker-saturation": 1.0}
-        with (
-            dask.config.set({f"distributed.scheduler.{name}": value for name, value in settings.items()}),
-            LocalCluster(
-                n_workers=self.workers or processors(),
-                threads_per_worker=1,
-                processes=True,
-                host=f"tls://{LOOPBACK}",
-                security=Security.temporary(),
-                dashboard_address=None,
-                worker_dashboard_address=None,
-                memory_limit=0,
-                silence_logs=logging.CRITICAL,
-                env=single_thread(),
-            ) as cluster,
-            Client(cluster) as client,
-        ):
-            yield client
+        with dask.config.set({f"distributed.scheduler.{name}": value for name, value in settings.items()}):
+            with deaf_to_interrupts():
+                cluster = LocalCluster(
+                    n_workers=self.workers or processors(),
+                    threads_per_worker=1,
+                    processes=True,
+                    host=f"tls://{LOOPBACK}",
+                    security=Security.temporary(),
+                    dashboard_address=None,
+                    worker_dashboard_address=None,
+                    memory_limit=0,
+                    silence_logs=logging.CRITICAL,
+                    env=single_thread(),
+                )
+            with cluster, Client(cluster) as client:
+                yield client
 
 
 def check_address(address: str, has_tls: bool) -> None:

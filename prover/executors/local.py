@@ -10,19 +10,26 @@ from __future__ import annotations
 import multiprocessing as mp
 import os
 import pickle
-import signal
 import threading
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, Final
 
 from prover.errors import InputError
-from prover.executors import DEATHS_MAX, Result, Task, WorkersDied, processors, single_thread, task_words
+from prover.executors import (
+    DEATHS_MAX,
+    Result,
+    Task,
+    WorkersDied,
+    deaf_to_interrupts,
+    processors,
+    single_thread,
+    task_words,
+)
 from verifier.errors import SolvencyError
 
 READY, DONE, FAILED = "ready", "done", "failed"
@@ -149,14 +156,8 @@ class _Pool:
     def _start(self) -> _Worker:
         ours, theirs = _SPAWN.Pipe()
         process = _SPAWN.Process(target=_work, args=(theirs, single_thread()), daemon=True)
-        # Ctrl-C is for this process, which then ends its workers: they inherit the mask. The tracker, when it is
-        # started, clears it.
-        resource_tracker.ensure_running()
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        with deaf_to_interrupts():
             process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()  # so that the worker's death closes the pipe
         worker = _Worker(process, ours)
         self._workers.append(worker)

@@ -94,10 +94,9 @@ def put_outputs(folder: Path, files: Mapping[str, Bytes]) -> dict[str, str]:
             fresh = work / "new"
             fresh.mkdir(mode=0o700)
             for name, data in files.items():
-                with (fresh / name).open("xb") as stream:
-                    stream.write(data)
-                    stream.flush()
-                    os.fsync(stream.fileno())
+                (fresh / name).write_bytes(data)
+            for name in files:  # all written first: the disk takes them together
+                sync(fresh / name)
             sync(fresh)
             _place(fresh, folder, work)
             sync(folder.parent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ from prover.shards.journal import SEED_FILE, done_folder
 from prover.shards.split import read_input
 from prover.shards.task import ShardResult, ShardTask
 from prover.snapshot import Snapshot
+from prover.warm import compile_kernels
 from prover.witness import AccountAtFault, Accounts, Legs, TraceWitness, build_witness, finish
 from verifier.legs import Leg
 from verifier.params import ProofParams, accepted_profile
@@ -57,6 +59,7 @@ def prove_task(task: ShardTask, phases: Phases | None = None) -> ShardResult:
         InputError: the shard's input is damaged, an account is refused, or the disk is full.
     """
     phases = phases or Phases()
+    _warm()
     statement = parse_statement(task.spec)
     part = read_input(task.run, task.index, task.input_digest)
     random = Randomness((task.run / SEED_FILE).read_bytes(), statement.header_digest)
@@ -70,6 +73,12 @@ def prove_task(task: ShardTask, phases: Phases | None = None) -> ShardResult:
         files |= {f"{name}.npy": npy_bytes(array) for name, array in arrays.items()}
         digests = put_outputs(done_folder(task.run, task.index), files)
     return ShardResult(task.index, digests, phases.seconds, peak_memory_bytes(), phases.cpu_seconds)
+
+
+@cache
+def _warm() -> None:
+    """Once in a worker: kernels loaded, and freed memory kept for the next shard."""
+    compile_kernels()
 
 
 def prove_shard(

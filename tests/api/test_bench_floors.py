@@ -26,7 +26,7 @@ def proofs(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         factor = 100.0 if len(state.threads) % 4 == 1 else 1.0
         phases = {"compile": 9.0, "witness": factor, "extend": factor}
         doubled = {name: 2 * seconds for name, seconds in phases.items()}
-        return ProveReport(phases, 1 << 18, 200_000, 600_000, 5, "ab" * 32, doubled)
+        return ProveReport(phases, 1 << 18, 1, 200_000, 0, 600_000, 5, "ab" * 32, doubled)
 
     monkeypatch.setattr(bench_floors, "prove_directory", prove_directory)
     monkeypatch.setattr(bench_floors, "verify_directory", lambda *_, **__: SimpleNamespace(accepted=state.accepted))

@@ -345,11 +345,13 @@ def test_prove(
         "scenarios": (),
         "prices": None,
         "reserves": None,
+        "reserves_evidence": None,
         "previous": None,
         "private": tmp_path / "out.private",
         "shards": None,
         "log2_rows": None,
         "executor": None,
+        "only_inputs": False,
         "restart": False,
         "force": False,
     }

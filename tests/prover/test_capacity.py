@@ -40,9 +40,9 @@ def chosen(accounts: int, previous: tuple[int, int] | None = None, **given_sizes
 
 def test_the_classes() -> None:
     classes = list(shard_classes())
-    assert classes[:18] == [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48]
+    assert classes[:24] == [*range(1, 17), 18, 20, 22, 24, 26, 28, 30, 32]
     assert classes[-1] == SHARDS_MAX == 65_536
-    assert all(after * 4 <= before * 5 for before, after in pairwise(classes[3:]))
+    assert all(after * 8 <= before * 9 for before, after in pairwise(classes[7:]))
 
 
 def test_one_shard_while_the_accounts_fit_then_many_of_one_size() -> None:

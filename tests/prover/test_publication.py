@@ -8,9 +8,9 @@ import pytest
 
 from api.cli.bench import synthetic_snapshot
 from prover import publication
-from prover.capacity import choose_log2_rows
 from prover.errors import InputError
 from prover.publication import private_folder, prove_directory
+from verifier.canonical import dumps
 
 SNAPSHOT = synthetic_snapshot(3, 2, 4, 1)
 
@@ -72,10 +72,20 @@ def test_a_second_publication_replaces_the_first_and_keeps_its_size(tmp_path: Pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "first.private", "out", "out.private"]
 
 
-def test_capacity_has_slack_and_hysteresis() -> None:
-    small, large = choose_log2_rows(1_000, 3_000, 4), choose_log2_rows(30_000, 90_000, 4)
-    assert (small, large) == (17, 18)
-    assert choose_log2_rows(16_000, 48_000, 4, previous=18) == 18
-    assert choose_log2_rows(9_000, 27_000, 4, previous=18) == 17
-    with pytest.raises(InputError, match=r"2\^21"):
-        choose_log2_rows(1_000_000, 3_000_000, 4)
+@pytest.mark.negative
+def test_evidence_of_other_reserves_is_refused_before_any_work(tmp_path: Path) -> None:
+    reserves, evidence = tmp_path / "reserves.csv", tmp_path / "reserves-evidence.json"
+    reserves.write_text("asset,amount\n")
+    meta = SNAPSHOT.meta
+    empty = {
+        "format": "solvent/reserves-evidence/v1", "exchange": meta.exchange, "sequence": meta.sequence + 1,
+        "balances": "claimed", "blocks": [], "addresses": [], "totals": [],
+    }  # fmt: skip
+    evidence.write_bytes(dumps(empty))
+    with pytest.raises(InputError, match="the addresses behind these reserves"):
+        prove_directory(SNAPSHOT, tmp_path / "out", reserves=reserves, reserves_evidence=evidence)
+    with pytest.raises(InputError, match="the reserves file that it is the evidence of"):
+        prove_directory(SNAPSHOT, tmp_path / "out", reserves_evidence=evidence)
+    with pytest.raises(InputError, match="a file that can be read"):
+        prove_directory(SNAPSHOT, tmp_path / "out", reserves=reserves, reserves_evidence=tmp_path / "none.json")
+    assert not (tmp_path / "out").exists()

@@ -257,7 +257,7 @@ def test_a_publication_with_everything(risky: Path, run: Run) -> None:
         {"scenario": "btc to zero", "shortfall": "8899.999993", "margin_deficit": "8899.99999307"},
     ]
     assert data["open_interest"] == [{"symbol": "btc-perp", "amount": "0.1541", "value": "1003.1943902"}]
-    assert data["caveats"] == []
+    assert data["caveats"] == ["the reserves are figures without signatures"]
     trusted = run(risky, "--price-sources", risky / "sources.txt")[1]
     assert "\nVerdict: solvent at prices signed by 5 trusted sources (proved: equity, margins and 2" in trusted
 

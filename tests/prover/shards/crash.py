@@ -16,8 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from prover.executors.inline import InlineExecutor
 from prover.shards.run import run_shards
-from tests.prover.shards.fake import Serial, begin, calls, outputs, prove
+from tests.prover.shards.fake import begin, calls, outputs, prove
 
 SHARDS = 5
 CHANGES = ("open", "fsync", "rename", "replace", "mkdir", "unlink", "rmdir")
@@ -26,7 +27,7 @@ CHANGES = ("open", "fsync", "rename", "replace", "mkdir", "unlink", "rmdir")
 def work(path: Path) -> None:
     """All of it, from wherever it stands."""
     with begin(path, SHARDS) as run:
-        run_shards(run, run.tasks(), prove, Serial())
+        run_shards(run, run.tasks(), prove, InlineExecutor())
 
 
 def doomed(function: Callable[..., Any], counter: list[int], *, before: bool) -> Callable[..., Any]:

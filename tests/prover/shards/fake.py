@@ -7,13 +7,10 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from prover.errors import InputError
-from prover.executors import Result, Task
 from prover.shards.files import put_outputs, sha256_of_file, write_whole
 from prover.shards.journal import INPUTS, Run, done_folder
 from prover.shards.task import ShardResult, ShardTask, shard_name
@@ -72,14 +69,3 @@ def outputs(run: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(run)): path.read_bytes() for path in sorted((run / "done").rglob("*")) if path.is_file()
     }
-
-
-@dataclass
-class Serial:
-    """The plain twin of the executors."""
-
-    def run(
-        self, function: Callable[[Task], Result], tasks: Iterable[Task]
-    ) -> Generator[tuple[Task, Result], None, None]:
-        for task in tasks:
-            yield task, function(task)

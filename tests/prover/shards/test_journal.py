@@ -12,18 +12,19 @@ from typing import Any
 import pytest
 
 from prover.errors import InputError
+from prover.executors.inline import InlineExecutor
 from prover.shards.files import outputs_wrong, put_outputs, write_whole
 from prover.shards.journal import Run, done_folder, journal_line
 from prover.shards.run import run_one, run_shards
 from prover.shards.task import ShardResult, shard_name
-from tests.prover.shards.fake import SEED, SPEC, Serial, begin, calls, outputs, prove
+from tests.prover.shards.fake import SEED, SPEC, begin, calls, outputs, prove
 
 SHARDS = 3
 
 
 def finish(path: Path, spec: bytes = SPEC) -> Run:
     run = begin(path, SHARDS, spec)
-    run_shards(run, run.tasks(), prove, Serial())
+    run_shards(run, run.tasks(), prove, InlineExecutor())
     return run
 
 
@@ -243,7 +244,7 @@ def test_all_is_on_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pyte
         assert tmp_path.stat().st_ino in synced, "the new name is not on disk"
     run = begin(tmp_path / "run", SHARDS)
     synced.clear()
-    run_shards(run, run.tasks()[:1], prove, Serial())
+    run_shards(run, run.tasks()[:1], prove, InlineExecutor())
     assert (run.path / "journal.jsonl").stat().st_ino in synced
     run.close()
 
@@ -285,7 +286,7 @@ def test_a_full_disk_leaves_no_half_written_files(tmp_path: Path, monkeypatch: p
 @pytest.mark.negative
 def test_a_full_disk_leaves_the_journal_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = begin(tmp_path / "run", SHARDS)
-    run_shards(run, run.tasks()[:1], prove, Serial())
+    run_shards(run, run.tasks()[:1], prove, InlineExecutor())
     before = (run.path / "journal.jsonl").read_bytes()
     result = prove(run.tasks()[1])
     with monkeypatch.context() as patch:

@@ -9,15 +9,17 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from prover.errors import InputError
 from prover.executors import WorkersDied
+from prover.executors.inline import InlineExecutor
 from prover.executors.local import LocalExecutor
 from prover.shards.run import run_shards
-from tests.prover.shards.fake import Serial, begin, calls, outputs, prove
+from tests.prover.shards.fake import begin, calls, outputs, prove
 
 SHARDS = 6
 POINTS = int(os.environ.get("SOLVENT_KILLS", "36"))
@@ -26,18 +28,18 @@ POINTS = int(os.environ.get("SOLVENT_KILLS", "36"))
 def expected(tmp_path: Path, spec: bytes) -> dict[str, bytes]:
     """By the plain executor."""
     with begin(tmp_path / "plain", SHARDS, spec) as run:
-        run_shards(run, run.tasks(), prove, Serial())
+        run_shards(run, run.tasks(), prove, InlineExecutor())
     return outputs(tmp_path / "plain")
 
 
 def test_results_come_by_index_and_progress_by_shard(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     with begin(tmp_path / "run", SHARDS) as run:
-        first = run_shards(run, run.tasks()[::-2], prove, Serial(), lambda *at: seen.append(at))
+        first = run_shards(run, run.tasks()[::-2], prove, InlineExecutor(), lambda *at: seen.append(at))
         assert [result.index for result in first] == [1, 3, 5]
         assert seen == [(0, 3), (1, 3), (2, 3), (3, 3)]
         seen.clear()
-        results = run_shards(run, run.tasks(), prove, Serial(), lambda *at: seen.append(at))
+        results = run_shards(run, run.tasks(), prove, InlineExecutor(), lambda *at: seen.append(at))
     assert [result.index for result in results] == list(range(SHARDS))
     assert seen == [(3, 6), (4, 6), (5, 6), (6, 6)]
     assert calls(tmp_path / "run") == dict.fromkeys(range(SHARDS), 1)
@@ -79,7 +81,7 @@ def test_an_error_in_one_shard_keeps_the_others(tmp_path: Path) -> None:
         assert sorted(run.finished) == [0, 1, 2]
     mood.write_text("{}")
     with begin(path, SHARDS, spec) as run:
-        run_shards(run, run.tasks(), prove, Serial())
+        run_shards(run, run.tasks(), prove, InlineExecutor())
     assert calls(path) == {0: 1, 1: 1, 2: 1, 3: 2, 4: 1, 5: 1}
     assert outputs(path) == expected(tmp_path, spec)
 
@@ -87,6 +89,7 @@ def test_an_error_in_one_shard_keeps_the_others(tmp_path: Path) -> None:
 PROGRAM = """
 import sys
 from pathlib import Path
+from prover.executors.cluster import ClusterExecutor
 from prover.executors.local import LocalExecutor
 from prover.shards.run import run_shards
 from tests.prover.shards.fake import begin, prove
@@ -94,16 +97,24 @@ from tests.prover.shards.fake import begin, prove
 if __name__ == "__main__":
     with begin(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3].encode()) as run:
         try:
-            run_shards(run, run.tasks(), prove, LocalExecutor(2), lambda done, of: print(done, flush=True))
+            executor = ClusterExecutor(workers=2) if sys.argv[4] == "dask" else LocalExecutor(2)
+            run_shards(run, run.tasks(), prove, executor, lambda done, of: print(done, flush=True))
         except KeyboardInterrupt:
             sys.exit(130)
 """
 
 
-def started(tmp_path: Path, spec: bytes) -> subprocess.Popen[str]:
+def started(tmp_path: Path, spec: bytes, executor: str = "local") -> subprocess.Popen[str]:
     """A run with two workers in a process group of its own."""
     (tmp_path / "program.py").write_text(PROGRAM)
-    command = [sys.executable, str(tmp_path / "program.py"), str(tmp_path / "run"), str(SHARDS), spec.decode()]
+    command = [
+        sys.executable,
+        str(tmp_path / "program.py"),
+        str(tmp_path / "run"),
+        str(SHARDS),
+        spec.decode(),
+        executor,
+    ]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     return subprocess.Popen(
         command,
@@ -118,16 +129,24 @@ def heard(process: subprocess.Popen[str], number: int) -> None:
         pass
 
 
-def ended(group: int, seconds: float = 5.0) -> bool:
+def alive(group: int) -> bool:
+    """Whether a process of a group runs; one that only nobody has waited for does not."""
+    if not Path("/proc/self/stat").exists():
+        return subprocess.run(["ps", "-g", str(group)], capture_output=True, check=False).returncode == 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _, its_group, *_ = stat.read_text().rpartition(")")[2].split()
+            if int(its_group) == group and state != "Z":
+                return True
+    return False
+
+
+def ended(group: int, seconds: float = 20.0) -> bool:
     """Whether all processes of a group end in time."""
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.02)
-    return False
+    while alive(group) and time.monotonic() < until:
+        time.sleep(0.05)
+    return not alive(group)
 
 
 def test_killed_with_its_pool_it_leaves_no_workers_and_goes_on(tmp_path: Path) -> None:
@@ -157,9 +176,12 @@ def test_workers_do_not_finish_their_shards_after_the_run_was_killed(tmp_path: P
     assert ended(process.pid), "workers outlive their parent"
 
 
-def test_ctrl_c_stops_cleanly_and_keeps_what_is_finished(tmp_path: Path) -> None:
-    spec = b'{"seconds":0.1}'
-    process = started(tmp_path, spec)
+@pytest.mark.parametrize("executor", ["local", "dask"])
+def test_ctrl_c_stops_cleanly_and_keeps_what_is_finished(tmp_path: Path, executor: str) -> None:
+    if executor == "dask":
+        pytest.importorskip("distributed", reason="the extra [cluster] is not installed")
+    spec = b'{"seconds":0.4}'
+    process = started(tmp_path, spec, executor)
     heard(process, 2)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers hear it, too
     _, errors = process.communicate()
@@ -168,6 +190,6 @@ def test_ctrl_c_stops_cleanly_and_keeps_what_is_finished(tmp_path: Path) -> None
     with begin(tmp_path / "run", SHARDS, spec) as run:
         finished = set(run.finished)
         assert 2 <= len(finished) < SHARDS
-        run_shards(run, run.tasks(), prove, Serial())
+        run_shards(run, run.tasks(), prove, InlineExecutor())
     assert {index for index, times in calls(tmp_path / "run").items() if times > 1}.isdisjoint(finished)
     assert outputs(tmp_path / "run") == expected(tmp_path, spec)
