@@ -84,18 +84,16 @@ def test_metrics_and_log(url: str, log: io.StringIO) -> None:
     headers, body = get(f"{url}/metrics")
     assert headers["content-type"].startswith("text/plain; version=0.0.4")
     text = body.decode()
-    found = re.search(
-        r'solvent_requests_total\{worker="\d+",route="/publications/\{sequence\}/\{name:path\}",method="GET",status="200"\} (\d+)',
-        text,
+    assert re.search(
+        r'total\{worker="\d+",route="/publications/.sequence./.name:path.",method="GET",status="200"\} \d', text
     )
-    assert found and int(found[1]) >= 1
     assert "solvent_log_size 2\n" in text and "solvent_newest_sequence 8\n" in text
     for line in text.splitlines():
-        assert re.fullmatch(
-            r"# TYPE \w+ (counter|gauge|histogram)|\w+(\{[^}]*(\{\w+(:path)?\}[^}]*)*\})? [0-9.e+-]+", line
-        ), line
-    last = json.loads(log.getvalue().splitlines()[-2])
-    assert last["route"] == "/publications/{sequence}/{name:path}" and last["status"] == 200
+        assert re.fullmatch(r"# TYPE \w+ (counter|gauge|histogram)|\w+(\{(\w+=\"[^\"]*\",?)+\})? [0-9.e+-]+", line), (
+            line
+        )
+    said = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert any((line["route"], line["status"]) == ("/publications/{sequence}/{name:path}", 200) for line in said)
 
 
 def test_buckets_add_up() -> None:
