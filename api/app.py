@@ -97,10 +97,10 @@ def make_app(store: Store, bundles: Bundles | None = None, observer: Observer | 
     _add_problems(app)
     side = ReadSide(store)
     send = _sender(side)
-    _add_page(app, send)
-    _add_reads(app, send)
-    if bundles is not None:
+    if bundles is not None:  # first, as routes are tried in order
         add_bundles(app, bundles, side)
+    _add_reads(app, send)
+    _add_page(app, send)
     _add_state(app, side, observer)
     return app
 

@@ -57,6 +57,7 @@ def get(address: str) -> tuple[dict[str, str], bytes]:
 def test_nothing_is_found_in_the_description(url: str, tmp_path: Path) -> None:
     """With the routes of users, to whom every random token is a wrong one."""
     paths = json.loads(get(f"{url}/openapi.json")[1])["paths"]
+    assert paths["/bundle"]["get"]["security"] == [{"token": []}]
     assert {"/bundle", "/bundles/{sequence}", "/page/{name}", "/metrics", "/health", "/ready"} < set(paths)
     run_schemathesis(url, tmp_path, "--phases", "examples,coverage,fuzzing")
 
