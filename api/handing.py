@@ -116,5 +116,5 @@ def _route(app: FastAPI, path: str, summary: str) -> Callable[[Any], Any]:
         422: {"description": "not a path of this form"} | none,
     }
     # Read by hand: the framework's own way takes as long as the look-ups.
-    security = {"security": [{"token": []}]}
+    security: dict[str, Any] = {"security": [{"token": []}]}
     return app.get(path, summary=summary, responses=responses, response_class=Response, openapi_extra=security)

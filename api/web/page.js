@@ -199,7 +199,8 @@ function headline(bundle, log, statement) {
   for (const one of [bundle, log]) {
     if (one && !one.ok) {
       const what = one === bundle ? "This bundle is rejected" : "The publication is not in the log as it should be";
-      return box("bad", `${what}: step ${one.failed}`, el("p", {}, `${TITLES[one.failed]}: this failed. ${one.message}`));
+      const words = `What failed: “${TITLES[one.failed]}”. Below it says what was expected. Keep the file: it is evidence.`;
+      return box("bad", `${what}: step ${one.failed}`, el("p", {}, words));
     }
   }
   if (!statement) {
@@ -212,10 +213,12 @@ function headline(bundle, log, statement) {
 }
 
 function balances({ balances: rows, worth, nonce }) {
-  const cells = rows.map((b) => [b.symbol, b.words, grouped(b.amount), b.bucket ?? ""]);
+  const withBuckets = rows.some(({ bucket }) => bucket !== null);
+  const columns = ["asset", "your account", "amount", ...(withBuckets ? ["bucket"] : [])];
+  const cells = rows.map((b) => [b.symbol, b.words, grouped(b.amount), b.bucket ?? ""].slice(0, columns.length));
   const health = worth?.health === null ? "" : `, and ${grouped(worth?.health ?? "0")} ${worth?.quote} after haircuts and margins`;
   return [
-    rows.length ? tableOf("Your balances, as they were counted", ["asset", "your account", "amount", "bucket"], cells, ["amount"]) : el("p", {}, "This account holds and owes nothing."),
+    rows.length ? tableOf("Your balances, as they were counted", columns, cells, ["amount"]) : el("p", {}, "This account holds and owes nothing."),
     worth ? el("p", {}, `In all worth ${grouped(worth.equity)} ${worth.quote} at the statement's prices${health}.`) : null,
     el("p", { class: "small" }, "Your nonce in it: ", el("span", { class: "exact" }, nonce)),
   ].filter((node) => node);

@@ -125,10 +125,20 @@ def test_a_refusal_takes_the_same_work(site: Site, monkeypatch: pytest.MonkeyPat
     """What is looked up does not depend on why there is no bundle."""
     from prover.bundle_store import BundleStore
 
-    bundles, work = Bundles([site.folder / "bundles"], site.tokens), []
+    bundles = Bundles([site.folder / "bundles"], site.tokens)
+    work: list[str] = []
     real_get, real_user = BundleStore.get, Tokens.user_of
-    monkeypatch.setattr(BundleStore, "get", lambda self, user: work.append("get") or real_get(self, user))
-    monkeypatch.setattr(Tokens, "user_of", lambda self, token: work.append("user") or real_user(self, token))
+
+    def get(store: BundleStore, user: str) -> bytes | None:
+        work.append("get")
+        return real_get(store, user)
+
+    def user_of(tokens: Tokens, token: str) -> str | None:
+        work.append("user")
+        return real_user(tokens, token)
+
+    monkeypatch.setattr(BundleStore, "get", get)
+    monkeypatch.setattr(Tokens, "user_of", user_of)
     store = bundles.of(OF.statement.digest)
     for token, at in ((None, store), ("x" * 43, store), (site.given["plain"], None), (None, None)):
         work.clear()
