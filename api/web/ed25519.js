@@ -1,5 +1,5 @@
 // Ed25519 (RFC 8032), verified strictly: accepts exactly what verifier/ed25519.py accepts.
-import { bigFrom, bigBytes, equalBytes } from "./bytes.js";
+import { bigBytes, bigFrom, equalBytes, toHex } from "./bytes.js";
 import { sha512 } from "./sha2.js";
 
 const Q = 2n ** 255n - 19n;
@@ -63,11 +63,17 @@ function encodePoint([x, y, z]) {
   return bigBytes(mod(y * inverse) | ((mod(x * inverse) & 1n) << 255n), 32);
 }
 
+const KEY_POINTS = new Map(); // a policy has few keys, and each is looked at often
+
 // The point of a public key: of prime order, in its one encoding; null for anything else.
 function keyPoint(key) {
-  const point = decodePoint(key);
-  if (!point || isNeutral(point) || !isNeutral(sumOfMultiples(0n, ORDER, point))) return null;
-  return point;
+  const name = toHex(key);
+  if (!KEY_POINTS.has(name)) {
+    const point = decodePoint(key);
+    const isGood = point && !isNeutral(point) && isNeutral(sumOfMultiples(0n, ORDER, point));
+    KEY_POINTS.set(name, isGood ? point : null);
+  }
+  return KEY_POINTS.get(name);
 }
 
 export function isValid(key, message, signature) {

@@ -52,7 +52,7 @@ def test_hashes() -> None:
 @pytest.mark.parametrize("shards", [1, 3])
 def test_same_outcome_as_the_verifier(shards: int) -> None:
     of = sharded(shards, shards // 2)
-    files = all_of(of, {1: 60, 3: 160}[shards], shards)
+    files = all_of(of, {1: 40, 3: 100}[shards], shards)
     answer = judge(statement=text(of.statement.to_bytes()), bundles=[text(data) for data in files])
     got = [(result["reason"], result["field"]) for result in answer["bundles"]]
     assert got == [outcome(data, of.statement) for data in files]
@@ -71,7 +71,7 @@ def test_each_forgery_fails_at_its_step() -> None:
 @needs_node
 def test_without_a_statement() -> None:
     of = sharded()
-    files = [of.bundle(HOLDER), swapped(of), *at_random(of.bundle(HOLDER), 60, random.Random(5))]
+    files = [of.bundle(HOLDER), swapped(of), *at_random(of.bundle(HOLDER), 30, random.Random(5))]
     answer = judge(bundles=[text(data) for data in files])
     assert [(r["reason"], r["field"]) for r in answer["bundles"]] == [outcome(data, None) for data in files]
     first = answer["bundles"][0]
