@@ -107,7 +107,8 @@ def test_served(browser: Any, url: str, folder: Path) -> None:
     wait(browser, "document.querySelector('[data-step=\"10 log signature\"]').dataset.outcome === 'ok'")
     browser.find_element("id", "user-id").send_keys("mallory")
     wait(browser, "document.querySelector('[data-step=\"3 account id\"]').dataset.outcome === 'failed'")
-    assert words(browser, "command") == "solvent inclusion bundle-0.json --against DIR --user-id mallory --log-policy POLICY"
+    own = "--user-id mallory --log-policy POLICY"
+    assert words(browser, "command") == f"solvent inclusion bundle-0.json --against DIR {own}"
     names = browser.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
     assert names and all(name.startswith(url) for name in names)
     assert not any("bundle" in name for name in names)
