@@ -13,9 +13,11 @@ from typing import Annotated, Any, Final, TypeVar
 from fastapi import FastAPI, Request, Response
 from fastapi import Path as PathParameter
 from fastapi.exceptions import RequestValidationError
+from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 
 from api.answers import PROBLEM_TYPE, Shelf, answer, load, problem
+from api.observing import METRICS_TYPE, Observed, exposition, log_requests
 from api.reading import (
     BINARY,
     JSON,
@@ -33,6 +35,8 @@ from verifier.log.tiles import CHECKPOINT_FILE
 
 STORE_VARIABLE: Final = "SOLVENT_STORE"
 """Where workers, which are processes of their own, find their store."""
+ACCESS_LOG_VARIABLE: Final = "SOLVENT_ACCESS_LOG"
+"""Set where they are to write a line per request."""
 
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Response]])
 Sha256 = Annotated[str, PathParameter(pattern="^[0-9a-f]{64}$", description="SHA-256 of the contents, hex")]
@@ -79,13 +83,18 @@ def make_app(store: Store) -> FastAPI:
         title="Solvent", summary="Published proofs of solvency and their transparency log", lifespan=lifespan,
         docs_url=None, redoc_url=None,
     )  # fmt: skip
+    registry = CollectorRegistry()
     _add_problems(app)
     _add_reads(app, ReadSide(store))
+    _add_metrics(app, registry)
+    app.add_middleware(Observed, registry=registry)
     return app
 
 
 def from_environment() -> FastAPI:
     """For workers: the store is named by `SOLVENT_STORE`."""
+    if ACCESS_LOG_VARIABLE in os.environ:
+        log_requests()
     return make_app(Store(os.environ[STORE_VARIABLE]))
 
 
@@ -140,6 +149,15 @@ def _add_reads(app: FastAPI, side: ReadSide) -> None:
         if side.get(CHECKPOINT_FILE) is None:
             return problem(503, "nothing is published yet")
         return {"status": "ready", "log_size": side.size}
+
+
+def _add_metrics(app: FastAPI, registry: CollectorRegistry) -> None:
+    text: dict[int | str, dict[str, Any]] = {200: {"description": "metrics", "content": {"text/plain": {}}}}
+
+    @app.head("/metrics", include_in_schema=False)
+    @app.get("/metrics", summary="Counts and times by route, for Prometheus", responses=text, response_class=Response)
+    async def metrics() -> Response:
+        return Response(exposition(registry), headers={"content-type": METRICS_TYPE, "cache-control": "no-store"})
 
 
 def _read(

@@ -16,7 +16,7 @@ from verifier.errors import VerificationError
 
 EXTRAS: Final = {
     **dict.fromkeys(("numpy", "numba", "pyarrow", "cryptography"), "prover"),
-    **dict.fromkeys(("sqlalchemy", "merkletools", "fastapi", "uvicorn"), "service"),
+    **dict.fromkeys(("sqlalchemy", "merkletools", "fastapi", "uvicorn", "prometheus_client"), "service"),
     "psycopg": "postgres",
     "matplotlib": "bench",
     **dict.fromkeys(("dask", "distributed"), "cluster"),
