@@ -10,14 +10,17 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
+from fastapi import Path as PathParameter
 from fastapi import Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
-from api.reading import Resource
+from api.page import POLICY
+from api.reading import SEQUENCE_END, Resource
 
+SequenceNumber = Annotated[int, PathParameter(ge=0, lt=SEQUENCE_END, description="sequence number of the publication")]
 PROBLEM_TYPE: Final = "application/problem+json"
 KEPT_BYTES_MAX, KEPT_FILE_BYTES_MAX = 2**26, 2**20
 """Small files are kept in memory, up to this much of them."""
@@ -28,6 +31,7 @@ _COMMON: Final = {
     "Access-Control-Allow-Origin": "*",  # a page saved to disk may fetch, too: all of this is public
     "X-Content-Type-Options": "nosniff",
 }
+_PAGE: Final = {"Content-Security-Policy": f"{POLICY}; frame-ancestors 'none'", "Referrer-Policy": "no-referrer"}
 _RANGE: Final = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
@@ -77,7 +81,8 @@ def load(resource: Resource) -> Loaded:
     digest = resource.sha256 or hashlib.sha256(content if isinstance(content, bytes) else b"").hexdigest()
     etag = f'"{digest}"'
     cache = _FOREVER if resource.is_immutable else _SOON
-    headers = {**_COMMON, "ETag": etag, "Cache-Control": cache, "Content-Type": resource.media_type}
+    more = _PAGE if resource.media_type.startswith("text/html") else {}
+    headers = {**_COMMON, **more, "ETag": etag, "Cache-Control": cache, "Content-Type": resource.media_type}
     return Loaded(content, size, headers, etag)
 
 

@@ -5,43 +5,44 @@ Nothing here is secret, and nothing is changed: the same paths and bytes as `sol
 
 from __future__ import annotations
 
-import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi import Path as PathParameter
 from fastapi.exceptions import RequestValidationError
-from prometheus_client import CollectorRegistry
+from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 
-from api.answers import PROBLEM_TYPE, Shelf, answer, load, problem
-from api.observing import METRICS_TYPE, Observed, exposition, log_requests
+from api.answers import PROBLEM_TYPE, SequenceNumber, Shelf, answer, load, problem
+from api.handing import Bundles, add_bundles
+from api.observing import METRICS_TYPE, Observer, Watched
+from api.page import PAGE_FILE
 from api.reading import (
     BINARY,
     JSON,
     LATEST,
     LATEST_FORMAT,
     NAME_PATTERN,
+    PAGE,
     PUBLICATIONS,
     PUBLICATIONS_FORMAT,
-    SEQUENCE_END,
     TILE_PATTERN,
     ReadSide,
 )
+from api.settings import Settings
 from api.store import Store
+from api.tokens import Tokens
 from verifier.log.tiles import CHECKPOINT_FILE
 
-STORE_VARIABLE: Final = "SOLVENT_STORE"
-"""Where workers, which are processes of their own, find their store."""
-ACCESS_LOG_VARIABLE: Final = "SOLVENT_ACCESS_LOG"
-"""Set where they are to write a line per request."""
-
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Response]])
+Send = Callable[[Request, str], Response]
 Sha256 = Annotated[str, PathParameter(pattern="^[0-9a-f]{64}$", description="SHA-256 of the contents, hex")]
-Sequence = Annotated[int, PathParameter(ge=0, lt=SEQUENCE_END, description="sequence number of the publication")]
 Name = Annotated[str, PathParameter(pattern=f"^{NAME_PATTERN}$", description="file of the publication")]
+PageName = Annotated[str, PathParameter(pattern=r"^[a-z0-9]+\.(html|css|js)$", description="file of the page")]
 TilePath = Annotated[str, PathParameter(pattern=f"^{TILE_PATTERN}$", description="LEVEL/INDEX, as in tlog-tiles")]
 _HEX: Final = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 _ROW: Final = {"index": {"type": "integer"}, "sequence": {"type": "integer"}, "statement": _HEX, "manifest": _HEX}
@@ -71,34 +72,50 @@ _PUBLICATIONS_SCHEMA: Final = {
 _BINARY_SCHEMA: Final = {"type": "string", "format": "binary"}
 
 
-def make_app(store: Store) -> FastAPI:
-    """The service over an open store, which is closed when the service ends."""
+def make_app(store: Store, bundles: Bundles | None = None, observer: Observer | None = None) -> FastAPI:
+    """The service.
+
+    Args:
+        store: open; closed when the service ends, and so is `bundles`.
+        bundles: of users, for their tokens; None: none are served.
+        observer: sees each answer; None makes one that writes no log.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         store.close()
+        if bundles is not None:
+            bundles.close()
 
     app = FastAPI(
         title="Solvent", summary="Published proofs of solvency and their transparency log", lifespan=lifespan,
         docs_url=None, redoc_url=None,
     )  # fmt: skip
-    registry = CollectorRegistry()
+    observer = observer or Observer()
+    app.add_middleware(Watched, observer=observer)
     _add_problems(app)
-    _add_reads(app, ReadSide(store))
-    _add_metrics(app, registry)
-    app.add_middleware(Observed, registry=registry)
+    side = ReadSide(store)
+    send = _sender(side)
+    if bundles is not None:  # first, as routes are tried in order
+        add_bundles(app, bundles, side)
+    _add_reads(app, send)
+    _add_page(app, send)
+    _add_state(app, side, observer)
     return app
 
 
 def from_environment() -> FastAPI:
-    """For workers: the store is named by `SOLVENT_STORE`."""
-    if ACCESS_LOG_VARIABLE in os.environ:
-        log_requests()
-    return make_app(Store(os.environ[STORE_VARIABLE]))
+    """For workers: what to serve is in the environment."""
+    settings = Settings.get()
+    bundles = None
+    if settings.tokens is not None:
+        bundles = Bundles([Path(folder) for folder in settings.bundles], Tokens(settings.tokens))
+    return make_app(Store(settings.store), bundles, Observer(sys.stderr if settings.is_logging else None))
 
 
-def _add_reads(app: FastAPI, side: ReadSide) -> None:
+def _sender(side: ReadSide) -> Send:
+    """What answers a request for a path of the read side."""
     shelf = Shelf()
 
     def send(request: Request, path: str) -> Response:
@@ -112,6 +129,24 @@ def _add_reads(app: FastAPI, side: ReadSide) -> None:
                 shelf.keep(path, loaded)
         return answer(request, loaded)
 
+    return send
+
+
+def _add_page(app: FastAPI, send: Send) -> None:
+    @_read(app, "/page/{name}", "A file of the page on which users check their balance", "*/*")
+    async def page_file(request: Request, name: PageName) -> Response:
+        return send(request, PAGE + name)
+
+    @app.api_route("/page/", methods=["GET", "HEAD"], include_in_schema=False)
+    async def page(request: Request) -> Response:
+        return send(request, PAGE + PAGE_FILE)
+
+    @app.get("/", include_in_schema=False)
+    async def root() -> Response:
+        return RedirectResponse("page/")
+
+
+def _add_reads(app: FastAPI, send: Send) -> None:
     @_read(app, "/checkpoint", "The newest checkpoint: size and root of the log, signed", "text/plain")
     async def checkpoint(request: Request) -> Response:
         return send(request, CHECKPOINT_FILE)
@@ -129,12 +164,16 @@ def _add_reads(app: FastAPI, side: ReadSide) -> None:
         return send(request, PUBLICATIONS)
 
     @_read(app, "/publications/{sequence}/{name:path}", "A file of a publication", "*/*")
-    async def publication(request: Request, sequence: Sequence, name: Name) -> Response:
+    async def publication(request: Request, sequence: SequenceNumber, name: Name) -> Response:
         return send(request, f"publications/{sequence}/{name}")
 
     @_read(app, "/artefacts/{sha256}", "A file by what is in it", BINARY)
     async def artefact(request: Request, sha256: Sha256) -> Response:
         return send(request, f"artefacts/{sha256}")
+
+
+def _add_state(app: FastAPI, side: ReadSide, observer: Observer) -> None:
+    """What operators ask."""
 
     @app.head("/health", include_in_schema=False)
     @app.get("/health", summary="Whether the process is there")
@@ -150,14 +189,13 @@ def _add_reads(app: FastAPI, side: ReadSide) -> None:
             return problem(503, "nothing is published yet")
         return {"status": "ready", "log_size": side.size}
 
+    text: dict[int | str, dict[str, Any]] = {200: {"description": "counts and times", "content": {"text/plain": {}}}}
 
-def _add_metrics(app: FastAPI, registry: CollectorRegistry) -> None:
-    text: dict[int | str, dict[str, Any]] = {200: {"description": "metrics", "content": {"text/plain": {}}}}
-
-    @app.head("/metrics", include_in_schema=False)
-    @app.get("/metrics", summary="Counts and times by route, for Prometheus", responses=text, response_class=Response)
+    @app.get("/metrics", summary="For Prometheus", responses=text, response_class=Response)
     async def metrics() -> Response:
-        return Response(exposition(registry), headers={"content-type": METRICS_TYPE, "cache-control": "no-store"})
+        newest = next(side.statements(), (0, b""))[0]
+        body = observer.text({"log_size": side.size, "newest_sequence": newest})
+        return Response(body, 200, {"Content-Type": METRICS_TYPE, "Cache-Control": "no-store"})
 
 
 def _read(
@@ -185,8 +223,9 @@ def _read(
 def _add_problems(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def refused(_: Request, error: HTTPException) -> Response:
-        headers = {"Allow": "GET, HEAD"} if error.status_code == 405 else error.headers
-        return problem(error.status_code, str(error.detail), headers)
+        # GET and HEAD are two routes of one path, and the framework names the methods of one of them.
+        allow = {"Allow": "GET, HEAD"} if (error.headers or {}).get("Allow") == "HEAD" else {}
+        return problem(error.status_code, str(error.detail), {**(error.headers or {}), **allow})
 
     @app.exception_handler(RequestValidationError)
     async def malformed(_: Request, error: RequestValidationError) -> Response:

@@ -1,87 +1,87 @@
-"""What the service says about itself: metrics for Prometheus, and one JSON line per request where that is asked for.
+"""What operators see of the service: counts and times per route, and a line per request. Nothing about users.
 
-Requests are counted and logged by route, never by path: nothing here says who fetched what.
+Routes are named by their pattern, so no sequence, digest or query is kept, and no address, token or length of a bundle.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import os
 import time
-from typing import Any, Final
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, TextIO
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-SHARED_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
-"""Names the folder where several workers add up their counts; the library's own name."""
-ACCESS_LOGGER: Final = "solvent.access"
-METRICS_TYPE: Final = CONTENT_TYPE_LATEST
-_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
-_OTHER: Final = "other"
+BOUNDS_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"))
 
 
-class Observed:
-    """Around an app: counts and times its answers.
+class Observer:
+    """Counts what passes, and says so on `log`, one JSON object a line, unless that is None."""
 
-    Args:
-        app: any ASGI app.
-        registry: where the metrics are; one per app, so that two apps in one process do not add up.
-    """
+    def __init__(self, log: TextIO | None = None) -> None:
+        self._log = log
+        self._requests: Counter[tuple[str, str, int]] = Counter()
+        self._buckets: dict[str, list[int]] = {}
+        self._seconds: dict[str, float] = {}
 
-    def __init__(self, app: ASGIApp, registry: CollectorRegistry) -> None:
+    def note(self, route: str, method: str, status: int, seconds: float) -> None:
+        """One answered request."""
+        method = method if method in _METHODS else "other"
+        self._requests[route, method, status] += 1
+        self._buckets.setdefault(route, [0] * (len(BOUNDS_SECONDS) + 1))[bisect_left(BOUNDS_SECONDS, seconds)] += 1
+        self._seconds[route] = self._seconds.get(route, 0.0) + seconds
+        if self._log is not None:
+            now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            said = {"time": now, "method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
+            self._log.write(json.dumps(said) + "\n")
+
+    def text(self, gauges: Mapping[str, float]) -> str:
+        """All numbers in Prometheus' text format."""
+        worker = f'worker="{os.getpid()}"'
+        lines = ["# TYPE solvent_requests_total counter"]
+        for (route, method, status), count in sorted(self._requests.items()):
+            labels = f'{worker},route="{route}",method="{method}",status="{status}"'
+            lines.append(f"solvent_requests_total{{{labels}}} {count}")
+        lines.append("# TYPE solvent_request_seconds histogram")
+        for route, counts in sorted(self._buckets.items()):
+            total = 0
+            for bound, count in zip((*map(str, BOUNDS_SECONDS), "+Inf"), counts, strict=True):
+                total += count
+                lines.append(f'solvent_request_seconds_bucket{{{worker},route="{route}",le="{bound}"}} {total}')
+            lines.append(f'solvent_request_seconds_sum{{{worker},route="{route}"}} {self._seconds[route]:.6f}')
+            lines.append(f'solvent_request_seconds_count{{{worker},route="{route}"}} {total}')
+        for name, value in gauges.items():
+            lines += [f"# TYPE solvent_{name} gauge", f"solvent_{name} {value:g}"]
+        return "".join(line + "\n" for line in lines)
+
+
+class Watched:
+    """An ASGI application whose answers an observer sees."""
+
+    def __init__(self, app: ASGIApp, observer: Observer) -> None:
         self._app = app
-        self._log = logging.getLogger(ACCESS_LOGGER)
-        names = ("route", "method", "status")
-        self._requests = Counter("solvent_requests", "Answers", names, registry=registry)
-        self._seconds = Histogram(
-            "solvent_request_seconds", "Time to the last byte", ("route",), buckets=_BUCKETS, registry=registry
-        )
+        self._observer = observer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status, size = time.perf_counter(), 500, 0
+        status, started = 500, time.perf_counter()
 
-        async def observe(message: Message) -> None:
-            nonlocal status, size
+        async def seen(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-            elif message["type"] == "http.response.body":
-                size += len(message.get("body", b""))
             await send(message)
 
         try:
-            await self._app(scope, receive, observe)
+            await self._app(scope, receive, seen)
         finally:
-            self._note(scope, status, size, time.perf_counter() - started)
-
-    def _note(self, scope: Scope, status: int, size: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", _OTHER)
-        method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST") else _OTHER
-        self._requests.labels(route, method, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
-        if self._log.isEnabledFor(logging.INFO):
-            line: dict[str, Any] = {"time": round(time.time(), 3), "method": method, "route": route}
-            self._log.info(json.dumps(line | {"status": status, "bytes": size, "ms": round(seconds * 1e3, 3)}))
-
-
-def exposition(registry: CollectorRegistry) -> bytes:
-    """The metrics as Prometheus reads them, of all workers if there are several."""
-    if SHARED_VARIABLE in os.environ:
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return generate_latest(registry)
-
-
-def log_requests() -> None:
-    """Write the request lines to standard error."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logger = logging.getLogger(ACCESS_LOGGER)
-    logger.handlers, logger.propagate = [handler], False
-    logger.setLevel(logging.INFO)
+            route = getattr(scope.get("route"), "path", "none")
+            self._observer.note(route, scope["method"], status, time.perf_counter() - started)

@@ -6,6 +6,7 @@
     publications.json                 all of them
     publications/SEQUENCE/NAME        files of a publication, its manifest.json and its log.tlog-proof
     artefacts/SHA256                  the same files by what is in them
+    page/NAME                         the page on which users check their balance
 
 Only publications that the shown checkpoint holds are there; tiles may be ahead of it, while witnesses are asked.
 """
@@ -19,6 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from api import page
 from api.log import log_proof
 from api.store import Logged, Store
 from verifier.canonical import dumps
@@ -26,6 +28,7 @@ from verifier.log.tiles import CHECKPOINT_FILE
 from verifier.manifest import LOG_PROOF_FILE, MANIFEST_FILE, Manifest, parse_manifest
 
 LATEST, PUBLICATIONS = "latest.json", "publications.json"
+PAGE: Final = "page/"
 LATEST_FORMAT, PUBLICATIONS_FORMAT = "solvent/latest/v1", "solvent/publications/v1"
 TEXT, BINARY, JSON, CSV = "text/plain; charset=utf-8", "application/octet-stream", "application/json", "text/csv"
 TILE_PATTERN: Final = r"(entries|0|[1-9][0-9]?)/(x[0-9]{3}/)*[0-9]{3}(\.p/[1-9][0-9]{0,2})?"
@@ -96,6 +99,7 @@ class ReadSide:
             names = {file.name for file in self._manifest(logged.entry.manifest).files}
             for name in sorted({*names, MANIFEST_FILE, LOG_PROOF_FILE}):
                 yield f"publications/{logged.entry.sequence}/{name}"
+        yield from sorted(PAGE + name for name in page.served())
         yield from (path for path in (PUBLICATIONS, LATEST, CHECKPOINT_FILE) if self.get(path))
 
     @property
@@ -103,11 +107,23 @@ class ReadSide:
         """Number of publications that are shown."""
         return len(self._shown().entries)
 
+    def statement(self, sequence: int) -> bytes | None:
+        """Digest of a shown publication's statement, 32 bytes."""
+        logged = self._shown().by_sequence.get(sequence)
+        return None if logged is None else logged.entry.statement
+
+    def statements(self) -> Iterator[tuple[int, bytes]]:
+        """Sequence number and statement digest of every shown publication, the newest first."""
+        return ((logged.entry.sequence, logged.entry.statement) for logged in reversed(self._shown().entries))
+
     def _get(self, path: str, shown: _Shown) -> Resource | None:
         if path == CHECKPOINT_FILE or _TILE.fullmatch(path):
             file = self._store.log / path
             is_tile = path != CHECKPOINT_FILE
             return Resource(file, BINARY if is_tile else TEXT, None, is_tile) if file.is_file() else None
+        if path.startswith(PAGE) and path.removeprefix(PAGE) in page.served():
+            name = path.removeprefix(PAGE)
+            return Resource(page.served()[name], page.MEDIA_TYPES[Path(name).suffix])
         if match := _ARTEFACT.fullmatch(path):
             return self._artefact(match[1], BINARY)
         if match := _NAMED.fullmatch(path):

@@ -10,6 +10,7 @@ from api.cli import (
     executors,
     imports,
     log,
+    page,
     prices,
     proving,
     publication,
@@ -41,6 +42,7 @@ app.command(rich_help_panel=EVERYBODY)(trials.demo)
 app.command(rich_help_panel=EVERYBODY)(publication.verify)
 app.command(rich_help_panel=EVERYBODY)(publication.inspect)
 app.command(rich_help_panel=EVERYBODY)(trials.version)
+app.command(rich_help_panel=EVERYBODY)(page.page)
 app.command("check-opening", rich_help_panel=EVERYBODY)(audit.check)
 app.command(rich_help_panel=EVERYBODY)(publishing.fetch)
 app.add_typer(log.app, name="log", rich_help_panel=EVERYBODY)
@@ -59,6 +61,7 @@ app.command(rich_help_panel=EXCHANGE)(audit.opening)
 app.command(rich_help_panel=EXCHANGE)(publishing.publish)
 app.command(rich_help_panel=EXCHANGE)(publishing.export)
 app.command(rich_help_panel=EXCHANGE)(serve.serve)
+app.add_typer(serve.token, name="token", rich_help_panel=EXCHANGE)
 app.command(rich_help_panel=EXCHANGE)(trials.bench)
 app.command(rich_help_panel=EXCHANGE)(trials.generate)
 app.command(rich_help_panel=EXCHANGE)(simulate.simulate)

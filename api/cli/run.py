@@ -16,7 +16,7 @@ from verifier.errors import VerificationError
 
 EXTRAS: Final = {
     **dict.fromkeys(("numpy", "numba", "pyarrow", "cryptography"), "prover"),
-    **dict.fromkeys(("sqlalchemy", "merkletools", "fastapi", "uvicorn", "prometheus_client"), "service"),
+    **dict.fromkeys(("sqlalchemy", "merkletools", "fastapi", "uvicorn"), "service"),
     "psycopg": "postgres",
     "matplotlib": "bench",
     **dict.fromkeys(("dask", "distributed"), "cluster"),
@@ -24,7 +24,7 @@ EXTRAS: Final = {
 }
 """Which extra of the distribution brings an importable package."""
 SPREAD_OPTIONS: Final = ("--users",)
-GROUPS: Final = ("import", "log", "prices", "reserves", "validator", "witness")
+GROUPS: Final = ("import", "log", "prices", "reserves", "token", "validator", "witness")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

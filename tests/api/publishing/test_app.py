@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,6 @@ from hypothesis import strategies as st
 from api import answers
 from api.answers import Loaded, Shelf, _range, load
 from api.app import make_app
-from api.observing import ACCESS_LOGGER
 from api.reading import JSON, ReadSide, Resource
 from api.store import Store
 from tests.api.publishing.made_up import new_store, published, write_publication
@@ -192,32 +190,6 @@ def test_health_and_readiness(site: Site, tmp_path: Path) -> None:
         assert json.loads(other.get("/publications.json").body)["publications"] == []
 
 
-def metric(text: str, start: str) -> float:
-    return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(start))
-
-
-def test_metrics_and_lines_name_routes_and_no_paths(site: Site, caplog: pytest.LogCaptureFixture) -> None:
-    digest = hashlib.sha256((site.folder / "p1" / "reserves.csv").read_bytes()).hexdigest()
-    caplog.set_level(logging.INFO, ACCESS_LOGGER)
-    for _ in range(3):
-        assert site.get(f"/artefacts/{digest}").status == 200
-    assert site.get("/publications/1/secret.json").status == 404
-    assert site.get("/nothing").status == 404
-    assert site.get("/checkpoint", "PATCH").status == 405
-    reply = site.get("/metrics")
-    assert reply.headers["content-type"].startswith("text/plain")
-    text = reply.body.decode()
-    route = 'route="/artefacts/{sha256}"'
-    assert metric(text, f'solvent_requests_total{{method="GET",{route},status="200"}}') == 3
-    assert metric(text, f"solvent_request_seconds_count{{{route}}}") == 3
-    assert metric(text, 'solvent_requests_total{method="other"') == 1
-    lines = [json.loads(record.getMessage()) for record in caplog.records if record.name == ACCESS_LOGGER]
-    assert [line["status"] for line in lines] == [200, 200, 200, 404, 404, 405, 200]
-    assert lines[0]["bytes"] == (site.folder / "p1" / "reserves.csv").stat().st_size
-    for said in (text, json.dumps(lines)):
-        assert digest not in said and "secret" not in said and "nothing" not in said
-
-
 def test_the_description_names_every_answer(site: Site) -> None:
     document = json.loads(site.get("/openapi.json").body)
     assert set(document["paths"]) == {
@@ -227,13 +199,14 @@ def test_the_description_names_every_answer(site: Site) -> None:
         "/publications.json",
         "/publications/{sequence}/{name}",
         "/artefacts/{sha256}",
+        "/page/{name}",
         "/health",
         "/ready",
         "/metrics",
     }
     for path, methods in document["paths"].items():
         assert set(methods) == {"get"}
-        expected = {"/ready": {"200", "503"}, "/health": {"200"}, "/metrics": {"200"}}.get(path)
+        expected = {"200", "503"} if path == "/ready" else {"200"} if path in ("/health", "/metrics") else None
         found = set(methods["get"]["responses"])
         assert found == (expected or {"200", "206", "304", "404", "416", "422"})
 

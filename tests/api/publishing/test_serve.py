@@ -1,8 +1,7 @@
-"""`solvent serve` as a process: several workers, one count, and an end in order."""
+"""`solvent serve` as a process: it ends in order."""
 
 from __future__ import annotations
 
-import json
 import signal
 import socket
 import subprocess
@@ -54,19 +53,6 @@ def serving(place: Path, *more: str) -> Iterator[tuple[int, subprocess.Popen[str
 def get(port: int, path: str) -> str:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
         return str(answer.read().decode())
-
-
-def test_several_workers_count_together_and_log_by_line(place: Path) -> None:
-    with serving(place, "--workers", "2", "--access-log") as (port, process):
-        for _ in range(20):
-            assert json.loads(get(port, "/latest.json"))["sequence"] == 1
-        counted = [line for line in get(port, "/metrics").splitlines() if "/latest.json" in line and "_total{" in line]
-        assert [line.rpartition(" ")[2] for line in counted] == ["20.0"]
-        process.send_signal(signal.SIGTERM)
-        _, error = process.communicate(timeout=30)
-        assert process.returncode in (0, -signal.SIGTERM)
-    lines = [json.loads(line) for line in error.splitlines() if line.startswith("{")]
-    assert [line["status"] for line in lines if line["route"] == "/latest.json"] == [200] * 20
 
 
 def test_what_is_being_answered_is_answered(place: Path) -> None:
