@@ -9,6 +9,7 @@ from api.cli import (
     bundles,
     executors,
     imports,
+    ledger_snapshot,
     log,
     page,
     prices,
@@ -66,3 +67,4 @@ app.command(rich_help_panel=EXCHANGE)(trials.bench)
 app.command(rich_help_panel=EXCHANGE)(trials.generate)
 app.command(rich_help_panel=EXCHANGE)(simulate.simulate)
 app.command(rich_help_panel=EXCHANGE)(simulate.replay)
+app.command(rich_help_panel=EXCHANGE)(ledger_snapshot.snapshot)
