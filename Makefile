@@ -60,8 +60,10 @@ fix: venv ## repair what ruff can repair
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: venv ## speed, memory, proof size, and what margins and scenarios cost: ACCOUNTS, ENTRIES, PROFILE, RUNS
+bench: venv ## speed, floors, memory, proof size, costs of margins and scenarios, the ledger: ACCOUNTS, ENTRIES, PROFILE, RUNS
 	@$(BIN)/solvent bench --accounts $(ACCOUNTS) --entries $(ENTRIES) --profile $(PROFILE) --runs $(RUNS)
+	@$(BIN)/solvent bench --floors --accounts $(ACCOUNTS) --entries $(ENTRIES) --profile $(PROFILE) --runs $(RUNS)
+	@$(BIN)/solvent bench --ledger --runs $(RUNS)
 	@$(BIN)/solvent bench --compare --profile $(PROFILE) --runs $(RUNS)
 
 bench-plots: venv ## cost against accounts (10^3 to 10^7, an hour) and entries: docs/plots and the figures behind it

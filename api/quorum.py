@@ -1,6 +1,6 @@
 """Quorum certificates: several validators, each with the ledger of its own, sign one state of it with BLS.
 
-Signed is (exchange, sequence, ledger state, root of the account tree). Signatures over one message add up to one, which
+Signed is (exchange, sequence, ledger state, root of all accounts). Signatures over one message add up to one, which
 is checked against the sum of the keys (draft-irtf-cfrg-bls-signature with proofs of possession; the ciphersuite of
 Ethereum's consensus). Somebody who may choose their key after the others' can choose it so that they alone sign for all
 (a rogue key): so each key comes with a proof that its secret is known, and is counted only with it.
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from verifier.canonical import Record, dumps, hex_words, read_document, refuse
+from verifier.canonical import Record, dumps, read_document, refuse
 from verifier.errors import Reason
 from verifier.statement import EXCHANGE_CHARACTERS_MAX, Statement
 
@@ -24,7 +24,7 @@ CERTIFICATE_FORMAT: Final = "solvent/quorum/v1"
 VOTE_FORMAT: Final = "solvent/validator-signature/v1"
 VALIDATORS_FORMAT: Final = "solvent/validators/v1"
 REGISTRATION_FORMAT: Final = "solvent/validator/v1"
-KEY_BYTES, SIGNATURE_BYTES, DIGEST_BYTES, WORDS = 48, 96, 32, 8
+KEY_BYTES, SIGNATURE_BYTES, DIGEST_BYTES = 48, 96, 32
 VALIDATORS_MAX: Final = 256
 FILE_BYTES_MAX: Final = 1 << 18
 NAME_CHARACTERS_MAX: Final = 64
@@ -45,7 +45,7 @@ class State:
     @classmethod
     def of(cls, statement: Statement) -> State:
         """The state that a statement is about."""
-        ledger_state, root = statement.ledger_state.hex(), hex_words(statement.root)
+        ledger_state, root = statement.ledger_state.hex(), statement.root.hex()
         return cls(statement.exchange, statement.sequence, ledger_state, root)
 
     @classmethod
@@ -55,7 +55,7 @@ class State:
             top.text("exchange", EXCHANGE_CHARACTERS_MAX),
             top.integer("sequence", 0, 2**53 - 1),
             top.raw("ledger_state", DIGEST_BYTES).hex(),
-            hex_words(top.words("root", WORDS)),
+            top.raw("root", DIGEST_BYTES).hex(),
         )
 
     def data(self) -> dict[str, object]:

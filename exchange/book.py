@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections import OrderedDict
 from collections.abc import Iterator
-
-
-class Level:
-    """All orders of one price, oldest first, as a linked list."""
-
-    __slots__ = ("head", "price", "tail")
-
-    def __init__(self, price: int) -> None:
-        self.price = price
-        self.head: Order | None = None
-        self.tail: Order | None = None
 
 
 class Order:
     """A resting order: `lots` when it entered the book, of which `rest` are left. `side` is +1 or -1."""
 
-    __slots__ = ("account", "after", "before", "flags", "id", "level", "lots", "market", "price", "rest", "side")
+    __slots__ = ("account", "flags", "id", "lots", "market", "price", "rest", "side")
 
     def __init__(self, id: int, account: int, market: int, side: int, price: int, lots: int, flags: int) -> None:
         self.id = id
@@ -31,20 +21,21 @@ class Order:
         self.lots = lots
         self.rest = lots
         self.flags = flags
-        self.before: Order | None = None
-        self.after: Order | None = None
-        self.level: Level | None = None
 
 
 class BookSide:
-    """The levels of one side. `keys` holds side * price in rising order: the best price is the last key."""
+    """One side: per price its orders by number, oldest first.
+
+    `keys` holds side * price in rising order: the best price is the last key. Levels are OrderedDicts: a plain dict
+    looks at all that was removed before it finds its first entry.
+    """
 
     __slots__ = ("keys", "levels", "side")
 
     def __init__(self, side: int) -> None:
         self.side = side
         self.keys: list[int] = []
-        self.levels: dict[int, Level] = {}
+        self.levels: dict[int, OrderedDict[int, Order]] = {}
 
     def best(self) -> int | None:
         """The best price, or None when this side is empty."""
@@ -53,10 +44,7 @@ class BookSide:
     def __iter__(self) -> Iterator[Order]:
         """Orders in the order in which they would trade."""
         for key in reversed(self.keys):
-            order = self.levels[key * self.side].head
-            while order is not None:
-                yield order
-                order = order.after
+            yield from self.levels[key * self.side].values()
 
 
 class Book:
@@ -73,35 +61,18 @@ class Book:
         side = self.bids if order.side > 0 else self.asks
         level = side.levels.get(order.price)
         if level is None:
-            level = side.levels[order.price] = Level(order.price)
+            level = side.levels[order.price] = OrderedDict()
             insort(side.keys, order.price * order.side)
-            level.head = order
-        else:
-            last = level.tail
-            if last is not None:
-                last.after = order
-            order.before = last
-        level.tail = order
-        order.level = level
+        level[order.id] = order
 
     def remove(self, order: Order) -> None:
-        """Takes `order` out; its neighbours keep their order."""
-        level, before, after = order.level, order.before, order.after
-        if level is None:
-            return
-        if before is None:
-            level.head = after
-        else:
-            before.after = after
-        if after is None:
-            level.tail = before
-        else:
-            after.before = before
-        order.level = order.before = order.after = None
-        if level.head is None:
-            side = self.bids if order.side > 0 else self.asks
-            del side.levels[level.price]
-            key = level.price * order.side
+        """Takes `order` out; the others keep their order."""
+        side = self.bids if order.side > 0 else self.asks
+        level = side.levels[order.price]
+        del level[order.id]
+        if not level:
+            del side.levels[order.price]
+            key = order.price * order.side
             if side.keys[-1] == key:
                 side.keys.pop()
             else:

@@ -107,6 +107,35 @@ class SetPrices(NamedTuple):
     marks: tuple[int, ...]
 
 
+class Quoted(NamedTuple):
+    """What one source says about one price.
+
+    `symbol`: number of an asset (then `price` is quote atoms per whole unit), or number of assets + number of a
+    perpetual market (then ticks, as it trades elsewhere). `confidence`: half width of the source's interval, in the
+    same unit. Price 0: the source has none, and no vote.
+    """
+
+    source: int
+    symbol: int
+    price: int
+    confidence: int
+    time_ms: int
+
+
+class SubmitQuotes(NamedTuple):
+    """All sources' latest quotes, from which index, mark and their quality follow by rule.
+
+    The sequencer has checked the signatures; `evidence` holds the signed documents that the numbers were read from.
+    Nothing here looks into it: it is kept for snapshots and auditors.
+    """
+
+    time_ms: int
+    account: int
+    client_id: int
+    quotes: tuple[Quoted, ...]
+    evidence: bytes
+
+
 class PayFunding(NamedTuple):
     """Longs of `market` pay `rate_ppm` of the position's value at mark to shorts (negative: shorts pay longs)."""
 
@@ -137,6 +166,43 @@ class Signal(NamedTuple):
     seen: int
 
 
+class OpenIsolated(NamedTuple):
+    """Opens an account of `account`'s own whose margin and losses are those of `market` alone."""
+
+    time_ms: int
+    account: int
+    client_id: int
+    market: int
+
+
+class MoveMargin(NamedTuple):
+    """`amount` quote atoms go from `account` into its isolated account `isolated`; below 0, back."""
+
+    time_ms: int
+    account: int
+    client_id: int
+    isolated: int
+    amount: int
+
+
+class Uncross(NamedTuple):
+    """Ends the call auction of `market`: one price for all, or a longer call."""
+
+    time_ms: int
+    account: int
+    client_id: int
+    market: int
+
+
+class Settle(NamedTuple):
+    """Closes everything in a delisted `market` at the settlement price, which follows from its last marks."""
+
+    time_ms: int
+    account: int
+    client_id: int
+    market: int
+
+
 Command: TypeAlias = (
     OpenAccount
     | Deposit
@@ -145,7 +211,12 @@ Command: TypeAlias = (
     | PlaceOrder
     | CancelOrder
     | SetPrices
+    | SubmitQuotes
     | PayFunding
     | Liquidate
     | Signal
+    | OpenIsolated
+    | MoveMargin
+    | Uncross
+    | Settle
 )

@@ -13,27 +13,44 @@ from exchange.commands import (
     Deposit,
     FundTransfer,
     Liquidate,
+    MoveMargin,
     OpenAccount,
+    OpenIsolated,
     PayFunding,
     PlaceOrder,
     SetPrices,
+    Settle,
     Signal,
+    SubmitQuotes,
+    Uncross,
     Withdraw,
 )
-from exchange.events import AccountOpened, Deposited, Event, FundingPaid, FundTransferred, PricesSet, Withdrawn
+from exchange.events import AccountOpened, Event, FundingPaid, PricesSet
 from exchange.liquidate import decide_liquidate
+from exchange.money import (
+    AMOUNT_END,
+    decide_deposit,
+    decide_fund_transfer,
+    decide_move_margin,
+    decide_open_isolated,
+    decide_withdraw,
+)
+from exchange.oracle import decide_quotes, price_refusal
 from exchange.orders import decide_cancel, decide_place
-from exchange.risk import left_after_leaving
+from exchange.reopening import decide_uncross
 from exchange.rules.modes import TRIGGERS, Action, Scope, Trigger
-from exchange.state import FUND, QUOTE, VENUE_WIDE, Ledger
+from exchange.rules.oracle import Use
+from exchange.settlement import decide_settle
+from exchange.state import FUND, ISOLATED_MARK, QUOTE, VENUE_WIDE, Ledger
 from exchange.venue import PERPETUAL
 from exchange.watch import permission, sign_events, signs_of_prices
 
 Decision: TypeAlias = tuple[Event, ...] | Reject
-USER_ID_BYTES_MAX: Final = 128
-AMOUNT_END: Final = 1 << 62
+USER_ID_BYTES_MAX: Final = 95
+"""With a market's symbol behind it, as an isolated account's, an id has at most 128."""
 TIME_MS_END: Final = 1 << 48
-SIGNALS: Final = frozenset(map(int, Trigger))
+SIGNALS: Final = frozenset(map(int, Trigger)) - {int(Trigger.REOPENING)}
+"""What may be said from outside. A market reopens by rule only."""
 FUNDING_RATE_PPM_MAX: Final = 40_000
 """4 % per payment: dearer funding is an error of the source, or a way to drain accounts (Hyperliquid: 4 % an hour)."""
 
@@ -52,7 +69,7 @@ def decide(ledger: Ledger, command: Command) -> Decision:
 
 def _open_account(ledger: Ledger, command: OpenAccount) -> Decision:
     text = command.user_id
-    plain = text.isprintable() and text == text.strip()
+    plain = text.isprintable() and text == text.strip() and ISOLATED_MARK not in text
     if not plain or not 1 <= len(text.encode()) <= USER_ID_BYTES_MAX:
         return Reject.USER_ID_INVALID
     if command.account != FUND:
@@ -62,57 +79,6 @@ def _open_account(ledger: Ledger, command: OpenAccount) -> Decision:
     if not permission(ledger, VENUE_WIDE, Action.OPEN_ACCOUNT):
         return Reject.MODE_FORBIDS
     return (AccountOpened(len(ledger.user_ids), text),)
-
-
-def _deposit(ledger: Ledger, command: Deposit) -> Decision:
-    _, account, _, asset, amount = command
-    refused = _money_refusal(ledger, account, asset, amount)
-    if refused is not None:
-        return refused
-    if not permission(ledger, VENUE_WIDE, Action.DEPOSIT):
-        return Reject.MODE_FORBIDS
-    if ledger.deposited[asset] - ledger.withdrawn[asset] + amount > ledger.venue.supply_max:
-        return Reject.SUPPLY_TOO_LARGE
-    return (Deposited(account, asset, amount),)
-
-
-def _withdraw(ledger: Ledger, command: Withdraw) -> Decision:
-    _, account, _, asset, amount = command
-    refused = _money_refusal(ledger, account, asset, amount) or _leaving_refusal(
-        ledger, account, asset, amount, Action.WITHDRAW
-    )
-    return refused or (Withdrawn(account, asset, amount),)
-
-
-def _fund_transfer(ledger: Ledger, command: FundTransfer) -> Decision:
-    _, account, _, amount = command
-    refused = _money_refusal(ledger, account, QUOTE, amount) or _leaving_refusal(
-        ledger, account, QUOTE, amount, Action.TRANSFER
-    )
-    return refused or (FundTransferred(account, amount),)
-
-
-def _money_refusal(ledger: Ledger, account: int, asset: int, amount: int) -> Reject | None:
-    if amount < 1:
-        return Reject.AMOUNT_NOT_POSITIVE
-    if amount >= AMOUNT_END:
-        return Reject.AMOUNT_TOO_LARGE
-    if not 0 <= account < len(ledger.user_ids):
-        return Reject.ACCOUNT_UNKNOWN
-    if not 0 <= asset < len(ledger.venue.assets):
-        return Reject.ASSET_UNKNOWN
-    return None
-
-
-def _leaving_refusal(ledger: Ledger, account: int, asset: int, amount: int, action: Action) -> Reject | None:
-    if account == FUND:
-        return Reject.ACCOUNT_RESERVED
-    if not permission(ledger, VENUE_WIDE, action):
-        return Reject.MODE_FORBIDS
-    if amount > ledger.balance[asset][account] - ledger.locked[asset][account]:
-        return Reject.BALANCE_TOO_LOW
-    left = left_after_leaving(ledger, account, asset, amount)
-    return Reject.MARGIN_TOO_LOW if left < 0 else None
 
 
 def _set_prices(ledger: Ledger, command: SetPrices) -> Decision:
@@ -126,6 +92,8 @@ def _set_prices(ledger: Ledger, command: SetPrices) -> Decision:
         return Reject.PRICE_OUT_OF_RANGE
     if command.account != FUND:
         return Reject.ACCOUNT_RESERVED
+    if ledger.venue.oracle.sources:
+        return Reject.QUOTES_REQUIRED
     signs = signs_of_prices(ledger, assets, marks, command.time_ms)
     return (PricesSet(assets, marks), *sign_events(ledger, signs, command.time_ms))
 
@@ -156,19 +124,27 @@ def _pay_funding(ledger: Ledger, command: PayFunding) -> Decision:
         return Reject.PRICE_MISSING
     if not permission(ledger, command.market, Action.FUNDING):
         return Reject.MODE_FORBIDS
+    doubtful = price_refusal(ledger, command.market, Use.FUNDING, command.time_ms)
+    if doubtful is not None:
+        return doubtful
     return (FundingPaid(command.market, command.rate_ppm, ledger.marks[command.market]),)
 
 
 DECIDERS: Final[dict[object, Callable[[Ledger, Any], Decision]]] = {
     OpenAccount: _open_account,
-    Deposit: _deposit,
-    Withdraw: _withdraw,
-    FundTransfer: _fund_transfer,
+    OpenIsolated: decide_open_isolated,
+    Deposit: decide_deposit,
+    Withdraw: decide_withdraw,
+    FundTransfer: decide_fund_transfer,
+    MoveMargin: decide_move_margin,
     PlaceOrder: decide_place,
     CancelOrder: decide_cancel,
     SetPrices: _set_prices,
+    SubmitQuotes: decide_quotes,
     PayFunding: _pay_funding,
     Liquidate: decide_liquidate,
     Signal: _signal,
+    Uncross: decide_uncross,
+    Settle: decide_settle,
 }
 """Per command type, what decides on it."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from exchange.codes import Reject
-from exchange.commands import Command
-from exchange.decide import decide
-from exchange.events import FRAME, PACKERS, Event
-from exchange.evolve import EVOLVERS, begin_frame
-from exchange.state import Ledger, client_key
+from exchange.commands import CLIENT_ID_MAX, CancelOrder, Command, PlaceOrder
+from exchange.decide import TIME_MS_END, decide
+from exchange.events import FRAME, PACK_ALONE, PACKERS, Event
+from exchange.evolve import EVOLVERS
+from exchange.short import cancel, place_plain
+from exchange.state import Ledger
 
 
 class Done(NamedTuple):
@@ -28,7 +29,11 @@ class Repeated(NamedTuple):
 
 HANDLERS: Final = {kind: (*PACKERS[kind], EVOLVERS[kind]) for kind in EVOLVERS}
 """Per event type: what packs it, its number, and what applies it."""
-_new = tuple.__new__
+SHORT: Final[dict[object, Callable[[Ledger, Any], tuple[Event, ...] | None]]] = {
+    PlaceOrder: place_plain,
+    CancelOrder: cancel,
+}
+"""Per command type, what decides and applies the plain ones at once."""
 Answer: TypeAlias = Done | Repeated | Reject
 
 
@@ -72,9 +77,11 @@ class Engine:
     the group commit. If the journal fails, the memory is ahead of the disk: the engine refuses all further work.
     """
 
-    def __init__(self, ledger: Ledger, sink: Sink) -> None:
+    def __init__(self, ledger: Ledger, sink: Sink, *, short_ways: bool = True) -> None:
+        """Works on `ledger`; without `short_ways` every command is decided in full, with the same outcome."""
         self.ledger = ledger
         self._sink = sink
+        self._shorts = SHORT if short_ways else {}
         self._failed = False
 
     def submit(self, commands: Iterable[Command]) -> list[Answer]:
@@ -85,34 +92,59 @@ class Engine:
         """
         if self._failed:
             raise RuntimeError("the journal failed: recover the ledger from it")
-        ledger, answered = self.ledger, self.ledger.answered
+        ledger = self.ledger
         first = ledger.sequence + 1
         answers: list[Answer] = []
         parts: list[bytes] = []
-        add, pack_header = parts.append, FRAME.pack
         # Whatever goes wrong between here and the end of the commit leaves memory and disk apart.
         self._failed = True
-        for command in commands:
-            time_ms, account, client_id = command[0], command[1], command[2]
-            key = client_key(account, client_id)
-            if key:
-                sequence = answered.get(key)
-                if sequence is not None:
-                    answers.append(Repeated(sequence))
-                    continue
-            events = decide(ledger, command)
-            if isinstance(events, Reject):
-                answers.append(events)
-                continue
-            add(pack_header(len(events), time_ms, account, client_id))
-            begin_frame(ledger, time_ms, key)
-            for event in events:
-                pack, kind, apply = HANDLERS[type(event)]
-                add(pack(kind, *event))
-                apply(ledger, event)
-            answers.append(_new(Done, (ledger.sequence, events)))
+        self._work(commands, answers.append, parts.append)
         frames = ledger.sequence + 1 - first
         if frames:
             self._sink.append(first, frames, ledger.time_ms, b"".join(parts))
         self._failed = False
         return answers
+
+    def _work(
+        self, commands: Iterable[Command], answer: Callable[[Answer], None], add: Callable[[bytes], None]
+    ) -> None:
+        ledger = self.ledger
+        answered, keys, kept = ledger.answered, ledger.answered_order, ledger.venue.client_ids_kept
+        remember, forget, pack_header, new = keys.append, keys.popleft, FRAME.pack, tuple.__new__
+        alone, handlers, shorts = PACK_ALONE, HANDLERS, self._shorts
+        for command in commands:
+            time_ms, account, client_id = command[0], command[1], command[2]
+            key = account << 64 | client_id if client_id else 0
+            if key in answered:
+                answer(Repeated(answered[key]))
+                continue
+            short, events = shorts.get(type(command)), None
+            if short and ledger.time_ms <= time_ms < TIME_MS_END and 0 <= client_id <= CLIENT_ID_MAX:
+                events = short(ledger, command)
+            applied = events is not None  # a short way has done it already
+            if events is None:
+                decision = decide(ledger, command)
+                if isinstance(decision, Reject):
+                    answer(decision)
+                    continue
+                events = decision
+            # `begin_frame`, without the call
+            sequence = ledger.sequence = ledger.sequence + 1
+            ledger.time_ms = time_ms
+            if key:
+                answered[key] = sequence
+                remember(key)
+                if len(keys) > kept:
+                    del answered[forget()]
+            if applied and len(events) == 1:
+                event = events[0]
+                pack, number = alone[type(event)]
+                add(pack(1, time_ms, account, client_id, number, *event))
+            else:
+                add(pack_header(len(events), time_ms, account, client_id))
+                for event in events:
+                    pack, number, apply = handlers[type(event)]
+                    add(pack(number, *event))
+                    if not applied:
+                        apply(ledger, event)
+            answer(new(Done, (sequence, events)))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from enum import IntEnum
 from typing import Final, NamedTuple, TypeAlias
 
+from exchange.commands import Quoted
 from exchange.errors import JournalBroken
 
 
@@ -21,6 +22,7 @@ class Closed(IntEnum):
     REDUCE_ONLY = 3
     IMMEDIATE = 4
     LIQUIDATED = 5
+    SETTLED = 6
 
 
 class AccountOpened(NamedTuple):
@@ -105,6 +107,23 @@ class PricesSet(NamedTuple):
     marks: tuple[int, ...]
 
 
+class QuotesTaken(NamedTuple):
+    """Where the prices set just before come from.
+
+    Attributes:
+        quotes, evidence: as in the command `SubmitQuotes`.
+        qualities: per asset, `rules.oracle.Quality`; a price that may not mark anything has stayed as it was.
+        premiums: per market, ticks: the own book over the index now, what the average takes in.
+        elsewhere: per market, ticks: the sources' price of the perpetual, 0 where there is none to rely on.
+    """
+
+    quotes: tuple[Quoted, ...]
+    qualities: tuple[int, ...]
+    premiums: tuple[int, ...]
+    elsewhere: tuple[int, ...]
+    evidence: bytes
+
+
 class FundingPaid(NamedTuple):
     """Every position of `market` paid or received `rate_ppm` of its value at `mark`; the rounding went to the fund."""
 
@@ -155,6 +174,60 @@ class ModeSet(NamedTuple):
     mode: int
 
 
+class IsolatedOpened(NamedTuple):
+    """`account` is from here on the isolated account of `parent` in `market`."""
+
+    account: int
+    parent: int
+    market: int
+
+
+class MarginMoved(NamedTuple):
+    """`amount` quote atoms went from `account` to `receiver`: one of them is the other's isolated account."""
+
+    account: int
+    receiver: int
+    amount: int
+
+
+class LiquidationCounted(NamedTuple):
+    """What a step of a liquidation took from the caps that hold until the next prices, in quote atoms."""
+
+    market: int
+    account: int
+    notional: int
+    fund_paid: int
+
+
+class LossShared(NamedTuple):
+    """`payer` gave up `amount` quote atoms of unrealised profit for what `account` owed and nobody else could pay."""
+
+    account: int
+    payer: int
+    amount: int
+
+
+class AuctionTraded(NamedTuple):
+    """Two resting orders traded `lots` at `price` ticks, the auction's one price. Fees in quote atoms."""
+
+    market: int
+    buy_order: int
+    sell_order: int
+    buyer: int
+    seller: int
+    price: int
+    lots: int
+    buyer_fee: int
+    seller_fee: int
+
+
+class Settled(NamedTuple):
+    """Every position of `market` was closed at `price` ticks."""
+
+    market: int
+    price: int
+
+
 Event: TypeAlias = (
     AccountOpened
     | Deposited
@@ -165,11 +238,18 @@ Event: TypeAlias = (
     | OrderClosed
     | OrderExpired
     | PricesSet
+    | QuotesTaken
     | FundingPaid
     | FundSettled
     | Deleveraged
     | SignSeen
     | ModeSet
+    | IsolatedOpened
+    | MarginMoved
+    | LiquidationCounted
+    | LossShared
+    | AuctionTraded
+    | Settled
 )
 
 
@@ -185,8 +265,11 @@ class Frame(NamedTuple):
 FRAME: Final = struct.Struct("<IqqQ")
 _USER_ID: Final = struct.Struct("<BqH")
 _PRICES: Final = struct.Struct("<BHH")
+_QUOTES: Final = struct.Struct("<BHHHI")
+_QUOTED: Final = struct.Struct("<HHqqq")
 ACCOUNT_OPENED: Final = 1
 PRICES_SET: Final = 2
+QUOTES_TAKEN: Final = 15
 
 _LAYOUTS: Final[tuple[tuple[int, Callable[..., Event], str], ...]] = (
     (3, Deposited, "qHq"),
@@ -201,11 +284,21 @@ _LAYOUTS: Final[tuple[tuple[int, Callable[..., Event], str], ...]] = (
     (12, Deleveraged, "Hqqqq"),
     (13, SignSeen, "qBB"),
     (14, ModeSet, "qB"),
+    (16, IsolatedOpened, "qqH"),
+    (17, MarginMoved, "qqq"),
+    (18, LiquidationCounted, "Hqqq"),
+    (19, LossShared, "qqq"),
+    (20, AuctionTraded, "Hqqqqqqqq"),
+    (21, Settled, "Hq"),
 )
 PACKERS: Final[dict[object, tuple[Callable[..., bytes], int]]] = {
     event: (struct.Struct("<B" + layout).pack, kind) for kind, event, layout in _LAYOUTS
 }
 """Per event type: what packs (kind, *fields), and the kind."""
+PACK_ALONE: Final[dict[object, tuple[Callable[..., bytes], int]]] = {
+    event: (struct.Struct(FRAME.format + "B" + layout).pack, kind) for kind, event, layout in _LAYOUTS
+}
+"""The same for a frame of one event: (1, *header, kind, *fields)."""
 _UNPACKERS: Final = {kind: (event, struct.Struct("<B" + layout)) for kind, event, layout in _LAYOUTS}
 
 
@@ -221,6 +314,23 @@ def _pack_prices_set(kind: int, assets: tuple[int, ...], marks: tuple[int, ...])
 
 PACKERS[AccountOpened] = (_pack_account_opened, ACCOUNT_OPENED)
 PACKERS[PricesSet] = (_pack_prices_set, PRICES_SET)
+
+
+def _pack_quotes_taken(
+    kind: int,
+    quotes: tuple[Quoted, ...],
+    qualities: tuple[int, ...],
+    premiums: tuple[int, ...],
+    elsewhere: tuple[int, ...],
+    evidence: bytes,
+) -> bytes:
+    head = _QUOTES.pack(kind, len(quotes), len(qualities), len(premiums), len(evidence))
+    rows = b"".join(_QUOTED.pack(*quote) for quote in quotes)
+    marks = struct.pack(f"<{2 * len(premiums)}q", *premiums, *elsewhere)
+    return b"".join((head, rows, bytes(qualities), marks, evidence))
+
+
+PACKERS[QuotesTaken] = (_pack_quotes_taken, QUOTES_TAKEN)
 
 
 def pack_event(event: Event) -> bytes:
@@ -268,5 +378,20 @@ def _unpack_event(payload: bytes, at: int) -> tuple[Event, int]:
         at += _PRICES.size
         values = struct.unpack_from(f"<{assets + marks}q", payload, at)
         return PricesSet(values[:assets], values[assets:]), at + 8 * (assets + marks)
+    if kind == QUOTES_TAKEN:
+        return _unpack_quotes_taken(payload, at)
     make, layout = _UNPACKERS[kind]
     return make(*layout.unpack_from(payload, at)[1:]), at + layout.size
+
+
+def _unpack_quotes_taken(payload: bytes, at: int) -> tuple[Event, int]:
+    _, quotes, assets, markets, length = _QUOTES.unpack_from(payload, at)
+    at += _QUOTES.size
+    end = at + quotes * _QUOTED.size
+    rows = tuple(map(Quoted._make, _QUOTED.iter_unpack(payload[at:end])))
+    marks = struct.unpack_from(f"<{2 * markets}q", payload, end + assets)
+    at = end + assets + 16 * markets + length
+    if at > len(payload):
+        raise IndexError("quotes are cut")
+    qualities = tuple(payload[end : end + assets])
+    return QuotesTaken(rows, qualities, marks[:markets], marks[markets:], payload[at - length : at]), at

@@ -8,6 +8,7 @@ from typing import Any, Final
 from exchange.book import Order
 from exchange.events import (
     AccountOpened,
+    AuctionTraded,
     Deleveraged,
     Deposited,
     Event,
@@ -15,19 +16,26 @@ from exchange.events import (
     FundingPaid,
     FundSettled,
     FundTransferred,
+    IsolatedOpened,
+    LiquidationCounted,
+    LossShared,
+    MarginMoved,
     ModeSet,
     OrderClosed,
     OrderExpired,
     OrderOpened,
     PricesSet,
+    QuotesTaken,
+    Settled,
     SignSeen,
     Traded,
     Withdrawn,
 )
 from exchange.locks import spot_lock
+from exchange.oracle import remember
 from exchange.rules.breakers import observed
 from exchange.rules.funding import payment
-from exchange.state import FEES, FUND, QUOTE, Ledger, client_key
+from exchange.state import FEES, FUND, ISOLATED_MARK, QUOTE, Ledger, client_key
 from exchange.venue import PERPETUAL, Market
 
 
@@ -141,6 +149,32 @@ def change_position(ledger: Ledger, number: int, account: int, lots: int, flow: 
     ledger.open_interest[number] += (new if new > 0 else 0) - (old if old > 0 else 0)
 
 
+def _auction_traded(ledger: Ledger, event: AuctionTraded) -> None:
+    number, buy, sell, buyer, seller, price, lots, *fees = event
+    market = ledger.venue.markets[number]
+    notional = lots * price * market.tick_lot_atoms
+    quote = ledger.balance[QUOTE]
+    for id, account, side, fee in ((buy, buyer, 1, fees[0]), (sell, seller, -1, fees[1])):
+        order = ledger.orders[id]
+        if market.kind != PERPETUAL:
+            asset, before = spot_lock(market, side, order.price, order.lots, order.rest)
+            after = spot_lock(market, side, order.price, order.lots, order.rest - lots)[1]
+            ledger.locked[asset][account] -= before - after
+            ledger.balance[market.asset][account] += side * lots * market.lot_atoms
+            quote[account] -= side * notional
+        else:
+            change_position(ledger, number, account, side * lots, side * notional)
+        promised = ledger.buys[number] if side > 0 else ledger.sells[number]
+        promised[account] -= lots
+        ledger.books[number].fill(order, lots)
+        if not order.rest:
+            del ledger.orders[id]
+            ledger.open_orders[account] -= 1
+        quote[account] -= fee
+        quote[FEES] += fee
+        ledger.spare_version[account] = 0
+
+
 def _order_opened(ledger: Ledger, event: OrderOpened) -> None:
     id, account, number, side, price, lots, flags = event
     ledger.add_order(Order(id, account, number, side, price, lots, flags))
@@ -176,6 +210,11 @@ def _order_expired(ledger: Ledger, event: OrderExpired) -> None:
 
 def _prices_set(ledger: Ledger, event: PricesSet) -> None:
     ledger.price_time_ms = ledger.time_ms
+    ledger.risk.new_prices()
+    for number, market in enumerate(ledger.venue.markets):
+        if market.volatility is not None:
+            mark, interval = event.marks[number], ledger.venue.volatility_ms
+            ledger.risk.observe(number, market.volatility, mark, ledger.time_ms, interval)
     ledger.set_prices(event.assets, event.marks)
     for number, mark in enumerate(event.marks):
         ledger.windows[number] = observed(ledger.windows[number], ledger.time_ms, mark)
@@ -207,6 +246,44 @@ def _deleveraged(ledger: Ledger, event: Deleveraged) -> None:
     ledger.spare_version[account] = ledger.spare_version[counterparty] = 0
 
 
+def _isolated_opened(ledger: Ledger, event: IsolatedOpened) -> None:
+    account, parent, market = event
+    ledger.add_account(f"{ledger.user_ids[parent]}{ISOLATED_MARK}{ledger.venue.markets[market].symbol}")
+    ledger.risk.add_isolated(account, parent, market)
+
+
+def _moved(ledger: Ledger, giver: int, receiver: int, amount: int) -> None:
+    ledger.balance[QUOTE][giver] -= amount
+    ledger.balance[QUOTE][receiver] += amount
+    ledger.spare_version[giver] = ledger.spare_version[receiver] = 0
+
+
+def _margin_moved(ledger: Ledger, event: MarginMoved) -> None:
+    _moved(ledger, event.account, event.receiver, event.amount)
+
+
+def _loss_shared(ledger: Ledger, event: LossShared) -> None:
+    _moved(ledger, event.payer, event.account, event.amount)
+
+
+def _liquidation_counted(ledger: Ledger, event: LiquidationCounted) -> None:
+    risk = ledger.risk
+    risk.closed[event.market] += event.notional
+    risk.lost[event.market] += event.fund_paid
+    risk.closed_of[event.account] = risk.closed_of.get(event.account, 0) + event.notional
+
+
+def _settled(ledger: Ledger, event: Settled) -> None:
+    sizes, costs, quote = ledger.size[event.market], ledger.cost[event.market], ledger.balance[QUOTE]
+    lot_value = event.price * ledger.venue.markets[event.market].tick_lot_atoms
+    for account, size in enumerate(sizes):
+        if size:
+            quote[account] += size * lot_value - costs[account]
+            sizes[account] = costs[account] = 0
+            ledger.spare_version[account] = 0
+    ledger.open_interest[event.market] = 0
+
+
 def _sign_seen(ledger: Ledger, event: SignSeen) -> None:
     if event.seen:
         ledger.signs[event.market, event.trigger] = ledger.time_ms
@@ -228,10 +305,17 @@ EVOLVERS: Final[dict[object, Callable[[Ledger, Any], None]]] = {
     OrderClosed: _order_closed,
     OrderExpired: _order_expired,
     PricesSet: _prices_set,
+    QuotesTaken: remember,
     FundingPaid: _funding_paid,
     FundSettled: _fund_settled,
     Deleveraged: _deleveraged,
     SignSeen: _sign_seen,
     ModeSet: _mode_set,
+    IsolatedOpened: _isolated_opened,
+    MarginMoved: _margin_moved,
+    LiquidationCounted: _liquidation_counted,
+    LossShared: _loss_shared,
+    AuctionTraded: _auction_traded,
+    Settled: _settled,
 }
 """Per event type, what applies it."""

@@ -1,6 +1,6 @@
 """The journal: frames on disk before anybody hears of them, in blocks that are chained by hash.
 
-Kept through SQLAlchemy: SQLite in WAL mode by default, or any database by URL. One block is one commit. Tables:
+Kept through SQLAlchemy: SQLite in WAL mode by default, or PostgreSQL by URL. One block is one commit. Tables:
 `header` (key, value), `blocks` and `checkpoints` as below. The chain starts with the digest of the venue's definition.
 """
 
@@ -91,11 +91,11 @@ class Journal(Sink):
     """
 
     def __init__(self, url: str, venue: Venue | None = None) -> None:
-        """Opens the journal at `url`; with `venue`, makes an empty one.
+        """Opens the journal at `url` (SQLite or PostgreSQL); with `venue`, makes an empty one.
 
         Raises:
             JournalBroken: it is not a journal, or its end is damaged in a way that tearing does not explain.
-            LedgerError: a journal is to be made where one is.
+            LedgerError: a journal is to be made where one is; the server cannot be reached, or does not write to disk.
         """
         self.sequence, self.link, self.frames_cut = 0, b"", 0
         self._engine = sa.create_engine(url)
@@ -104,8 +104,8 @@ class Journal(Sink):
             file = self._engine.url.database or ""
             if venue is None and not Path(file).is_file():
                 raise JournalBroken(f"no journal at {file}")
+        self._connection = self._connect()
         try:
-            self._connection = self._engine.connect()
             if venue is not None:
                 self._create(venue)
             self._open()
@@ -190,6 +190,27 @@ class Journal(Sink):
         """Ends the connection; what is committed stays."""
         self._connection.close()
         self._engine.dispose()
+
+    def _connect(self) -> sa.Connection:
+        try:
+            connection = self._engine.connect()
+        except DatabaseError as error:
+            if self._engine.dialect.name == "sqlite":  # where the first statements are part of it
+                self._engine.dispose()
+                raise JournalBroken(f"not a journal: {error.orig}") from None
+            self._engine.dispose()
+            raise LedgerError(f"the journal's database cannot be reached: {error.orig}") from None
+        if self._engine.dialect.name == "postgresql":
+            # What a role or the server's file may have turned off: an answer promises that the block is on disk.
+            connection.exec_driver_sql("SET synchronous_commit = on")
+            connection.commit()
+            for setting in ("fsync", "full_page_writes"):
+                if connection.exec_driver_sql(f"SHOW {setting}").scalar() != "on":
+                    connection.close()
+                    self._engine.dispose()
+                    raise LedgerError(f"the database does not keep what it confirms: {setting} is off, expected on")
+            connection.rollback()
+        return connection
 
     def _create(self, venue: Venue) -> None:
         if sa.inspect(self._connection).has_table("header"):

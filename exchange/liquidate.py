@@ -4,20 +4,34 @@ Waterfall, and what each layer guarantees:
 1. the book, within the price band: the account gets the bankruptcy price or better; the fund takes a part of what is
    better and pays what is worse, as far as it can;
 2. the fund fills an account without equity up to nothing;
-3. what nobody bought goes to ranked counterparties at the bankruptcy price.
+3. what nobody bought goes to ranked counterparties at the bankruptcy price;
+4. what an account still owes when all of that is over is shared by those in profit (`socialise`).
+Caps bound what a price's liquidations trade in the book, and what the fund pays for them, until the next prices.
 The bankruptcy price keeps equity per maintenance margin as it is, so no step makes an account less healthy.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from exchange.codes import Reject
 from exchange.commands import Flag, Liquidate
-from exchange.events import Closed, Deleveraged, Event, FundReason, FundSettled, OrderClosed
+from exchange.events import (
+    Closed,
+    Deleveraged,
+    Event,
+    FundReason,
+    FundSettled,
+    LiquidationCounted,
+    LossShared,
+    OrderClosed,
+)
 from exchange.matching import Match, match
+from exchange.oracle import doubt, price_refusal
 from exchange.risk import account_risk
 from exchange.rules.adl import allocate, closing_cash, rank
+from exchange.rules.fund import fund_capacity
 from exchange.rules.liquidation import (
     LiquidationPolicy,
     bankruptcy_price,
@@ -26,13 +40,15 @@ from exchange.rules.liquidation import (
     fund_delta,
     is_for_backstop,
     size_to_restore,
+    within_block_caps,
 )
 from exchange.rules.margin import Risk
 from exchange.rules.modes import Action, Trigger
+from exchange.rules.oracle import Use
 from exchange.rules.rounding import ceil_div
 from exchange.rules.tiers import requirement, tier_of
 from exchange.state import FIRST_USER, FUND, QUOTE, VENUE_WIDE, Ledger
-from exchange.venue import SPOT
+from exchange.venue import NOTIONAL_END, SPOT
 from exchange.watch import permission, sign_events
 
 _CANCEL_RESTING = int(Flag.CANCEL_RESTING)
@@ -47,7 +63,7 @@ def decide_liquidate(ledger: Ledger, command: Liquidate) -> tuple[Event, ...] | 
         return Reject.ACCOUNT_RESERVED if 0 <= account < FIRST_USER else Reject.ACCOUNT_UNKNOWN
     if not ledger.price_time_ms:
         return Reject.PRICE_MISSING
-    number = largest_position(ledger, account)
+    number = largest_position(ledger, account, command.time_ms)
     if not permission(ledger, VENUE_WIDE if number is None else number, Action.LIQUIDATE):
         return Reject.MODE_FORBIDS
     if command.time_ms - ledger.price_time_ms > ledger.venue.price_age_ms_max:
@@ -55,36 +71,55 @@ def decide_liquidate(ledger: Ledger, command: Liquidate) -> tuple[Event, ...] | 
     risk = account_risk(ledger, account)
     if risk.equity >= risk.maintenance:
         return Reject.NOT_LIQUIDATABLE
-    events = _spot_sale(ledger, account) if number is None else _close_position(ledger, account, number, risk)
+    benefit, reason = doubt(ledger, account, command.time_ms)
+    if risk.equity + benefit >= risk.maintenance:
+        return reason
+    if number is None:
+        events = _spot_sale(ledger, account, risk, command.time_ms)
+    elif (doubtful := price_refusal(ledger, number, Use.LIQUIDATE, command.time_ms)) is not None:
+        return doubtful
+    else:
+        events = _close_position(ledger, account, number, risk, command.time_ms)
     gone = {event.order for event in events if type(event) is OrderClosed}
     own = [ledger.orders[id] for id in ledger.own_orders[account] if id in ledger.orders and id not in gone]
     events[:0] = [OrderClosed(order.id, account, order.market, order.rest, Closed.LIQUIDATED) for order in own]
     taken_over = sorted({(event.market, int(Trigger.DELEVERAGED)) for event in events if type(event) is Deleveraged})
+    if any(type(event) is LossShared for event in events):
+        taken_over.append((VENUE_WIDE, int(Trigger.FUND_LOW)))
     if taken_over:
         events.extend(sign_events(ledger, taken_over, command.time_ms))
-    return tuple(events) if events else Reject.NOTHING_TO_LIQUIDATE
+    if events:
+        return tuple(events)
+    capped = number is not None and not _within_caps(ledger, account, number, _clip(ledger, account, number, risk))
+    return Reject.BLOCK_CAP_REACHED if capped else Reject.NOTHING_TO_LIQUIDATE
 
 
-def largest_position(ledger: Ledger, account: int) -> int | None:
-    """The market in which the account's position is worth most, of those whose mode lets it be liquidated if any does.
+def largest_position(ledger: Ledger, account: int, now_ms: int) -> int | None:
+    """The market in which the account's position is worth most, of those whose mode and price let it be liquidated.
 
-    The lowest number among equals.
+    Of all markets if there is none such; the lowest number among equals.
     """
     worth = [
-        (bool(permission(ledger, number, Action.LIQUIDATE)), abs(size) * ledger.lot_values[number], -number)
+        (_may_liquidate(ledger, number, now_ms), abs(size) * ledger.lot_values[number], -number)
         for number in ledger.tables.perpetuals
         if (size := ledger.size[number][account])
     ]
     return -max(worth)[2] if worth else None
 
 
-def _close_position(ledger: Ledger, account: int, number: int, risk: Risk) -> list[Event]:
+def _may_liquidate(ledger: Ledger, number: int, now_ms: int) -> bool:
+    permitted = bool(permission(ledger, number, Action.LIQUIDATE))
+    return permitted and price_refusal(ledger, number, Use.LIQUIDATE, now_ms) is None
+
+
+def _close_position(ledger: Ledger, account: int, number: int, risk: Risk, now_ms: int) -> list[Event]:
     size = ledger.size[number][account]
     side = -1 if size > 0 else 1
     lots = _clip(ledger, account, number, risk)
-    found = _sweep(ledger, account, number, risk, lots)
+    room = _within_caps(ledger, account, number, lots)
+    found = _sweep(ledger, account, number, risk, room)
     events = found.events
-    filled = lots - found.rest
+    filled = room - found.rest
     if filled:
         cash = -side * found.traded * ledger.venue.markets[number].tick_lot_atoms
         bankrupt = _bankruptcy(ledger, number, size, side * filled, risk)
@@ -94,14 +129,55 @@ def _close_position(ledger: Ledger, account: int, number: int, risk: Risk) -> li
         change = _maintenance(ledger, number, size + side * filled) - _maintenance(ledger, number, size)
         equity = risk.equity + cash - delta + side * filled * ledger.lot_values[number]
         risk = replace(risk, equity=equity, maintenance=risk.maintenance + change)
-    if found.rest and (risk.equity <= 0 or is_for_backstop(risk.equity, risk.maintenance, ledger.venue.backstop_ppm)):
-        paid = sum(event.amount for event in events if type(event) is FundSettled)
-        cover = min(-risk.equity, ledger.balance[QUOTE][FUND] + paid)
+    beyond = risk.equity <= 0 or is_for_backstop(risk.equity, risk.maintenance, ledger.venue.backstop_ppm)
+    if lots > filled and beyond and price_refusal(ledger, number, Use.DELEVERAGE, now_ms) is None:
+        cover = min(-risk.equity, _fund_room(ledger, number, events))
         if cover > 0:
             events.append(FundSettled(account, -cover, FundReason.LOSS))
             risk = replace(risk, equity=risk.equity + cover)
-        events.extend(_deleverage(ledger, account, number, size + side * filled, side * found.rest, risk))
+        events.extend(_deleverage(ledger, account, number, size + side * filled, side * (lots - filled), risk))
+    if _is_capped(ledger, number):
+        paid = sum(max(0, -event.amount) for event in events if type(event) is FundSettled)
+        notional = found.traded * ledger.venue.markets[number].tick_lot_atoms
+        if paid or notional:
+            events.append(LiquidationCounted(number, account, notional, paid))
     return events
+
+
+def _is_capped(ledger: Ledger, number: int) -> bool:
+    market = ledger.venue.markets[number]
+    return bool(market.liquidation_notional_max or market.fund_loss_max or ledger.venue.account_liquidation_max)
+
+
+def _within_caps(ledger: Ledger, account: int, number: int, lots: int) -> int:
+    """The part of a step that may press the book before the next prices. Auto-deleveraging does not, and has no cap."""
+    if not _is_capped(ledger, number):
+        return lots
+    memory = ledger.risk
+    used = (memory.closed_of.get(account, 0), memory.closed[number])
+    return within_block_caps(lots, lots * ledger.lot_values[number], *used, _policy(ledger, number))
+
+
+def _policy(ledger: Ledger, number: int) -> LiquidationPolicy:
+    venue, market = ledger.venue, ledger.venue.markets[number]
+    return LiquidationPolicy(
+        max_fee_ppm=venue.liquidation_fee_ppm,
+        small_notional=venue.clip_notional,
+        clip_ppm=venue.clip_ppm,
+        cooldown_ms=0,
+        backstop_ppm=venue.backstop_ppm,
+        account_notional_per_block=venue.account_liquidation_max or NOTIONAL_END,
+        market_notional_per_block=market.liquidation_notional_max or NOTIONAL_END,
+        market_loss_per_block=market.fund_loss_max or NOTIONAL_END,
+    )
+
+
+def _fund_room(ledger: Ledger, number: int, events: Sequence[Event] = ()) -> int:
+    """What the fund may still pay in a market before the next prices, after what `events` have moved."""
+    moved = [event.amount for event in events if type(event) is FundSettled]
+    lost = ledger.risk.lost[number] - sum(min(0, amount) for amount in moved)
+    balance = ledger.balance[QUOTE][FUND] + sum(moved)
+    return fund_capacity(balance, lost, _policy(ledger, number).market_loss_per_block)
 
 
 def _clip(ledger: Ledger, account: int, number: int, risk: Risk) -> int:
@@ -114,10 +190,7 @@ def _clip(ledger: Ledger, account: int, number: int, risk: Risk) -> int:
     if rate > venue.liquidation_fee_ppm:
         shortage = risk.maintenance - risk.equity
         restore = size_to_restore(shortage, lot_value, 1, rate, venue.liquidation_fee_ppm)
-    policy = LiquidationPolicy(
-        venue.liquidation_fee_ppm, venue.clip_notional, venue.clip_ppm, 0, venue.backstop_ppm, 0, 0, 0
-    )
-    return clip_size(size, notional, restore, policy)
+    return clip_size(size, notional, restore, _policy(ledger, number))
 
 
 def _sweep(ledger: Ledger, account: int, number: int, risk: Risk, lots: int) -> Match:
@@ -132,7 +205,7 @@ def _sweep(ledger: Ledger, account: int, number: int, risk: Risk, lots: int) -> 
     if not filled:
         return found
     shortfall = _bankruptcy(ledger, number, size, side * filled, risk) + side * found.traded * tick_lot
-    if shortfall <= ledger.balance[QUOTE][FUND]:
+    if shortfall <= _fund_room(ledger, number):
         return found
     limit = bankruptcy_price(_bankruptcy(ledger, number, size, side * lots, risk), -side * lots, tick_lot)
     limit = min(limit, edge) if side > 0 else max(limit, edge)
@@ -141,7 +214,7 @@ def _sweep(ledger: Ledger, account: int, number: int, risk: Risk, lots: int) -> 
     if filled:
         # With margin tiers a part has another bankruptcy price than the whole: then nothing trades in the book.
         shortfall = _bankruptcy(ledger, number, size, side * filled, risk) + side * found.traded * tick_lot
-        if shortfall > ledger.balance[QUOTE][FUND]:
+        if shortfall > _fund_room(ledger, number):
             return Match(lots, True)
     return found
 
@@ -175,21 +248,29 @@ def _deleverage(ledger: Ledger, account: int, number: int, size: int, change: in
     ]
 
 
-def _spot_sale(ledger: Ledger, account: int) -> list[Event]:
-    """Without positions: collateral is sold for what is owed, in the order of markets; then the fund pays the rest."""
+def _spot_sale(ledger: Ledger, account: int, risk: Risk, now_ms: int) -> list[Event]:
+    """Without positions: collateral is sold for what is owed, in the order of markets; then the fund pays, then all."""
     owed = -ledger.balance[QUOTE][account]
     events: list[Event] = []
     left = False
     for number, market in enumerate(ledger.venue.markets):
         held = ledger.balance[market.asset][account] // market.lot_atoms if market.kind == SPOT else 0
-        if not held or owed <= 0 or not permission(ledger, number, Action.LIQUIDATE):
+        if not held or owed <= 0 or not _may_liquidate(ledger, number, now_ms):
             continue
         lots = min(held, ceil_div(owed, ledger.bands[number][0] * market.tick_lot_atoms))
         found = match(ledger, number, account, -1, ledger.bands[number][0], lots, _CANCEL_RESTING, forced=True)
         events.extend(found.events)
         owed -= found.traded * market.tick_lot_atoms
         left |= held > lots - found.rest
+    if left or owed <= 0:
+        return events
     cover = min(owed, ledger.balance[QUOTE][FUND])
-    if cover > 0 and not left:
+    if cover > 0:
         events.append(FundSettled(account, -cover, FundReason.LOSS))
+    # What it still holds, and cannot be sold here, is worth something: only what is lost for good is shared.
+    loss = min(owed, -risk.equity) - max(0, cover)
+    if loss > 0 and permission(ledger, VENUE_WIDE, Action.DELEVERAGE):
+        from exchange.socialise import shared
+
+        events.extend(shared(ledger, account, loss))
     return events

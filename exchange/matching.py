@@ -51,8 +51,9 @@ def match(
         key = opposite.keys[at]
         if key < end or not result.rest:
             break
-        order = opposite.levels[-side * key].head
-        while order is not None and result.rest:
+        for order in opposite.levels[-side * key].values():
+            if not result.rest:
+                break
             if order.account == account:
                 if not flags & _CANCEL_RESTING:
                     result.self_trade = True
@@ -62,7 +63,6 @@ def match(
                 _trade_reducing(ledger, result, order, account)
             else:
                 trade(ledger, result, order, account, min(order.rest, result.rest))
-            order = order.after
     return result
 
 

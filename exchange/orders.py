@@ -9,13 +9,14 @@ from exchange.commands import FLAGS_END, CancelOrder, Flag, PlaceOrder
 from exchange.events import Closed, Event, OrderClosed, OrderExpired, OrderOpened
 from exchange.locks import spot_lock
 from exchange.matching import Match, match
+from exchange.reopening import crosses_own
 from exchange.risk import account_risk, asset_collateral, exposure, initial_excess, initial_requirement
 from exchange.rules.margin import Change, Risk, may_change
 from exchange.rules.modes import Action, Permission
 from exchange.rules.tiers import requirement
 from exchange.state import FIRST_USER, QUOTE, Ledger
 from exchange.venue import PERPETUAL
-from exchange.watch import permission
+from exchange.watch import is_calling, permission
 
 _new = tuple.__new__
 # Plain ints: looking a member up costs more than the check it is for.
@@ -28,9 +29,6 @@ _EXCLUSIVE: Final = (int(Flag.IMMEDIATE), FILL_OR_KILL, POST_ONLY)
 
 def decide_place(ledger: Ledger, command: PlaceOrder) -> tuple[Event, ...] | Reject:
     """Checks in the order of the codes; matching happens before the checks that need its outcome."""
-    opened = _obviously_fine(ledger, command)
-    if opened is not None:
-        return (opened,)
     refused = _early_refusal(ledger, command)
     if refused is not None:
         return refused
@@ -45,12 +43,14 @@ def decide_place(ledger: Ledger, command: PlaceOrder) -> tuple[Event, ...] | Rej
         lots = min(lots, -side * ledger.size[number][account])
         if lots <= 0:
             return Reject.REDUCE_ONLY_WOULD_INCREASE
-    found = match(ledger, number, account, side, limit, lots, flags)
-    if flags:
-        if flags & POST_ONLY and found.rest < lots:
-            return Reject.POST_ONLY_WOULD_TAKE
-        if flags & FILL_OR_KILL and found.rest:
-            return Reject.FILL_OR_KILL_UNFILLED
+    calling = is_calling(ledger, number)
+    if calling and crosses_own(ledger, command):
+        return Reject.WOULD_CROSS_OWN
+    found = Match(lots) if calling else match(ledger, number, account, side, limit, lots, flags)
+    if flags & POST_ONLY and found.rest < lots:
+        return Reject.POST_ONLY_WOULD_TAKE
+    if flags & FILL_OR_KILL and found.rest:
+        return Reject.FILL_OR_KILL_UNFILLED
     resting = 0 if found.self_trade or price == 0 or flags & _AT_ONCE else found.rest
     if resting and ledger.open_orders[account] >= ledger.venue.open_orders_max:
         return Reject.ORDERS_TOO_MANY
@@ -67,42 +67,6 @@ def decide_place(ledger: Ledger, command: PlaceOrder) -> tuple[Event, ...] | Rej
     return tuple(found.events)
 
 
-def _obviously_fine(ledger: Ledger, command: PlaceOrder) -> OrderOpened | None:
-    """The common case in short: a plain limit order that meets nobody, with margin to spare. None: look closer.
-
-    It accepts nothing that the full checks refuse, and leaves every refusal to them.
-    """
-    _, account, _, number, side, price, lots, flags = command
-    if flags or price < 1 or lots < 1 or not (2 <= account < len(ledger.spare) and 0 <= number < len(ledger.marks)):
-        return None
-    market = ledger.venue.markets[number]
-    if price > market.price_max or lots > market.order_lots_max or not market.margin:
-        return None
-    low, high = ledger.bands[number]
-    if side == 1:
-        keys = ledger.books[number].asks.keys
-        if price > high or (keys and price >= -keys[-1]):
-            return None
-        position = ledger.size[number][account] + ledger.buys[number][account]
-    elif side == -1:
-        keys = ledger.books[number].bids.keys
-        if price < low or (keys and price <= keys[-1]):
-            return None
-        position = ledger.sells[number][account] - ledger.size[number][account]
-    else:
-        return None
-    if (
-        position + lots > market.position_lots_max
-        or ledger.spare[account] < lots * ledger.lot_margins[number]
-        or ledger.spare_version[account] != ledger.price_version
-        or ledger.open_orders[account] >= ledger.venue.open_orders_max
-        or not high  # no price yet
-        or ledger.effective_modes[number]
-    ):
-        return None
-    return _new(OrderOpened, (ledger.next_order, account, number, side, price, lots, flags))
-
-
 def _early_refusal(ledger: Ledger, command: PlaceOrder) -> Reject | None:
     _, account, _, number, side, price, lots, flags = command
     if price < 0:
@@ -115,6 +79,8 @@ def _early_refusal(ledger: Ledger, command: PlaceOrder) -> Reject | None:
         return Reject.ACCOUNT_RESERVED if 0 <= account < FIRST_USER else Reject.ACCOUNT_UNKNOWN
     if not 0 <= number < len(ledger.marks):
         return Reject.MARKET_UNKNOWN
+    if account in ledger.risk.isolated and ledger.risk.isolated[account][1] != number:
+        return Reject.MARKET_ISOLATED
     market = ledger.venue.markets[number]
     if flags & REDUCE_ONLY and market.kind != PERPETUAL:
         return Reject.MARKET_KIND
@@ -128,8 +94,12 @@ def _early_refusal(ledger: Ledger, command: PlaceOrder) -> Reject | None:
 
 
 def _mode_allows(ledger: Ledger, command: PlaceOrder) -> bool:
-    _, account, _, number, side, _, lots, flags = command
-    action = Action.REDUCE if flags & REDUCE_ONLY else Action.POST if flags & POST_ONLY else Action.TAKE
+    _, account, _, number, side, price, lots, flags = command
+    calling = is_calling(ledger, number)
+    if calling and (price == 0 or flags & _AT_ONCE):
+        return False
+    only_rests = calling or flags & POST_ONLY  # in a call nothing trades on arrival
+    action = Action.REDUCE if flags & REDUCE_ONLY else Action.POST if only_rests else Action.TAKE
     permitted = permission(ledger, number, action)
     if permitted is not Permission.REDUCING:
         return permitted is Permission.YES

@@ -5,6 +5,9 @@ This is outside the ledger: it may use floats and chance. The same seed gives th
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from itertools import pairwise
+from statistics import median
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -12,11 +15,12 @@ import numpy as np
 from exchange.commands import CancelOrder, Command, Deposit, Flag, OpenAccount, PlaceOrder
 from exchange.rules.rounding import PPM
 from exchange.state import FIRST_USER, FUND, QUOTE, Ledger
+from exchange.venue import PERPETUAL
 
 MAKERS: Final = 4
 """Market makers, the first users: they quote a ladder on both sides and take the other side of everybody."""
 LEVELS: Final = 10
-"""Prices per side of a maker's ladder, over 1 % of the price: geometrically spaced, equal value each."""
+"""Prices per side of a maker's ladder within 1 % of the price, evenly spaced, equal value each; four more up to 5 %."""
 LADDER_PPM: Final = 10_000
 MAKER_CAPITAL: Final = 20
 """Makers' deposits, in multiples of what all others bring together."""
@@ -24,9 +28,29 @@ FUND_PPM: Final = 20_000
 """The fund's first capital, of what users bring."""
 DEPTH_PPM: Final = 150_000
 """Quiet depth within 1 % of the price, per side, of all users' deposits."""
+OUTER: Final = (0.8, 0.4, 0.5, 0.5)
+"""What rests between 1 and 2, 2 and 3, 3 and 4, 4 and 5 % of the price, in terms of what rests within 1 %: Binance's
+BTCUSDT perpetual on 10 October 2025 at 00:00 UTC (data.binance.vision, bookDepth)."""
+DEPTH_AGE_MS_MAX: Final = 300_000
 STRESS_RANGE: Final = 0.03
 STRESS_THINNING: Final = 3.3
 """Depth in a bar of that range or more is 1 / (1 + 3.3) of the quiet one: 244 to 57 M$ on 10 October 2025."""
+
+
+class Depth(NamedTuple):
+    """A real book's depth: at each of `times_ms`, rising, what rests within 1, 2, .. 5 % of the price, any unit."""
+
+    times_ms: tuple[int, ...]
+    within: tuple[tuple[float, ...], ...]
+
+    def at(self, time_ms: int) -> tuple[float, ...] | None:
+        """Per band of 1 %, in terms of the file's median within 1 %; None if the file has nothing for that time."""
+        found = bisect_right(self.times_ms, time_ms) - 1
+        if found < 0 or time_ms - self.times_ms[found] > DEPTH_AGE_MS_MAX:
+            return None
+        quiet = median(row[0] for row in self.within)
+        row = (0.0, *self.within[found])
+        return tuple(max(0.0, further - nearer) / quiet for nearer, further in pairwise(row))
 
 
 class Kind(NamedTuple):
@@ -57,9 +81,11 @@ class Population:
     Args:
         accounts: how many, makers included.
         seed: of all chance.
+        depth: of a real book, what the makers' ladders follow; None: by the range of the bar alone.
     """
 
-    def __init__(self, ledger: Ledger, accounts: int, seed: int) -> None:
+    def __init__(self, ledger: Ledger, accounts: int, seed: int, depth: Depth | None = None) -> None:
+        self.depth = depth
         self.chance = np.random.default_rng(seed)
         self.ledger = ledger
         users = max(0, accounts - MAKERS)
@@ -132,13 +158,20 @@ class Population:
             if order in ledger.orders
         ]
         thin = 1.0 + STRESS_THINNING * min(1.0, bar_range / STRESS_RANGE)
-        per_level = self.total * DEPTH_PPM / PPM * deep / (thin * MAKERS * LEVELS)
-        lots = min(market.order_lots_max, max(1, int(per_level / max(1, centre * market.tick_lot_atoms))))
-        for level in range(1, LEVELS + 1):
-            away = max(1, centre * LADDER_PPM // PPM * level // LEVELS)
+        bands = (self.depth.at(time_ms) if self.depth else None) or tuple(x / thin for x in (1.0, *OUTER))
+        quiet = self.total * DEPTH_PPM / PPM * deep / MAKERS
+        ladder = [(level / LEVELS, bands[0] / LEVELS) for level in range(1, LEVELS + 1)]
+        ladder += [(float(percent), band) for percent, band in enumerate(bands[1:], start=2)]
+        sides: tuple[int, ...] = (1, -1)
+        if market.kind != PERPETUAL:  # bids for collateral that has to be sold
+            sides, ladder = (1,), [(float(percent), band) for percent, band in enumerate(bands, start=1)]
+        for percent, share in ladder:
+            away = max(1, int(centre * LADDER_PPM // PPM * percent))
+            lots = int(quiet * share / max(1, centre * market.tick_lot_atoms))
+            lots = min(market.order_lots_max, max(1, lots))
             for maker in range(min(MAKERS, len(self.kinds))):
-                for side in (1, -1):
-                    price = centre - side * (away + maker)
+                for side in sides:
+                    price = centre - side * (away - maker)
                     if 0 < price <= market.price_max:
                         commands.append(PlaceOrder(time_ms, FIRST_USER + maker, 0, number, side, price, lots, 0))
         return commands

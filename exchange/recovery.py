@@ -27,17 +27,20 @@ class Recovery(NamedTuple):
     checkpoints_refused: tuple[int, ...]
 
 
-def recover(journal: Journal, *, from_start: bool = False) -> Recovery:
+def recover(journal: Journal, *, from_start: bool = False, until: int | None = None) -> Recovery:
     """Rebuilds the ledger.
 
     Args:
         from_start: replay everything, whatever checkpoints there are.
+        until: the ledger as it was after this frame; None: after the last one.
 
     Raises:
         JournalBroken: a broken link, a gap, or a frame that cannot be read or applied: replay stops there.
     """
     ledger, link, refused = Ledger(journal.venue), None, []
     for checkpoint in () if from_start else journal.checkpoints():
+        if until is not None and checkpoint.sequence > until:
+            continue
         try:
             if hash_of_bytes(checkpoint.state) != checkpoint.state_hash:
                 raise JournalBroken("its hash differs")
@@ -47,19 +50,24 @@ def recover(journal: Journal, *, from_start: bool = False) -> Recovery:
             refused.append(checkpoint.sequence)
     start = ledger.sequence
     for block in journal.blocks(start, link):
-        replay(ledger, block.payload)
-        if ledger.sequence != block.first_sequence + block.frames - 1:
+        if until is not None and ledger.sequence >= until:
+            break
+        replay(ledger, block.payload, until)
+        end = block.first_sequence + block.frames - 1
+        if ledger.sequence != (end if until is None else min(end, until)):
             raise JournalBroken(f"frames from {block.first_sequence}: another number than the block says")
     return Recovery(ledger, ledger.sequence - start, start, tuple(refused))
 
 
-def replay(ledger: Ledger, payload: bytes) -> None:
-    """Applies the frames of a block whose link was checked.
+def replay(ledger: Ledger, payload: bytes, until: int | None = None) -> None:
+    """Applies the frames of a block whose link was checked, at most up to frame `until`.
 
     Raises:
         JournalBroken: an event that does not fit the state.
     """
     for frame in unpack_frames(payload):
+        if ledger.sequence == until:
+            return
         try:
             evolve_frame(ledger, frame)
         except (KeyError, IndexError, OverflowError, InvariantBroken) as error:

@@ -29,9 +29,9 @@ def initial_excess(ledger: Ledger, account: int) -> int:
 
 
 def initial_requirement(ledger: Ledger, number: int, notional: int) -> int:
-    """Initial margin of a position worth `notional` quote atoms in a market, at its present open-interest scale."""
-    scale, tiers = ledger.scales[number], ledger.tables.initial[number]
-    return initial_margin(notional, tiers, scale) if scale else requirement(notional, tiers)
+    """Initial margin of a position worth `notional` quote atoms, at its market's open interest and volatility."""
+    scale, floor, tiers = ledger.scales[number], ledger.risk.floors[number], ledger.tables.initial[number]
+    return initial_margin(notional, tiers, scale, floor) if scale or floor else requirement(notional, tiers)
 
 
 def exposure(size: int, buys: int, sells: int) -> int:

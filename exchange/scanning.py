@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -16,24 +17,30 @@ SCORE_ERROR: Final = 1e-9
 """Scores are first guessed in floats, a dozen roundings of 2^-53 each; exact integers decide among the near ones."""
 
 
-def scan_accounts(ledger: Ledger) -> Scan:
-    """Equity and requirement of every account at the current prices. The columns are read in place."""
+def scan_accounts(ledger: Ledger, prices: Sequence[int] | None = None, lot_values: Sequence[int] | None = None) -> Scan:
+    """Equity and requirement of every account, by default at the current prices. The columns are read in place.
+
+    Args:
+        prices: quote atoms per whole unit of each asset.
+        lot_values: quote atoms per lot of each market.
+    """
+    values = ledger.lot_values if lot_values is None else lot_values
     tables = ledger.tables
     assets = [
-        AssetColumn(_view(ledger.balance[asset]), price, tables.units[asset], tables.lost[asset], NO_REQUIREMENT)
-        for asset, price in enumerate(ledger.prices)
+        AssetColumn(view(ledger.balance[asset]), price, tables.units[asset], tables.lost[asset], NO_REQUIREMENT)
+        for asset, price in enumerate(ledger.prices if prices is None else prices)
         if asset != QUOTE
     ]
     markets = [
         MarketColumn(
-            _view(ledger.size[number]),
-            _view(ledger.cost[number]),
-            ledger.lot_values[number],
+            view(ledger.size[number]),
+            view(ledger.cost[number]),
+            values[number],
             tables.maintenance[number],
         )
         for number in tables.perpetuals
     ]
-    return scan(_view(ledger.balance[QUOTE]), assets, markets)
+    return scan(view(ledger.balance[QUOTE]), assets, markets)
 
 
 def candidates(ledger: Ledger, number: int, size: int, lots: int) -> list[Candidate]:
@@ -41,7 +48,7 @@ def candidates(ledger: Ledger, number: int, size: int, lots: int) -> list[Candid
 
     Equity here is at full values. Whoever is left out ranks behind enough others to take all of `lots`.
     """
-    sizes, costs = _view(ledger.size[number]), _view(ledger.cost[number])
+    sizes, costs = view(ledger.size[number]), view(ledger.cost[number])
     equity = scan_accounts(ledger).equity
     lot_value = ledger.lot_values[number]
     (against,) = np.nonzero((sizes * np.sign(size) < 0) & (equity > 0) & (costs != 0))
@@ -65,6 +72,11 @@ def candidates(ledger: Ledger, number: int, size: int, lots: int) -> list[Candid
     return found
 
 
-def _view(column: object) -> npt.NDArray[np.int64]:
-    # Alive for one call only: a column cannot grow while somebody looks at it.
+def total(column: npt.NDArray[np.int64]) -> int:
+    """An exact sum: its halves cannot wrap for 2^31 accounts."""
+    return int((column >> 32).sum()) * (1 << 32) + int((column & 0xFFFFFFFF).sum())
+
+
+def view(column: object) -> npt.NDArray[np.int64]:
+    """A column's memory. Keep it for one call only: a column cannot grow while somebody looks at it."""
     return np.frombuffer(column, np.int64)  # type: ignore[call-overload,no-any-return]

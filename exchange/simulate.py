@@ -10,21 +10,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from exchange.commands import PayFunding, SetPrices
+from exchange.commands import PayFunding, SubmitQuotes
 from exchange.engine import Answer, Done, Engine
 from exchange.events import Deleveraged, FundSettled, OrderOpened, Traded
-from exchange.liquidator import set_prices
+from exchange.invariants import broken
+from exchange.liquidator import work_off
 from exchange.population import MAKERS, Population
-from exchange.rules.rounding import PPM, clamp, median_of_three
+from exchange.rules.mark import average_of
+from exchange.rules.rounding import PPM, clamp
 from exchange.scanning import scan_accounts
-from exchange.state import FIRST_USER, FUND, QUOTE, Ledger
-from exchange.venue import PERPETUAL, Asset, HaircutTier, MarginTier, Market, Venue
+from exchange.state import FIRST_USER, FUND, QUOTE
+from exchange.venue import PERPETUAL, SPOT, Asset, HaircutTier, MarginTier, Market, Oracle, Source, Venue
 
 QUOTE_DECIMALS: Final = 6
 ASSET_DECIMALS: Final = 8
 FUNDING_MS: Final = 8 * 3_600_000
 FUNDING_PPM_MAX: Final = 750
-PREMIUM_PPM_MAX: Final = 20_000
 PRICE_MAX: Final = 10**8
 FIRST_DEPTH: Final = 400
 """While first positions are taken the ladder is this many times deeper: they stand for months of trading."""
@@ -49,15 +50,26 @@ class Bars:
 
 @dataclass(slots=True)
 class Row:
-    """What one bar did; money in quote atoms, prices in ticks per market, `mode` the strictest of the bar."""
+    """What one bar did; money in quote atoms, prices in ticks per market.
+
+    Attributes:
+        open_interest: quote atoms per market.
+        modes, qualities: per market, the strictest mode and the worst quality of the price (`rules.oracle`) in the bar.
+        venue_mode: the strictest of the venue itself.
+        liquidations: steps; liquidated, deleveraged: value traded in the book, and taken over.
+        fund_paid: what the fund paid for losses.
+        bad_debt: what accounts below zero owe at the end of the bar.
+    """
 
     time_ms: int
     index: list[int]
     marks: list[int]
-    open_interest: int
+    open_interest: list[int]
     fund: int
     bad_debt: int
-    mode: int
+    modes: list[int]
+    qualities: list[int]
+    venue_mode: int = 0
     liquidations: int = 0
     liquidated: int = 0
     deleveraged: int = 0
@@ -73,6 +85,8 @@ class Simulation:
 
     Attributes:
         rows: one per bar.
+        broken: invariants of the ledger that did not hold after some price, with the time; empty as it should be.
+        quote: what the sources say at a time when the index of every market, in ticks, is as given.
         after_bar: called with the bar's number when it is done.
     """
 
@@ -80,18 +94,18 @@ class Simulation:
     population: Population
     bars: Sequence[Bars]
     times_ms: Sequence[int]
+    quote: Callable[[int, Sequence[int]], SubmitQuotes]
     after_bar: Callable[[int], None] = lambda number: None
     rows: list[Row] = field(default_factory=list)
-    premiums: list[int] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
     _next_funding_ms: int = 0
 
     def run(self) -> None:
         """Opens the venue and goes through all bars."""
-        self.premiums = [0] * len(self.bars)
         self._open()
         step_ms = self.times_ms[1] - self.times_ms[0] if len(self.times_ms) > 1 else 60_000
         for number, time_ms in enumerate(self.times_ms):
-            row = Row(time_ms, [], [], 0, 0, 0, 0)
+            row = Row(time_ms, [], [], [], 0, 0, [0] * len(self.bars), [0] * len(self.bars))
             for part, prices in enumerate(self._path(number)):
                 self._step(row, number, time_ms + step_ms * part // 4, prices)
             self._measure(row, number)
@@ -101,7 +115,7 @@ class Simulation:
     def _open(self) -> None:
         first, time_ms = [bar.opens[0] for bar in self.bars], self.times_ms[0]
         self._next_funding_ms = (time_ms // FUNDING_MS + 1) * FUNDING_MS
-        self.engine.submit([_prices(self.engine.ledger, time_ms, first, first)])
+        self.engine.submit([self.quote(time_ms, first)])
         self.engine.submit(self.population.openings(time_ms))
         wide = [self.population.requote(time_ms, n, price, 0.0, FIRST_DEPTH) for n, price in enumerate(first)]
         for number, commands in enumerate(wide):
@@ -119,33 +133,38 @@ class Simulation:
 
     def _step(self, row: Row, number: int, time_ms: int, index: list[int]) -> None:
         ledger = self.engine.ledger
-        marks = [self._mark(market, price) for market, price in enumerate(index)]
-        move = marks[0] / ledger.marks[0] - 1.0
-        self._count(row, set_prices(self.engine, _prices(ledger, time_ms, index, marks)))
+        before = ledger.marks[0]
+        self._count(row, self.engine.submit([self.quote(time_ms, index)]))
+        move = ledger.marks[0] / before - 1.0
+        averages = map(average_of, ledger.oracle.premiums)
+        premiums = [average * PPM // price for average, price in zip(averages, index, strict=False)]
+        # Makers are faster than liquidations: these find quotes around the new price, and what they leave of them
+        # stays until the next one.
         for market, bar in enumerate(self.bars):
             # Makers follow half of the premium: without further pressure it halves with every step.
-            centre = clamp(index[market] * (2 * PPM + self.premiums[market]) // (2 * PPM), 1, PRICE_MAX)
+            centre = clamp(index[market] * (2 * PPM + premiums[market]) // (2 * PPM), 1, PRICE_MAX)
             bar_range = (bar.highs[number] - bar.lows[number]) / bar.opens[number]
-            answers = self.engine.submit(self.population.requote(time_ms, market, centre, bar_range))
-            self.population.remember(market, _opened(answers))
-            self._count(row, answers)
+            for book in (market, len(self.bars) + market):
+                answers = self.engine.submit(self.population.requote(time_ms, book, centre, bar_range))
+                self.population.remember(book, _opened(answers))
+                self._count(row, answers)
+        self._count(row, work_off(self.engine, time_ms))
         crowd = clamp(len(self.population.kinds) // 500, 5, 200)
         self._count(row, self.engine.submit(self.population.orders(time_ms, crowd, move)))
         if time_ms >= self._next_funding_ms:
             self._next_funding_ms += FUNDING_MS
-            rates = [clamp(100 + premium, -FUNDING_PPM_MAX, FUNDING_PPM_MAX) for premium in self.premiums]
+            rates = [clamp(100 + premium, -FUNDING_PPM_MAX, FUNDING_PPM_MAX) for premium in premiums]
             commands = [PayFunding(time_ms, FUND, 0, market, rate) for market, rate in enumerate(rates)]
             self._count(row, self.engine.submit(commands))
-        row.mode = max(row.mode, *ledger.effective_modes)
+        self.broken.extend(f"{time_ms} ms: {text}" for text in broken(ledger))
+        self._note_modes(row)
 
-    def _mark(self, market: int, index: int) -> int:
-        """Median of the index, the index with the average premium, and the own book's middle."""
-        book = self.engine.ledger.books[market]
-        bid, ask = book.bids.best(), book.asks.best()
-        middle = index if bid is None or ask is None else (bid + ask) // 2
-        premium = clamp((middle - index) * PPM // index, -PREMIUM_PPM_MAX, PREMIUM_PPM_MAX)
-        self.premiums[market] = (self.premiums[market] + premium) // 2
-        return median_of_three(index, index * (PPM + self.premiums[market]) // PPM, middle)
+    def _note_modes(self, row: Row) -> None:
+        ledger = self.engine.ledger
+        row.venue_mode = max(row.venue_mode, ledger.venue_mode)
+        for number, market in enumerate(ledger.venue.markets[: len(self.bars)]):
+            row.modes[number] = max(row.modes[number], ledger.effective_modes[number])
+            row.qualities[number] = max(row.qualities[number], ledger.oracle.qualities[market.asset])
 
     def _count(self, row: Row, answers: Sequence[Answer]) -> None:
         ledger = self.engine.ledger
@@ -175,19 +194,21 @@ class Simulation:
     def _measure(self, row: Row, number: int) -> None:
         ledger = self.engine.ledger
         row.index = [bar.closes[number] for bar in self.bars]
-        row.marks = list(ledger.marks)
-        row.open_interest = sum(
-            lots * value for lots, value in zip(ledger.open_interest, ledger.lot_values, strict=True)
-        )
+        row.marks = ledger.marks[: len(self.bars)]
+        interest = zip(ledger.open_interest[: len(self.bars)], ledger.lot_values, strict=False)
+        row.open_interest = [lots * value for lots, value in interest]
         row.fund = ledger.balance[QUOTE][FUND]
         equity = scan_accounts(ledger).equity[FIRST_USER:]
         row.bad_debt = int(-equity[equity < 0].sum())
 
 
-def venue_for(bars: Sequence[Bars], name: str = "simulated") -> Venue:
-    """A venue with a perpetual market per file, the assets as collateral."""
+def venue_for(bars: Sequence[Bars], sources: tuple[Source, ...], name: str = "simulated") -> Venue:
+    """A venue with a perpetual market per file, the assets as collateral, and prices from these sources.
+
+    The perpetuals come first, in the order of the bars; then a spot market per asset, so that collateral can be sold.
+    """
     assets = [Asset("usdt", QUOTE_DECIMALS)]
-    markets = []
+    perpetuals, spots = [], []
     million = 10 ** (QUOTE_DECIMALS + 6)
     margin = (
         MarginTier(3 * million // 10, 10_000, 5_000),
@@ -201,19 +222,11 @@ def venue_for(bars: Sequence[Bars], name: str = "simulated") -> Venue:
         lot_atoms = 10 ** (ASSET_DECIMALS + 1 - bar.magnitude)
         tick_lot = 10 ** (QUOTE_DECIMALS - bar.tick_decimals + 1 - bar.magnitude)
         limits = (PRICE_MAX, 10**8, 10**9)
-        name_of = f"{bar.symbol}-PERP"
-        markets.append(
-            Market(name_of, PERPETUAL, len(assets) - 1, lot_atoms, tick_lot, *limits, -20, 450, 50_000, margin)
-        )
-    return Venue(name, tuple(assets), tuple(markets), open_orders_max=1_000).check()
-
-
-def _prices(ledger: Ledger, time_ms: int, index: Sequence[int], marks: Sequence[int]) -> SetPrices:
-    units = ledger.tables.units
-    assets = [units[QUOTE]]
-    for market, price in zip(ledger.venue.markets, index, strict=True):
-        assets.append(price * market.tick_lot_atoms * units[market.asset] // market.lot_atoms)
-    return SetPrices(time_ms, FUND, 0, tuple(assets), tuple(marks))
+        shape = (len(assets) - 1, lot_atoms, tick_lot, *limits)
+        perpetuals.append(Market(f"{bar.symbol}-PERP", PERPETUAL, *shape, -20, 450, 50_000, margin))
+        spots.append(Market(f"{bar.symbol}-SPOT", SPOT, *shape, 100, 450, 50_000))
+    oracle = Oracle(sources, step_ppm=150_000, deviation_ppm=300_000)
+    return Venue(name, tuple(assets), (*perpetuals, *spots), open_orders_max=1_000, oracle=oracle).check()
 
 
 def _opened(answers: Sequence[Answer]) -> list[int]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from array import array
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
-from exchange.book import Book, Order
+from exchange.book import Book, BookSide, Order
+from exchange.oraclememory import OracleMemory
+from exchange.riskmemory import RiskMemory
 from exchange.rules.breakers import new_window
 from exchange.rules.margin import initial_margin, open_interest_scale_ppm
 from exchange.rules.rounding import PPM, ceil_div
@@ -22,12 +24,22 @@ FEES: Final = 1
 FIRST_USER: Final = 2
 """The accounts below are the venue's own."""
 RESERVED_USER_IDS: Final = ("insurance-fund", "fee-income")
+ISOLATED_MARK: Final = "|"
+"""Between the user id and the market's symbol in the id of an isolated account; in no other id."""
 OWN_ORDERS_SLACK: Final = 64
 """Lists of own orders are cleared of gone ones when they are longer than this, and mostly gone."""
 VENUE_WIDE: Final = -1
 """In the place of a market number: the whole venue."""
 QUOTE: Final = 0
 """Asset number of the settlement asset."""
+
+
+Gate: TypeAlias = (
+    "tuple[int, int, int, int, int, BookSide, list[int], array[int], array[int], dict[int, OrderedDict[int, Order]]]"
+)
+"""What a plain order of one side of a perpetual market needs: lowest and highest price, most lots of an order and of a
+position, margin per lot, the side where it would rest, keys of the side that it would meet, promised lots, positions,
+levels of the side that it would meet."""
 
 
 def client_key(account: int, client_id: int) -> int:
@@ -52,15 +64,18 @@ class Ledger:
         open_interest: per market, lots long.
         scales: per market, ppm of the way to full payment that open interest has raised initial margins, as of the
             last prices: between two prices no trade of others changes anybody's margin.
+        risk: see `RiskMemory`.
         prices: per asset, quote atoms per whole unit; 0 = no price yet.
         marks: per market, ticks; 0 = no price yet.
         price_time_ms: of the last `PricesSet`.
+        oracle: qualities, averages and evidence behind the prices.
         signs: (market or VENUE_WIDE, trigger) -> time of its last sign.
         modes, venue_mode: of each market, of the venue; effective_modes: the stricter of both.
         windows: per market, the marks of the breaker's rolling window.
         answered: client_key -> sequence of its frame, the last `venue.client_ids_kept` of them.
         lot_values, lot_margins, bands: per market, derived from the marks: quote atoms that a lot is worth; the most
             that one more lot can add to an initial margin; lowest and highest price that the band allows.
+        gates: (market, side) -> what `short.place_plain` asks for; missing: the market is shut, or not for short ways.
         own_orders: per account, numbers of its orders in rising order, among them some that are gone.
         spare, spare_version: per account, a lower bound of `risk.initial_excess`; valid while its version equals
             `price_version`. It spares most orders the exact figure, and never decides against one.
@@ -77,6 +92,7 @@ class Ledger:
         "cost",
         "deposited",
         "effective_modes",
+        "gates",
         "locked",
         "lot_margins",
         "lot_values",
@@ -85,11 +101,13 @@ class Ledger:
         "next_order",
         "open_interest",
         "open_orders",
+        "oracle",
         "orders",
         "own_orders",
         "price_time_ms",
         "price_version",
         "prices",
+        "risk",
         "scales",
         "sells",
         "sequence",
@@ -127,13 +145,16 @@ class Ledger:
         self.marks = [0] * markets
         self.orders: dict[int, Order] = {}
         self.own_orders: list[list[int]] = []
+        self.gates: dict[tuple[int, int], Gate] = {}
         self.books = [Book() for _ in range(markets)]
         self.user_ids: list[str] = []
         self.account_of: dict[str, int] = {}
         self.answered: dict[int, int] = {}
         self.answered_order: deque[int] = deque()
+        self.risk = RiskMemory(venue)
         self.price_version = 1
         self.price_time_ms = 0
+        self.oracle = OracleMemory(venue)
         self.scales = [0] * markets
         self.lot_values = [0] * markets
         self.lot_margins = [0] * markets
@@ -176,7 +197,13 @@ class Ledger:
         self.books[order.market].add(order)
         own = self.own_orders[order.account]
         own.append(order.id)
-        if len(own) > OWN_ORDERS_SLACK and len(own) > 4 * self.open_orders[order.account]:
+        if len(own) > OWN_ORDERS_SLACK:
+            self.forget_gone(order.account)
+
+    def forget_gone(self, account: int) -> None:
+        """Clears an account's list of orders that are gone, if they are most of it."""
+        own = self.own_orders[account]
+        if len(own) > 4 * self.open_orders[account]:
             own[:] = [id for id in own if id in self.orders]
 
     def set_mode(self, market: int, mode: int) -> None:
@@ -186,6 +213,7 @@ class Ledger:
         else:
             self.modes[market] = mode
         self.effective_modes[:] = [max(own, self.venue_mode) for own in self.modes]
+        self._set_gates()
 
     def set_prices(self, prices: Sequence[int], marks: Sequence[int], scales: Sequence[int] | None = None) -> None:
         """New prices, and what is derived from them.
@@ -207,9 +235,28 @@ class Ledger:
             scale = open_interest_scale_ppm(notional, market.interest_lower, market.interest_upper)
             self.scales[number] = scale if scales is None else scales[number]
             margin = initial_margin(
-                lot_value, rate_tiers([(0, self.tables.initial[number].rate_ppm[-1])]), self.scales[number]
+                lot_value,
+                rate_tiers([(0, self.tables.initial[number].rate_ppm[-1])]),
+                self.scales[number],
+                self.risk.floors[number],
             )
             self.lot_margins[number] = margin if market.margin else spot_value
             low = ceil_div(mark * (PPM - market.band_ppm), PPM)
             high = mark * (PPM + market.band_ppm) // PPM
             self.bands[number] = (max(1, low), min(market.price_max, high))
+        self._set_gates()
+
+    def _set_gates(self) -> None:
+        self.gates.clear()
+        for number in self.tables.perpetuals:
+            if self.marks[number] and not self.effective_modes[number]:
+                market, book, (low, high) = self.venue.markets[number], self.books[number], self.bands[number]
+                limits = (market.order_lots_max, market.position_lots_max, self.lot_margins[number])
+                for side, own, other, promised in (
+                    (1, book.bids, book.asks, self.buys[number]),
+                    (-1, book.asks, book.bids, self.sells[number]),
+                ):
+                    # An order may be worse for itself than the band's near edge, but not better than the far one.
+                    span = (1, high) if side > 0 else (low, market.price_max)
+                    columns = (promised, self.size[number])
+                    self.gates[number, side] = (*span, *limits, own, other.keys, *columns, other.levels)

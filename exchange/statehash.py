@@ -22,7 +22,7 @@ _ANSWERED: Final = struct.Struct("<qQQ")
 
 
 def state_bytes(ledger: Ledger) -> bytes:
-    """Counters, sums, prices, modes, user ids, columns, open orders by number, remembered client ids by age."""
+    """Counters, sums, prices, modes, oracle, user ids, columns, open orders by number, remembered client ids by age."""
     parts = [
         ledger.venue.digest(),
         _COUNTERS.pack(
@@ -44,12 +44,14 @@ def state_bytes(ledger: Ledger) -> bytes:
         ledger.scales,
     ):
         parts.append(struct.pack(f"<{len(numbers)}q", *numbers))
+    parts.append(ledger.risk.to_bytes())
     parts.append(struct.pack(f"<{len(ledger.modes) + 1}B", *ledger.modes, ledger.venue_mode))
     for window in ledger.windows:
         parts.append(struct.pack(f"<q{2 * len(window.highs)}q", window.last_slot, *window.highs, *window.lows))
     parts.append(len(ledger.signs).to_bytes(2, "little"))
     for (market, trigger), time_ms in sorted(ledger.signs.items()):
         parts.append(_SIGN.pack(market, trigger, time_ms))
+    parts.append(ledger.oracle.to_bytes())
     for user_id in ledger.user_ids:
         text = user_id.encode()
         parts.append(len(text).to_bytes(2, "little") + text)
@@ -81,7 +83,7 @@ def ledger_from_bytes(venue: Venue, state: bytes) -> Ledger:
     """
     try:
         return _read(venue, memoryview(state))
-    except (struct.error, ValueError, IndexError) as error:
+    except (struct.error, ValueError, IndexError, OverflowError) as error:
         raise JournalBroken(f"unreadable checkpoint: {error}") from None
 
 
@@ -103,8 +105,9 @@ def _read(venue: Venue, state: memoryview) -> Ledger:
         layout = struct.Struct(f"<{len(numbers)}q")
         numbers[:] = layout.unpack_from(state, at)
         at += layout.size
+    at = ledger.risk.read(state, at)
     ledger.set_prices(tuple(ledger.prices), tuple(ledger.marks), tuple(ledger.scales))
-    at = _read_modes(ledger, state, at)
+    at = ledger.oracle.read(state, _read_modes(ledger, state, at))
     for account in range(accounts):
         stop = at + 2 + int.from_bytes(state[at : at + 2], "little")
         user_id = bytes(state[at + 2 : stop]).decode()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from typing import Any, Final
 
 from exchange.errors import VenueError
+from exchange.rules.dynamic_margin import VolatilityPolicy
 from exchange.rules.rounding import PPM
 
 SPOT: Final = "spot"
@@ -17,6 +19,10 @@ PERPETUAL: Final = "perpetual"
 NOTIONAL_END: Final = 1 << 62
 """Bound of the largest position at the highest price, in quote atoms: cost and value of a position fit in int64."""
 SYMBOL_CHARACTERS_MAX: Final = 32
+VOLATILITY_PPM_MAX: Final = 100 * PPM
+SOURCES_MIN: Final = 3
+"""A median of fewer is one source's word."""
+SPAN_MS_MAX: Final = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +44,19 @@ class MarginTier:
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """Something an account can hold; `haircut` empty: no collateral. The first asset of a venue is its quote asset."""
+    """Something an account can hold. The first asset of a venue is its quote asset.
+
+    Attributes:
+        haircut: empty: no collateral.
+        underlying, ratio_ppm: a wrapped asset is worth this share of the asset with that number, whatever it trades
+            at; 0: it has a price of its own.
+    """
 
     symbol: str
     decimals: int
     haircut: tuple[HaircutTier, ...] = ()
+    underlying: int = 0
+    ratio_ppm: int = 0
 
     @property
     def unit_atoms(self) -> int:
@@ -65,6 +79,9 @@ class Market:
         margin: tiers of a perpetual.
         interest_lower, interest_upper: open interest, in quote atoms, from which initial margin rises, and at which
             positions are fully paid for; both 0: it never does. Maintenance stays: nobody is liquidated by it.
+        volatility: how initial margin follows volatility; None: it does not. Maintenance stays here as well.
+        liquidation_notional_max: quote atoms that liquidations trade in the book between two prices; 0: no cap.
+        fund_loss_max: quote atoms that the fund pays for them between two prices, the rest is deleveraged; 0: no cap.
     """
 
     symbol: str
@@ -81,6 +98,46 @@ class Market:
     margin: tuple[MarginTier, ...] = ()
     interest_lower: int = 0
     interest_upper: int = 0
+    volatility: VolatilityPolicy | None = None
+    liquidation_notional_max: int = 0
+    fund_loss_max: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Who quotes prices: a name, an Ed25519 public key as 64 hex digits, and what its vote counts."""
+
+    name: str
+    key: str
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Oracle:
+    """How prices follow from signed quotes (`rules.oracle`, `rules.mark`). Without sources `SetPrices` sets them.
+
+    Attributes:
+        stale_ms, future_ms: quotes that are older, or further ahead of the venue's time, have no vote.
+        quorum_ppm: share of all weight that has to be recent.
+        confidence_ppm, step_ppm, deviation_ppm: from here on a price is uncertain, has jumped, or is divergent.
+        average_ms: time constant of the slow average that `deviation_ppm` is measured from.
+        premium_ms: of the average premium of the own book over the index.
+        premium_weight, others_weight, own_weight: votes of the index with its premium, of the sources' prices of the
+            perpetual elsewhere, and of the own book, in the mark.
+    """
+
+    sources: tuple[Source, ...] = ()
+    stale_ms: int = 60_000
+    future_ms: int = 1_000
+    quorum_ppm: int = 666_667
+    confidence_ppm: int = 10_000
+    step_ppm: int = 100_000
+    deviation_ppm: int = 250_000
+    average_ms: int = 3_600_000
+    premium_ms: int = 150_000
+    premium_weight: int = 2
+    others_weight: int = 2
+    own_weight: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +158,12 @@ class Venue:
             market.
         venue_breaker_ppm, venue_breaker_interest_ppm: markets that fell or rose this far, and carry this share of the
             open interest, halt the venue.
+        oracle: who quotes prices, and how they follow from the quotes.
+        account_liquidation_max: quote atoms of one account that liquidations trade in the book between two prices; 0:
+            no cap.
+        volatility_ms: between two observations for the volatility of a mark.
+        auction_ms: how long a halted market collects orders before it reopens at one price; 0: it reopens at once.
+        settlement_ms: from delisting to settlement; its price is a mean over this time, as far as the window reaches.
         fund_low_ppm: with a fund below this share of the open interest nobody may grow a position; 0 = off.
     """
 
@@ -120,7 +183,12 @@ class Venue:
     breaker_ppm: int = 100_000
     venue_breaker_ppm: int = 200_000
     venue_breaker_interest_ppm: int = 500_000
+    account_liquidation_max: int = 0
+    volatility_ms: int = 300_000
+    auction_ms: int = 30_000
+    settlement_ms: int = 300_000
     fund_low_ppm: int = 0
+    oracle: Oracle = Oracle()
 
     def check(self) -> Venue:
         """Returns itself.
@@ -146,8 +214,12 @@ class Venue:
         breakers = (self.breaker_ppm, self.venue_breaker_ppm, self.venue_breaker_interest_ppm)
         if min(breakers) < 1 or max(breakers) > PPM or not 0 <= self.fund_low_ppm <= PPM:
             raise VenueError(f"breakers: shares of 1 to {PPM}, fund_low_ppm from 0")
+        times = (self.volatility_ms, self.settlement_ms)
+        if min(*times, self.auction_ms + 1) < 1 or self.account_liquidation_max < 0:
+            raise VenueError("volatility_ms, settlement_ms, auction_ms, account_liquidation_max: out of range")
+        _check_oracle(self.oracle)
         for asset in self.assets:
-            _check_asset(asset)
+            _check_asset(asset, self.assets)
         for market in self.markets:
             _check_market(market, len(self.assets))
         return self
@@ -161,7 +233,10 @@ class Venue:
         return hashlib.blake2b(self.to_json().encode(), digest_size=32, person=b"solvent/venue").digest()
 
 
-def _check_asset(asset: Asset) -> None:
+def _check_asset(asset: Asset, assets: tuple[Asset, ...]) -> None:
+    is_known = 0 <= asset.underlying < len(assets) and not assets[asset.underlying].underlying
+    if not is_known or (asset.underlying > 0) != (asset.ratio_ppm > 0) or asset.ratio_ppm < 0:
+        raise VenueError(f"{asset.symbol}: underlying: number of an asset with a price of its own, and a ratio above 0")
     if not 0 <= asset.decimals <= 18:
         raise VenueError(f"{asset.symbol}: decimals: 0 to 18")
     ratios = [tier.ratio_ppm for tier in asset.haircut]
@@ -191,12 +266,48 @@ def _check_market(market: Market, assets: int) -> None:
         raise VenueError(f"{at}: margin: for perpetual markets, and only for them")
     if not (0 <= market.interest_lower < market.interest_upper or market.interest_lower == market.interest_upper == 0):
         raise VenueError(f"{at}: interest_lower: below interest_upper, or both 0")
+    _check_risk(at, market)
     _check_bounds(at, "margin", [tier.to for tier in market.margin], last_open=True)
     for rates in ([t.initial_ppm for t in market.margin], [t.maintenance_ppm for t in market.margin]):
         if any(not 0 < rate <= PPM for rate in rates) or any(a > b for a, b in pairwise(rates)):
             raise VenueError(f"{at}: margin: rates of 1 to {PPM} that do not decrease")
     if any(tier.maintenance_ppm > tier.initial_ppm for tier in market.margin):
         raise VenueError(f"{at}: margin: maintenance at most initial")
+
+
+def _check_risk(at: str, market: Market) -> None:
+    if min(market.liquidation_notional_max, market.fund_loss_max) < 0:
+        raise VenueError(f"{at}: liquidation_notional_max, fund_loss_max: at least 0")
+    policy = market.volatility
+    if policy is None:
+        return
+    if market.kind != PERPETUAL:
+        raise VenueError(f"{at}: volatility: for perpetual markets, and only for them")
+    shares = (policy.decay_ppm, policy.stressed_weight_ppm, policy.floor_ppm, policy.step_up_ppm, policy.step_down_ppm)
+    others = (policy.buffer_ppm, policy.stressed_ppm, policy.multiple_ppm)
+    if min(*shares, *others) < 0 or max(shares) > PPM or max(others) > VOLATILITY_PPM_MAX:
+        raise VenueError(f"{at}: volatility: shares of 0 to {PPM}, the rest of 0 to {VOLATILITY_PPM_MAX}")
+    if not 1 <= policy.horizon <= VOLATILITY_PPM_MAX or not policy.floor_ppm <= policy.cap_ppm <= PPM:
+        raise VenueError(f"{at}: volatility: horizon of at least 1, floor_ppm <= cap_ppm <= {PPM}")
+
+
+def _check_oracle(oracle: Oracle) -> None:
+    weights = [source.weight for source in oracle.sources]
+    rates = (oracle.quorum_ppm, oracle.confidence_ppm, oracle.step_ppm, oracle.deviation_ppm)
+    times = (oracle.stale_ms, oracle.average_ms, oracle.premium_ms)
+    if min(*rates, *times) < 1 or oracle.future_ms < 0 or oracle.quorum_ppm > PPM or max(times) > SPAN_MS_MAX:
+        raise VenueError(f"oracle: rates of at least 1 ppm, a quorum of at most all, times of 1 to {SPAN_MS_MAX} ms")
+    if not 0 <= oracle.own_weight < oracle.premium_weight + oracle.others_weight or oracle.premium_weight < 1:
+        raise VenueError("oracle: own_weight: less than the other votes together, and premium_weight of at least 1")
+    if weights and (len(weights) < SOURCES_MIN or min(weights) < 1 or 2 * max(weights) >= sum(weights)):
+        raise VenueError(f"oracle: sources: at least {SOURCES_MIN}, none with half of the weight")
+    for field in ("name", "key"):
+        if len({getattr(source, field) for source in oracle.sources}) != len(weights):
+            raise VenueError(f"oracle: sources: each {field} once")
+    for source in oracle.sources:
+        if not re.fullmatch("[0-9a-f]{64}", source.key) or not re.fullmatch("[!-~]{1,64}", source.name):
+            expected = "1 to 64 visible ASCII characters, and a key of 64 hex digits"
+            raise VenueError(f"oracle: source {source.name!r}: {expected}")
 
 
 def _check_bounds(at: str, field: str, bounds: list[int | None], *, last_open: bool) -> None:
@@ -221,10 +332,20 @@ def venue_from_json(text: str) -> Venue:
             for item in data.pop("assets")
         )
         markets = tuple(
-            _make(Market, {**item, "margin": tuple(_make(MarginTier, tier) for tier in item["margin"])})
+            _make(
+                Market,
+                {
+                    **item,
+                    "margin": tuple(_make(MarginTier, tier) for tier in item["margin"]),
+                    "volatility": item["volatility"] and _make(VolatilityPolicy, item["volatility"]),
+                },
+            )
             for item in data.pop("markets")
         )
-        venue: Venue = _make(Venue, {**data, "assets": assets, "markets": markets})
+        oracle = data.pop("oracle")
+        sources = tuple(_make(Source, item) for item in oracle["sources"])
+        oracle = _make(Oracle, {**oracle, "sources": sources})
+        venue: Venue = _make(Venue, {**data, "assets": assets, "markets": markets, "oracle": oracle})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise VenueError(f"not a venue definition: {error}") from None
     return venue.check()

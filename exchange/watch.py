@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from exchange.events import Event, ModeSet, SignSeen
 from exchange.rules.breakers import band, breaker_variant, extremes, in_band, trips, venue_trips
@@ -10,9 +11,21 @@ from exchange.rules.modes import Action, Mode, Permission, Scope, Trigger, allow
 from exchange.rules.rounding import PPM
 from exchange.state import FUND, QUOTE, VENUE_WIDE, Ledger
 
+_TRADING: Final = (Action.TAKE, Action.LIQUIDATE, Action.DELEVERAGE)
+
+
+def is_calling(ledger: Ledger, market: int) -> bool:
+    """Whether a market collects orders for the auction that reopens it."""
+    return (market, int(Trigger.REOPENING)) in ledger.signs and ledger.effective_modes[market] < Mode.CANCEL_ONLY
+
 
 def permission(ledger: Ledger, market: int, action: Action) -> Permission:
-    """What the stricter of the market's and the venue's mode says; `market` VENUE_WIDE: the venue's alone."""
+    """What the stricter of the market's and the venue's mode says; `market` VENUE_WIDE: the venue's alone.
+
+    While a market calls for its auction nothing trades there, so nobody is liquidated.
+    """
+    if action in _TRADING and is_calling(ledger, market):
+        return Permission.NO
     mode = ledger.venue_mode if market == VENUE_WIDE else ledger.effective_modes[market]
     return allowed(Mode(mode), action)
 
@@ -50,12 +63,34 @@ def sign_events(
     signs = {**ledger.signs, **dict.fromkeys(seen, time_ms)}
     for key in gone:
         signs.pop(key, None)
-    events: list[Event] = [SignSeen(*key, 1) for key in seen]
+    modes = _modes(ledger, signs, time_ms)
+    reopening = _reopening(ledger, modes) if ledger.venue.auction_ms else []
+    if reopening:
+        signs.update(dict.fromkeys(reopening, time_ms))
+        modes = _modes(ledger, signs, time_ms)
+    events: list[Event] = [SignSeen(*key, 1) for key in (*seen, *reopening)]
     events.extend(SignSeen(*key, 0) for key in gone)
-    for market in range(VENUE_WIDE, len(ledger.modes)):
-        scope = Scope.VENUE if market == VENUE_WIDE else Scope.MARKET
-        own = [(Trigger(trigger), when) for (where, trigger), when in sorted(signs.items()) if where == market]
-        mode = mode_of(own, time_ms, scope)
+    for market, mode in enumerate(modes, VENUE_WIDE):
         if mode != (ledger.venue_mode if market == VENUE_WIDE else ledger.modes[market]):
             events.append(ModeSet(market, mode))
     return events
+
+
+def _modes(ledger: Ledger, signs: Mapping[tuple[int, int], int], time_ms: int) -> list[Mode]:
+    """Of the venue, then of each market."""
+    modes = []
+    for market in range(VENUE_WIDE, len(ledger.modes)):
+        scope = Scope.VENUE if market == VENUE_WIDE else Scope.MARKET
+        own = [(Trigger(trigger), when) for (where, trigger), when in sorted(signs.items()) if where == market]
+        modes.append(mode_of(own, time_ms, scope))
+    return modes
+
+
+def _reopening(ledger: Ledger, modes: Sequence[Mode]) -> list[tuple[int, int]]:
+    """Signs of markets that trade again with these modes after a halt: by a call auction."""
+    return [
+        (market, int(Trigger.REOPENING))
+        for market, mode in enumerate(modes[1:])
+        if Mode.CANCEL_ONLY <= ledger.effective_modes[market] < Mode.SETTLEMENT
+        and max(mode, modes[0]) < Mode.CANCEL_ONLY
+    ]

@@ -13,7 +13,7 @@ DATA = Path(__file__).parent.parent / "data"
 
 
 def prove_once() -> str:
-    """SHA-256 over every file of two publications, equity and stress, and of their private stores."""
+    """SHA-256 over every file of three publications, equity, stress and shards, and of their private stores."""
     from api.importers.accounts import ImportOptions
     from api.importers.binance import import_binance
     from api.importers.scenarios import read_scenarios
@@ -29,12 +29,14 @@ def prove_once() -> str:
     stress = read_scenarios(example / "scenarios.json", meta.instruments, meta.value_decimals, meta.quote)
     digest = hashlib.sha256()
     with tempfile.TemporaryDirectory() as folder:
-        for name, snapshot, scenarios in (("equity", equity, ()), ("margin", margin, stress)):
+        runs = (("equity", equity, (), 1), ("margin", margin, stress, 1), ("shards", margin, (), 3))
+        for name, snapshot, scenarios, shards in runs:
             out = Path(folder) / name
-            prove_directory(snapshot, out, scenarios=scenarios, seed=bytes(32))
+            prove_directory(snapshot, out, scenarios=scenarios, seed=bytes(32), shards=shards)
             kept = (path for root in (out, private_folder(out)) for path in root.rglob("*") if path.is_file())
             for file in sorted(kept):
-                digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+                name = file.relative_to(folder).as_posix()
+                digest.update(name.encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
 
 
@@ -48,7 +50,7 @@ def main() -> int:
         digests.append(run.stdout.strip())
         print(f"hash seed {hash_seed}, {processors or 'all'} processors: {digests[-1]}")
     if len(set(digests)) != 1:
-        print("determinism: the two publications differ")
+        print("determinism: the two runs differ")
         return 1
     print("determinism: identical")
     return 0

@@ -31,18 +31,20 @@ from tests.malicious.cases_records import LOSSES, VALUES, with_records
 from tests.malicious.changed_statements import AFTERWARDS, REFUSED
 from tests.malicious.cheating_prover import CheatingProver, Lookup
 from tests.malicious.cheats_records import CHEATS
+from tests.malicious.documents import only_shard
 from tests.malicious.forge import Forge, Forged
 from tests.malicious.published import Published
 from tests.malicious.risk_world import RISK, STRESS, honest, risk_world, statement_of
 from tests.malicious.sheet import columns_of
-from tests.malicious.wrong_records import WRONG_LOSSES, WRONG_RECORDS
+from tests.malicious.wrong_records import WRONG_LOSSES, WRONG_RECORDS, losing
 from verifier import verify_directory
 from verifier.canonical import dumps
 from verifier.errors import VerificationError
 from verifier.inclusion import check_bundle
 from verifier.instruments import Scenario
 from verifier.opening import check_opening
-from verifier.params import TEST
+from verifier.params import TEST, accepted_profile
+from verifier.proofs import proof_file, read_shards, shard_file
 from verifier.report import read_statement
 from verifier.solvency import relation as relation_of
 from verifier.stark import verify_stark
@@ -89,26 +91,50 @@ def replaced(key: str, value: object) -> Callable[[Document], None]:
     return lambda document: document.update({key: value})
 
 
-STATEMENT_CASES: list[tuple[str, Callable[[Document], None], str | None]] = [
+def inside(key: str, change: Callable[[Document], None]) -> Callable[[Document], None]:
+    return lambda document: change(document[key])  # type: ignore[arg-type]
+
+
+def one_more(document: Document) -> str:
+    """The first output of a shard plus one."""
+    outputs = str(document["outputs"])
+    first = int.from_bytes(bytes.fromhex(outputs[:32]), "little") + 1
+    return (first % 2**128).to_bytes(16, "little").hex() + outputs[32:]
+
+
+Case = tuple[str, Callable[[Document], None], str | None]
+STATEMENT_CASES: list[Case] = [
     ("one atom more held", plus_one("outputs", "totals", 0, "long"), "arithmetic"),
     ("liability less honest", plus_one("outputs", "total_liability"), "arithmetic"),
     ("price changed", plus_one("instruments", 0, "price"), "arithmetic"),
-    ("sequence changed", plus_one("sequence"), "constraints"),
-    ("exchange changed", replaced("exchange", "another"), "constraints"),
-    ("time changed", replaced("time", "2026-01-01T00:00:01Z"), "constraints"),
-    ("policy changed", replaced("policy", "disclosed"), "constraints"),
-    ("a haircut changed", plus_one("instruments", 0, "buckets", 2, "tiers", 0, "to"), "constraints"),
-    ("a scenario's value changed", plus_one("scenarios", 0, "values", 0), "constraints"),
-    ("another shortfall in a scenario", plus_one("outputs", "losses", 0, "shortfall"), "constraints"),
-    ("another margin deficit in a scenario", plus_one("outputs", "losses", 0, "margin_deficit"), "constraints"),
+    ("sequence changed", plus_one("sequence"), "statement-mismatch"),
+    ("exchange changed", replaced("exchange", "another"), "statement-mismatch"),
+    ("time changed", replaced("time", "2026-01-01T00:00:01Z"), "statement-mismatch"),
+    ("policy changed", replaced("policy", "disclosed"), "statement-mismatch"),
+    ("a haircut changed", plus_one("instruments", 0, "buckets", 2, "tiers", 0, "to"), "statement-mismatch"),
+    ("a scenario's value changed", plus_one("scenarios", 0, "values", 0), "statement-mismatch"),
+    ("another shortfall in a scenario", plus_one("outputs", "losses", 0, "shortfall"), "arithmetic"),
+    ("another margin deficit in a scenario", plus_one("outputs", "losses", 0, "margin_deficit"), "arithmetic"),
     ("another margin deficit", plus_one("outputs", "total_margin_deficit"), None),  # policy strict says no, too
     ("collateral above the holdings", plus_one("outputs", "totals", 0, "buckets", 1), "arithmetic"),
+    ("another root", inside("outputs", replaced("root", "00" * 32)), "shards"),
+    ("a shard more", plus_one("capacity", "shards"), "statement-mismatch"),
     ("test profile claimed", replaced("profile", "test"), "unacceptable-profile"),
     ("other profile claimed", replaced("profile", "compact"), "unacceptable-parameters"),
     ("other circuit claimed", replaced("circuit", "anything"), "unknown-circuit"),
     ("other circuit digest", replaced("circuit_digest", "00" * 32), "unknown-circuit"),
     ("larger trace", plus_one("capacity", "log2_rows"), None),  # the file is cut elsewhere: any parse error
 ]
+SHARD_CASES: list[Case] = [
+    ("another statement's shard", replaced("header", "00" * 32), "statement-mismatch"),
+    ("the other shard", plus_one("shard"), "statement-mismatch"),
+    ("another tree", replaced("root", "01000000" * 8), "shards"),
+    ("masks of nobody", replaced("mask_in", "01000000" * 8), "shards"),
+    ("other masks out", replaced("mask_out", "01000000" * 8), "shards"),
+    ("an output one more", lambda document: document.update(outputs=one_more(document)), "arithmetic"),
+    ("an output less", lambda document: document.update(outputs=str(document["outputs"])[:-32]), "malformed"),
+]
+SHARDS = 2
 
 
 class Negative:
@@ -120,10 +146,11 @@ class Negative:
         snapshot = import_binance(*files, options, invalid=Invalid.DROP)
         crash = Scenario("everything halves", tuple(i.price // 2 for i in snapshot.meta.instruments))
         self.out = folder / "publication"
-        prove_directory(snapshot, self.out, scenarios=(crash,))
+        prove_directory(snapshot, self.out, scenarios=(crash,), shards=SHARDS)
         self.bundle = make_bundle(self.out, private_folder(self.out), snapshot.user_id(1))
-        self.opening = make_opening(self.out, private_folder(self.out), 1, 0)
+        self.opening = make_opening(self.out, private_folder(self.out), 0, 1, 0)
         self.statement = read_statement(self.out)
+        self.shards = read_shards(self.out, self.statement)
         self.tried = 0
         self.failures: list[str] = []
 
@@ -148,7 +175,7 @@ class Negative:
             kept = file.read_bytes()
             file.write_bytes(data)
             try:
-                return verify_directory(self.out)
+                return verify_directory(self.out, workers=1)
             finally:
                 file.write_bytes(kept)
 
@@ -172,21 +199,25 @@ class Negative:
         for name, (circuit, change) in WRONG_RECORDS.items():
             offer(name, circuit, with_records(risk_world(circuit).plan, change).build(), frozenset({VALUES}), None)
         for name, (circuit, publish) in WRONG_LOSSES.items():
-            forged = Forge(risk_world(circuit).plan).build()
-            publish(forged.losses)
+            forged = Forge(risk_world(circuit).plan).then(losing(publish)).build()
             offer(name, circuit, forged, frozenset({LOSSES}), None)
         for label in RECORD_LABELS:
             case = case_for(label, risk_world(RISK).plan)
             offer(label, RISK, case.forged, frozenset({label}), case.cheat)
 
     def changed(self) -> None:
-        """An honest proof, and its statement changed afterwards."""
+        """An honest proof, and its statement changed afterwards, with the document of its shard."""
         world = risk_world(STRESS)
-        statement = parse_statement(statement_of(honest(world)).to_bytes())
-        proof = prove(relation_of(statement), TEST, world.base.copy(), Randomness(b"published")).to_bytes()
-        verify_stark(relation_of(statement), TEST, proof)
+        forged = honest(world)
+        statement = parse_statement(statement_of(forged).to_bytes())
+        shard = only_shard(statement, forged.root.digest)
+        relation = relation_of(statement, shard)
+        proof = prove(relation, TEST, world.base.copy(), Randomness(b"published")).to_bytes()
+        verify_stark(relation, TEST, proof)
         for name, change in AFTERWARDS.items():
-            relation = replace(relation_of(change(statement)), binding=statement.digest)
+            changed = change(statement)
+            relation = relation_of(changed, only_shard(changed, forged.root.digest))
+            relation = replace(relation, binding=shard.digest)
             self.expect(name, lambda: verify_stark(relation, TEST, proof), "constraints")  # noqa: B023
         for name, (change, reason) in REFUSED.items():
             data = change(statement).to_bytes()
@@ -194,17 +225,11 @@ class Negative:
 
     def run(self) -> None:
         rng = random.Random(1)
-        statement = (self.out / "statement.json").read_bytes()
-        for name, change, reason in STATEMENT_CASES:
-            self.expect(name, self.with_file("statement.json", edited(statement, change)), reason)
-        proof = (self.out / "proof.bin").read_bytes()
-        self.expect("proof cut", self.with_file("proof.bin", proof[:-1]), "malformed")
-        self.expect("proof longer", self.with_file("proof.bin", proof + b"\0"), "trailing-bytes")
-        for _ in range(FLIPS // 4):
-            at = rng.randrange(len(proof))
-            flipped = bytearray(proof)
-            flipped[at] ^= 1 << rng.randrange(8)
-            self.expect(f"proof byte {at}", self.with_file("proof.bin", bytes(flipped)), None)
+        for file, cases in (("statement.json", STATEMENT_CASES), (shard_file(0), SHARD_CASES)):
+            data = (self.out / file).read_bytes()
+            for name, change, reason in cases:
+                self.expect(name, self.with_file(file, edited(data, change)), reason)
+        self.proofs(rng)
         for what, data, check in (("bundle", self.bundle, check_bundle), ("opening", self.opening, check_opening)):
             for _ in range(FLIPS):
                 at = rng.randrange(len(data))
@@ -216,6 +241,25 @@ class Negative:
             lambda: check_bundle(edited(self.bundle, plus_one("entries", 0, "amount")), self.statement),
             "path",
         )
+
+    def proofs(self, rng: random.Random) -> None:
+        """The proof of a shard, cut, longer, flipped, and in the place of another."""
+        data = (self.out / proof_file(1)).read_bytes()
+        self.expect("proof cut", self.with_file(proof_file(1), data[:-1]), "malformed")
+        self.expect("proof longer", self.with_file(proof_file(1), data + b"\0"), "trailing-bytes")
+        self.expect("proof of the other shard", self.with_file(proof_file(0), data), None)
+        params = accepted_profile(self.statement.profile)
+        relations = [relation_of(self.statement, shard) for shard in self.shards]
+        verify_stark(relations[1], params, data)
+        for name, mask in (("mask_in", (1,) * 8), ("mask_out", (1,) * 8), ("root", (1,) * 8)):
+            other = replace(self.shards[1], **{name: mask})  # type: ignore[arg-type]
+            relation = replace(relation_of(self.statement, other), binding=self.shards[1].digest)
+            self.expect(f"another {name}", lambda: verify_stark(relation, params, data), "constraints")  # noqa: B023
+        for _ in range(FLIPS // 4):
+            at = rng.randrange(len(data))
+            flipped = bytearray(data)
+            flipped[at] ^= 1 << rng.randrange(8)
+            self.expect(f"proof byte {at}", lambda: verify_stark(relations[1], params, bytes(flipped)), None)  # noqa: B023
 
 
 def signed(cases: Negative) -> None:
@@ -237,7 +281,7 @@ def main() -> int:
     """Exit 1 if anything was accepted, refused for another reason, or failed in another way."""
     with tempfile.TemporaryDirectory() as folder:
         cases = Negative(Path(folder))
-        verify_directory(cases.out)
+        verify_directory(cases.out, workers=1)
         check_bundle(cases.bundle, cases.statement)
         cases.run()
         cases.forged()

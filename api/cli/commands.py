@@ -9,6 +9,7 @@ from api.cli import (
     bundles,
     executors,
     imports,
+    ledger_snapshot,
     log,
     page,
     prices,
@@ -44,6 +45,7 @@ app.command(rich_help_panel=EVERYBODY)(publication.inspect)
 app.command(rich_help_panel=EVERYBODY)(trials.version)
 app.command(rich_help_panel=EVERYBODY)(page.page)
 app.command("check-opening", rich_help_panel=EVERYBODY)(audit.check)
+app.command(rich_help_panel=EVERYBODY)(publishing.fetch)
 app.add_typer(log.app, name="log", rich_help_panel=EVERYBODY)
 app.add_typer(witness.app, name="witness", rich_help_panel=EVERYBODY)
 app.command(rich_help_panel=USER)(users.nonce)
@@ -65,3 +67,4 @@ app.command(rich_help_panel=EXCHANGE)(trials.bench)
 app.command(rich_help_panel=EXCHANGE)(trials.generate)
 app.command(rich_help_panel=EXCHANGE)(simulate.simulate)
 app.command(rich_help_panel=EXCHANGE)(simulate.replay)
+app.command(rich_help_panel=EXCHANGE)(ledger_snapshot.snapshot)

@@ -1,4 +1,4 @@
-"""`solvent publish` and `export`: a verified publication goes into store and log, and out to a folder of files."""
+"""`solvent publish`, `export` and `fetch`: into store and log, out to a folder of files, and down again."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from api.cli.log import StorePlace
 from api.cli.options import Json, Publication, require_directory, require_file
 from api.cli.output import ACCEPTED, REJECTED, Output
 from api.cli.report import print_report
+from prover.errors import InputError
 
 if TYPE_CHECKING:
     from api.publish import Published
@@ -73,6 +74,33 @@ def export(
     size = shown.size if shown else 0
     output.json({"verdict": "exported", "files": count, "log_size": size, "out": str(out)})
     output.line(f"{count} files in {out}, {size} publications. A publication: {out}/publications/SEQUENCE")
+    return ACCEPTED
+
+
+def fetch(
+    url: Annotated[str, typer.Argument(metavar="URL", help="Where an exchange publishes: a server, or an export.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to make.")],
+    sequence: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Which publication; default: newest.")
+    ] = None,
+    log: Annotated[bool, typer.Option("--log", help="The log itself instead: its checkpoint and tiles.")] = False,
+    json: Json = False,
+) -> int:
+    """Download a publication, to be verified, or the log, to be audited. Nothing that the server says is believed."""
+    from api.fetch import fetch_log, fetch_publication
+
+    output = Output(json)
+    if log and sequence is not None:
+        raise InputError(field="--sequence", got=str(sequence), expected="no --log with it")
+    with output.progress() as progress:
+        number = fetch_log(url, out, progress) if log else fetch_publication(url, out, sequence, progress)
+    output.json({"verdict": "fetched", "out": str(out), "log_size" if log else "sequence": number})
+    if log:
+        output.line(f"{number} entries in {out}. Next: solvent log audit {out} --policy FILE")
+    else:
+        output.line(
+            f"Publication {number} in {out}. Next: solvent verify {out}, solvent log verify {out} --policy FILE"
+        )
     return ACCEPTED
 
 

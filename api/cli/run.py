@@ -16,7 +16,8 @@ from verifier.errors import VerificationError
 
 EXTRAS: Final = {
     **dict.fromkeys(("numpy", "numba", "pyarrow", "cryptography"), "prover"),
-    **dict.fromkeys(("sqlalchemy", "merkletools", "fastapi", "uvicorn"), "service"),
+    **dict.fromkeys(("merkletools", "fastapi", "uvicorn"), "service"),
+    "sqlalchemy": "exchange",
     "psycopg": "postgres",
     "matplotlib": "bench",
     **dict.fromkeys(("dask", "distributed"), "cluster"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_module
 import shutil
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -13,10 +14,13 @@ import typer
 from api.cli.options import Json, require_directory, require_file
 from api.cli.output import ACCEPTED, REJECTED, Output
 from prover.errors import InputError
+from verifier.errors import VerificationError
 
 if TYPE_CHECKING:
     from exchange.audit import Check
+    from exchange.events import QuotesTaken
     from exchange.journal import Journal
+    from exchange.population import Depth
     from exchange.simulate import Bars, Simulation
     from exchange.state import Ledger
 
@@ -33,6 +37,9 @@ def simulate(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to make: journal, report.html, report.json.")],
     accounts: Annotated[int, typer.Option(metavar="N", min=5, help="Accounts, four market makers included.")] = 10_000,
     seed: Annotated[int, typer.Option(metavar="S", min=0, help="Same seed, same bars: same journal.")] = 1,
+    depth: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Depth of a real book over time, which the makers follow.")
+    ] = None,
     snapshot_every: Annotated[
         int, typer.Option(metavar="D", min=0, help="A snapshot for `solvent prove` after every D bars; 0: none.")
     ] = 0,
@@ -40,27 +47,42 @@ def simulate(
 ) -> int:
     """Run the venue through real bars: a seeded population trades, crashes liquidate, every event is journalled.
 
-    Ends with the audit of the journal: exit code 1 if any figure of it differs from the ledger's.
+    Ends with the audit of the journal. Exit code 1: a figure of it differs from the ledger's, or an invariant of the
+    ledger did not hold at some price.
     """
     from api.importers.bars import read_markets
+    from api.importers.depth import read_depth
 
     output = Output(json)
     bars, times = read_markets(market)
+    book = None if depth is None else read_depth(depth)
     if out.exists():
         raise InputError(field="--out", got=str(out), expected="a path that does not exist yet")
     out.mkdir(parents=True)
     try:
-        simulation, figures = _run(bars, times, accounts, seed, snapshot_every, out, output)
+        simulation, figures = _run(_Plan(bars, times, book, accounts, seed, snapshot_every, out), output)
     except BaseException:
         shutil.rmtree(out, ignore_errors=True)  # nothing half-written
         raise
     return _finish(simulation, {"accounts": accounts, "seed": seed, **figures}, out, output)
 
 
-def _run(
-    bars: list[Bars], times: list[int], accounts: int, seed: int, snapshot_every: int, out: Path, output: Output
-) -> tuple[Simulation, dict[str, Any]]:
-    from api.importers.ledger import ledger_snapshot
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is asked for."""
+
+    bars: list[Bars]
+    times: list[int]
+    depth: Depth | None
+    accounts: int
+    seed: int
+    snapshot_every: int
+    out: Path
+
+
+def _run(plan: _Plan, output: Output) -> tuple[Simulation, dict[str, Any]]:
+    from api.ledger_snapshots import write_ledger_snapshot
+    from api.simulated_sources import SimulatedSources, simulated_sources
     from exchange.engine import Engine, GroupedSink
     from exchange.journal import Journal, journal_url
     from exchange.population import Population
@@ -68,18 +90,20 @@ def _run(
     from exchange.state import Ledger
 
     started = time.perf_counter()
-    journal = Journal(journal_url(out / JOURNAL), venue_for(bars))
+    journal = Journal(journal_url(plan.out / JOURNAL), venue_for(plan.bars, simulated_sources()))
     bar_commit = GroupedSink(journal)
     engine = Engine(Ledger(journal.venue), bar_commit)
     ledger = engine.ledger
-    simulation = Simulation(engine, Population(ledger, accounts, seed), bars, times)
+    sources = SimulatedSources(journal.venue, plan.bars, plan.seed)
+    population = Population(ledger, plan.accounts, plan.seed, plan.depth)
+    simulation = Simulation(engine, population, plan.bars, plan.times, sources.command)
     with output.progress() as progress:
 
         def after_bar(number: int) -> None:
             bar_commit.flush()
-            progress("simulate", (number + 1) / len(times))
-            if snapshot_every and (number + 1) % snapshot_every == 0:
-                ledger_snapshot(ledger).write(out / SNAPSHOTS / f"{ledger.sequence:012d}")
+            progress("simulate", (number + 1) / len(plan.times))
+            if plan.snapshot_every and (number + 1) % plan.snapshot_every == 0:
+                write_ledger_snapshot(ledger, plan.out / SNAPSHOTS / f"{ledger.sequence:012d}")
 
         simulation.after_bar = after_bar
         simulation.run()
@@ -93,6 +117,7 @@ def _run(
         "seconds": round(seconds, 3),
         "sequence": ledger.sequence,
         "state_hash": state_hash,
+        "invariants_broken": simulation.broken,
         "audit": [_check_data(check) for check in checks],
     }
 
@@ -103,10 +128,12 @@ def _finish(simulation: Simulation, extra: dict[str, Any], out: Path, output: Ou
     data = report_data(simulation, extra)
     (out / REPORT).write_text(json_module.dumps(data) + "\n")
     (out / PAGE).write_text(report_html(simulation, data))
-    good = all(check["ok"] for check in extra["audit"])
+    good = all(check["ok"] for check in extra["audit"]) and not extra["invariants_broken"]
     totals = data["totals"]
     output.json({"verdict": "audit passed" if good else "audit failed", "out": str(out), **extra, "totals": totals})
     _print_audit(extra["audit"], output)
+    for message in extra["invariants_broken"]:
+        output.line(f"Broken: {message}", mood="bad")
     output.line(
         f"{totals['bars']} bars, {totals['commands']} commands, {totals['trades']} trades in {extra['seconds']:.1f} s"
     )
@@ -142,7 +169,7 @@ def replay(
     try:
         journal = Journal(journal_url(directory / JOURNAL))
         found = recover(journal, from_start=True)
-        checks = _audit(journal, found.ledger)
+        checks = _audit(journal, found.ledger, signatures=True)
     except LedgerError as error:
         output.json({"verdict": "rejected", "message": str(error)})
         output.line(f"Journal broken: {error}", mood="bad")
@@ -170,20 +197,52 @@ def replay(
     return ACCEPTED if good else REJECTED
 
 
-def _audit(journal: Journal, ledger: Ledger) -> list[Check]:
-    from exchange.audit import Auditor
-    from exchange.events import unpack_frames
+def _audit(journal: Journal, ledger: Ledger, *, signatures: bool = False) -> list[Check]:
+    """With `signatures` also whether every price rests on signed documents that say so: 1 ms per document."""
+    from exchange.audit import Auditor, Check
+    from exchange.events import QuotesTaken, unpack_frames
 
     auditor = Auditor(journal.venue)
+    taken = signed = 0
     for block in journal.blocks():
-        auditor.read(unpack_frames(block.payload))
-    return auditor.compare(ledger)
+        for frame in unpack_frames(block.payload):
+            auditor.read((frame,))
+            for event in frame.events if signatures else ():
+                if type(event) is QuotesTaken:
+                    taken += 1
+                    signed += _is_signed(journal, event, frame.time_ms)
+    checks = auditor.compare(ledger)
+    return [*checks, Check("quotes that signed documents support", taken, signed)] if signatures else checks
+
+
+def _is_signed(journal: Journal, event: QuotesTaken, time_ms: int) -> bool:
+    from api.feed import check_taken
+
+    try:
+        check_taken(journal.venue, event, time_ms)
+    except (InputError, VerificationError):
+        return False
+    return True
 
 
 def _check_data(check: Check) -> dict[str, Any]:
-    return {"name": check.name, "left": str(check.left), "right": str(check.right), "ok": check.ok}
+    return {
+        "name": check.name,
+        "left": str(check.left),
+        "right": str(check.right),
+        "ok": check.ok,
+        "detail": check.detail,
+    }
 
 
 def _print_audit(checks: list[dict[str, Any]], output: Output) -> None:
-    rows = [("ok" if check["ok"] else "FAIL", check["name"], check["left"], check["right"]) for check in checks]
+    rows = [
+        (
+            "ok" if check["ok"] else "FAIL",
+            " ".join(filter(None, (check["name"], check["detail"]))),
+            check["left"],
+            check["right"],
+        )
+        for check in checks
+    ]
     output.table(("", "check", "audit", "ledger"), rows, right=("audit", "ledger"))

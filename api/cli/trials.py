@@ -34,39 +34,47 @@ class Sweep(StrEnum):
     ENTRIES = "entries"
 
 
+Results = Annotated[
+    list[Path] | None, typer.Argument(metavar="[RESULT]...", help="With --plots: results of --sweep and --out.")
+]
+BenchCircuit = Annotated[
+    Circuit | None, typer.Option(help="Default: equity without scenarios, the smallest stress circuit with some.")
+]
+StressCount = Annotated[
+    int, typer.Option(metavar="S", min=0, max=10, help="Stress scenarios to prove; accounts then have collateral.")
+]
+Compare = Annotated[
+    bool, typer.Option("--compare", help="Instead: all circuits on the same accounts of 1 to 483 entries.")
+]
+Floors = Annotated[
+    bool,
+    typer.Option("--floors", help="Instead: each phase against its floor in operations and bytes, equity circuit."),
+]
+SweepOver = Annotated[
+    Sweep | None, typer.Option(help="Instead: 10^3 to 10^6 accounts, or 1 to 483 entries each; a new process per size.")
+]
+ResultFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Write figures, machine and versions as JSON.")]
+Plots = Annotated[Path | None, typer.Option(metavar="DIR", help="Instead: draw the RESULTs as SVG into this folder.")]
+Ledger = Annotated[bool, typer.Option("--ledger", help="Instead: commands through the exchange's engine and journal.")]
+
+
 def bench(
-    results: Annotated[
-        list[Path] | None, typer.Argument(metavar="[RESULT]...", help="With --plots: results of --sweep and --out.")
-    ] = None,
+    results: Results = None,
     accounts: Annotated[int, typer.Option(metavar="N", min=1, help="Synthetic accounts.")] = 20_000,
     entries: Annotated[int, typer.Option(metavar="K", min=1, max=1000, help="Entries of each account.")] = 3,
     profile: ProofProfile = Profile.FAST,
     runs: Annotated[int, typer.Option(metavar="R", min=1, max=100, help="Proofs; figures are medians.")] = 3,
     seed: Annotated[int, typer.Option(metavar="S", min=0, help="Seed of the synthetic accounts, not of proofs.")] = 1,
-    circuit: Annotated[
-        Circuit | None, typer.Option(help="Default: equity without scenarios, the smallest stress circuit with some.")
-    ] = None,
-    scenarios: Annotated[
-        int, typer.Option(metavar="S", min=0, max=10, help="Stress scenarios to prove; accounts then have collateral.")
-    ] = 0,
-    compare: Annotated[
-        bool, typer.Option("--compare", help="Instead: all circuits on the same accounts of 1 to 483 entries.")
-    ] = False,
-    floors: Annotated[
-        bool,
-        typer.Option("--floors", help="Instead: each phase against its floor in operations and bytes, equity circuit."),
-    ] = False,
-    sweep: Annotated[
-        Sweep | None,
-        typer.Option(help="Instead: 10^3 to 10^6 accounts, or 1 to 483 entries each; a new process per size."),
-    ] = None,
+    circuit: BenchCircuit = None,
+    scenarios: StressCount = 0,
+    compare: Compare = False,
+    floors: Floors = False,
+    sweep: SweepOver = None,
     full: Annotated[bool, typer.Option("--full", help="With --sweep accounts: 10^7 as well.")] = False,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write figures, machine and versions as JSON.")
-    ] = None,
-    plots: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Instead: draw the RESULTs as SVG into this folder.")
-    ] = None,
+    out: ResultFile = None,
+    plots: Plots = None,
+    ledger: Ledger = False,
+    commands: Annotated[int, typer.Option(metavar="N", min=1, help="With --ledger: commands timed.")] = 300_000,
     json: Json = False,
 ) -> int:
     """Measure this machine: prove synthetic accounts, verify each proof, print medians over the runs.
@@ -74,6 +82,10 @@ def bench(
     Compilation is not counted.
     """
     output = Output(json)
+    if ledger:
+        from api.cli.bench_ledger import run_ledger_bench
+
+        return run_ledger_bench(commands, accounts, runs, seed, output)
     if plots is not None or results:
         from api.cli.bench_plots import run_plots
 

@@ -51,7 +51,7 @@ def _read(path: Path) -> tuple[str, dict[int, tuple[Decimal, ...]]]:
     found = _SYMBOL.search(path.name)
     if found is None:
         raise InputError(file=path, got="no symbol in its name", expected="a name such as BTCUSDT_5m.csv.gz")
-    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    reader = csv.reader(io.StringIO(read_text(path, "a CSV file with bars"), newline=""), strict=True)
     rows: dict[int, tuple[Decimal, ...]] = {}
     try:
         header = next(reader, [])
@@ -106,9 +106,10 @@ def _bars(path: Path, symbol: str, rows: Sequence[tuple[Decimal, ...]]) -> Bars:
     return Bars(symbol, decimals, magnitude, opens, highs, lows, closes)
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path, what: str) -> str:
+    """The text of a file, unpacked if it is gzip. Raises InputError: no such file, damaged, too large, not UTF-8."""
     if not path.is_file():
-        raise InputError(file=path, got="no such file", expected="a CSV file with bars")
+        raise InputError(file=path, got="no such file", expected=what)
     with path.open("rb") as raw:
         is_packed = raw.read(2) == _GZIP
     try:

@@ -12,7 +12,7 @@ records lost. In base 256, with L the sum of what all rows bring to an output:
     L(X) + k(X^2) - k'(X^2) + (X - 256) c(X) = P(X^2)   modulo X^16
 
 so the carry out of the highest position is dropped. No coefficient wraps: |L_i| <= 255 N, masks and P are words of 16
-bits, and 257 |c_i| <= 257 * 2^22: 255 * 2^21 + 3 * 65,535 + 1,077,936,128 = 1,612,889,933 < p for N = 2^21 rows.
+bits, and |c_i| <= 4,227,071: 255 * 2^21 + 3 * 65,535 + 257 * 4,227,071 = 1,621,327,612 < p for N = 2^21 rows.
 """
 
 from __future__ import annotations

@@ -92,6 +92,18 @@ def extremes(window: Window, time_ms: int) -> Band | None:
     return Band(min(window.lows[at] for at in live), max(window.highs[at] for at in live))
 
 
+def mean_price(window: Window, time_ms: int) -> int | None:
+    """Mean of the slots' middles over the window that ends at a time, rounded down; None if it has no price.
+
+    A price that nobody chooses and one print hardly moves. Source: Deribit's delivery price, the mean of an index over
+    the last half hour.
+    """
+    count = len(window.highs)
+    oldest = max(0, time_ms // window.slot_ms - count + 1)
+    live = [slot % count for slot in range(oldest, window.last_slot + 1) if window.highs[slot % count]]
+    return sum(window.highs[at] + window.lows[at] for at in live) // (2 * len(live)) if live else None
+
+
 def trips(window: Window, time_ms: int, price: int, variant: int) -> bool:
     """Whether a price is further than the variant from the window's other extreme: then the market halts."""
     seen = extremes(window, time_ms)

@@ -70,12 +70,12 @@ MATRIX: tuple[tuple[Permission, ...], ...] = (
     (_Y, _Y, _Y, _Y, _Y, _Y, _Y, _Y, _Y, _Y, _Y, _N, _Y, _Y, _Y),  # NORMAL
     (_R, _Y, _Y, _Y, _Y, _Y, _Y, _Y, _Y, _Y, _Y, _N, _Y, _Y, _Y),  # POST_ONLY
     (_R, _R, _Y, _Y, _Y, _Y, _Y, _Y, _Y, _Y, _Y, _N, _Y, _Y, _N),  # REDUCE_ONLY
-    (_N, _N, _N, _Y, _Y, _Y, _N, _N, _N, _N, _Y, _N, _N, _Y, _N),  # CANCEL_ONLY
+    (_N, _N, _N, _Y, _Y, _Y, _N, _N, _N, _N, _Y, _N, _N, _N, _N),  # CANCEL_ONLY
     (_N, _N, _N, _Y, _Y, _N, _N, _N, _N, _N, _Y, _N, _N, _N, _N),  # WITHDRAW_GATED
     (_N, _N, _N, _Y, _N, _N, _N, _N, _Y, _N, _Y, _Y, _N, _N, _N),  # SETTLEMENT
 )
 """MATRIX[mode][action]. While nothing trades (cancel-only) nobody is liquidated: they could not defend themselves.
-An auction ends a halt, so a halted market, in cancel-only, may uncross; its orders came in before or in post-only.
+A halt ends in a call for an auction: the market is in post-only, collects orders, and one price for all opens it.
 Source: modes of Drift (market status), dYdX v4 (clob pair status), CME (pre-open), Hyperliquid (post-only start)."""
 
 
@@ -104,6 +104,8 @@ class Trigger(IntEnum):
     AUDIT_MISMATCH = 9
     REPLICA_DIVERGED = 10
     DELISTED = 11
+    REOPENING = 12
+    """A halt has ended: orders are collected, and one price for all reopens the market."""
 
 
 class Scope(IntEnum):
@@ -136,8 +138,10 @@ TRIGGERS: dict[Trigger, Entry] = {
     Trigger.AUDIT_MISMATCH: Entry(Mode.WITHDRAW_GATED, Scope.VENUE, None),
     Trigger.REPLICA_DIVERGED: Entry(Mode.WITHDRAW_GATED, Scope.VENUE, None),
     Trigger.DELISTED: Entry(Mode.SETTLEMENT, Scope.MARKET, None),
+    Trigger.REOPENING: Entry(Mode.POST_ONLY, Scope.MARKET, None),
 }
-"""Automatic entries and exits. An audit that does not add up never ends by time: only by an audit that does."""
+"""Automatic entries and exits. An audit that does not add up never ends by time: only by an audit that does;
+a reopening ends by its auction."""
 
 
 def mode_of(signs: Iterable[tuple[Trigger, int]], now_ms: int, scope: Scope) -> Mode:

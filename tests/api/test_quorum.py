@@ -32,7 +32,7 @@ from api.quorum import (
     vote,
 )
 from tests.verifier.small_tree import publication
-from verifier.canonical import dumps, hex_words
+from verifier.canonical import dumps
 from verifier.errors import BadQuorum, Reason, VerificationError
 
 BLS: Any = G2ProofOfPossession
@@ -101,7 +101,7 @@ def test_what_is_signed() -> None:
         "exchange": statement.exchange,
         "sequence": statement.sequence,
         "ledger_state": statement.ledger_state.hex(),
-        "root": hex_words(statement.root),
+        "root": statement.root.hex(),
     }
 
 
@@ -132,7 +132,7 @@ def test_the_order_of_votes_does_not_matter() -> None:
         ("exchange", {"exchange": "Zeta"}),
         ("sequence", {"sequence": 8}),
         ("ledger_state", {"ledger_state": bytes(32)}),
-        ("root", {"root": (1,) * 8}),
+        ("root", {"root": bytes(32)}),
     ],
 )
 def test_a_certificate_fits_one_statement(field: str, change: dict[str, Any]) -> None:

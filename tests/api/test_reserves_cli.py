@@ -25,7 +25,7 @@ from tests.api.reserves.signed import (
     write_list,
 )
 from tests.verifier.small_tree import publication
-from verifier import report
+from verifier import proofs, report
 from verifier.__main__ import main as check_alone
 from verifier.statement import Statement
 
@@ -56,18 +56,17 @@ def signed(tmp_path: Path) -> Path:
 @pytest.fixture
 def statement() -> Statement:
     """For btc, eth and usdt; our list also has SOL."""
-    return replace(publication().statement, exchange=EXCHANGE, sequence=7)
+    return publication().stating(exchange=EXCHANGE, sequence=7).statement
 
 
 @pytest.fixture
 def directory(tmp_path: Path, statement: Statement, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A publication whose proof is taken for good, without reserves."""
-    monkeypatch.setattr(report, "verify_stark", lambda *_: None)
+    monkeypatch.setattr(proofs, "verify_stark", lambda *_: None)
     monkeypatch.setattr(report, "soundness_bits", lambda *_: 100)
     folder = tmp_path / "publication"
     folder.mkdir()
-    (folder / "statement.json").write_bytes(statement.to_bytes())
-    (folder / "proof.bin").write_bytes(b"good")
+    publication().stating(exchange=EXCHANGE, sequence=7).write(folder)
     return folder
 
 

@@ -12,10 +12,14 @@ from typing import Any
 import pytest
 
 from api.cli import main
+from api.feed import Feed
 from api.importers.bars import read_markets
+from api.importers.depth import read_depth
+from exchange.commands import SubmitQuotes
 from prover.errors import InputError
 from prover.snapshot import Snapshot
 
+BITSTAMP = Path(__file__).parents[2] / "data" / "market" / "bitstamp_BTCUSD_1h_20200305_20200319.csv"
 HEADER = "open_time_ms,open,high,low,close,volume\n"
 CRASH = [60_000, 60_100, 59_000, 57_500, 55_000, 54_800, 52_900, 54_000]
 
@@ -48,13 +52,13 @@ def test_a_crash_is_worked_off_and_the_audit_agrees(tmp_path: Path, capsys: pyte
     assert simulated(tmp_path, "run", "--snapshot-every", "3") == 0
     data = said(capsys)
     assert data["verdict"] == "audit passed" and data["totals"]["liquidations"] > 10
-    assert all(check["ok"] for check in data["audit"]) and len(data["audit"]) == 15
+    assert all(check["ok"] for check in data["audit"]) and len(data["audit"]) == 20
     assert data["totals"]["bars_not_normal"] > 0  # 12 % in five minutes halts
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert report["state_hash"] == data["state_hash"]
     assert len(report["series"]["mark_BTC"]) == len(CRASH) - 1
     page = (tmp_path / "run" / "report.html").read_text()
-    assert page.count("<svg") == 8 and "http" not in page
+    assert page.count("<svg") == 9 and "http" not in page
     snapshots = sorted((tmp_path / "run" / "snapshots").iterdir())
     assert len(snapshots) == 2
     totals = {
@@ -67,6 +71,82 @@ def test_a_crash_is_worked_off_and_the_audit_agrees(tmp_path: Path, capsys: pyte
     assert main(["replay", str(tmp_path / "run"), "--json"]) == 0
     again = said(capsys)
     assert again["verdict"] == "same state" and again["state_hash"] == data["state_hash"]
+    signed = again["audit"][-1]
+    assert signed["name"] == "quotes that signed documents support"
+    assert signed["left"] == signed["right"] == str(1 + 4 * (len(CRASH) - 1))
+
+
+def test_black_thursday_keeps_the_books_straight_at_every_price(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bitstamp's hours from 12 March 2020 08:00 UTC: from 7,260 to 3,850 USD in eighteen hours."""
+    header, *rows = BITSTAMP.read_text().splitlines(keepends=True)
+    path = tmp_path / BITSTAMP.name
+    path.write_text(header + "".join(row for row in rows if 1_584_000_000 <= int(row[:10]) < 1_584_075_600))
+    assert main(["simulate", "--market", str(path), "--accounts", "400", "--out", str(tmp_path / "run"), "--json"]) == 0
+    data = said(capsys)
+    assert data["invariants_broken"] == [] and all(check["ok"] for check in data["audit"])
+    assert data["totals"]["bars"] == 21 and data["totals"]["liquidations"] > 20
+    series = json.loads((tmp_path / "run" / "report.json").read_text())["series"]
+    assert min(series["mark_BTC"]) < 5_300 and series["mark_BTC"][0] > 7_000
+    # A fifth within a quarter of an hour is a jump: that price alone liquidates nobody, and nobody may grow.
+    assert "jumped" in series["price_quality_BTC"] and "reduce_only" in series["mode_BTC"]
+    assert data["totals"]["fund_paid"] > 0 and data["totals"]["deleveraged"] > 0
+
+
+def test_a_broken_invariant_is_an_exit_code_and_stands_in_the_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exchange.simulate.broken", lambda ledger: ["usdt: held 1, came in less went out 2"])
+    assert simulated(tmp_path, "run") == 1
+    data = said(capsys)
+    assert data["verdict"] == "audit failed" and len(data["invariants_broken"]) == 4 * (len(CRASH) - 1)
+    assert "usdt: held 1" in (tmp_path / "run" / "report.html").read_text()
+
+
+def depth_file(folder: Path, rows: str) -> Path:
+    path = folder / "BTCUSDT-bookDepth.csv"
+    path.write_text("timestamp,percentage,depth,notional,weighted_avg_price\n" + rows)
+    return path
+
+
+def depth_rows(time: str, *notionals: int) -> str:
+    return "".join(f"{time},{n},1.0,{value}.5,2\n" for n, value in enumerate(notionals, start=1))
+
+
+def test_makers_follow_a_real_books_depth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A book that is all but gone after two minutes: what liquidations then find is not there."""
+    full = (240_000_000, 430_000_000, 520_000_000, 650_000_000, 760_000_000)
+    empty = tuple(value // 2_000 for value in full)
+    rows = depth_rows("2020-09-13 12:26:40", *full) + depth_rows("2020-09-13 12:27:00", *full)
+    rows += "".join(depth_rows(f"2020-09-13 12:{minute}:40", *empty) for minute in (28,))
+    depth = read_depth(depth_file(tmp_path, rows + "2020-09-13 12:28:40,-1,1,5,2\n"))
+    assert depth.at(1_600_000_000_000)[:2] == pytest.approx((1.0, 190 / 240), rel=1e-6)  # type: ignore[index]
+    assert depth.at(1_600_000_000_000 - 1) is None and depth.at(1_600_001_000_000) is None
+    assert simulated(tmp_path, "deep") == 0
+    deep = said(capsys)["totals"]
+    assert simulated(tmp_path, "thin", "--depth", str(depth_file(tmp_path, rows))) == 0
+    thin = said(capsys)["totals"]
+    assert thin["liquidated"] < deep["liquidated"] / 2 and thin["deleveraged"] > deep["deleveraged"]
+
+
+BAD_DEPTH: list[tuple[str, str]] = [
+    ("", "no time with all rows"),
+    ("2025-10-10,1,1,1,1\n", "a time as 2025-10-10 21:15:00"),
+    ("2025-10-10 00:00:00,1,1,-1,1\n", "a number above 0"),
+    ("2025-10-10 00:00:00,1,1,nan,1\n", "a number above 0"),
+    ("2025-10-10 00:00:00,1,1\n", "5 fields"),
+]
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize(("rows", "message"), BAD_DEPTH)
+def test_depth_that_is_none_is_refused(tmp_path: Path, rows: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_depth(depth_file(tmp_path, rows))
+    (tmp_path / "other.csv").write_text("time,price\n")
+    with pytest.raises(InputError, match="as the first columns"):
+        read_depth(tmp_path / "other.csv")
 
 
 def test_the_same_seed_gives_the_same_state(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,6 +175,27 @@ def test_replay_tells_when_journal_or_report_were_changed(tmp_path: Path, capsys
     report.write_text("[]")
     assert main(["replay", str(tmp_path / "run"), "--json"]) == 2
     assert "report" in said(capsys)["error"]
+
+
+@pytest.mark.negative
+def test_replay_tells_when_prices_rest_on_other_documents(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = Feed.command
+
+    def taller(self: Feed, time_ms: int) -> SubmitQuotes:
+        """A sequencer that makes the first source's first quote a tick higher than it was signed."""
+        command = take(self, time_ms)
+        first = command.quotes[0]
+        return command._replace(quotes=(first._replace(price=first.price + 1), *command.quotes[1:]))
+
+    monkeypatch.setattr(Feed, "command", taller)
+    assert simulated(tmp_path, "run") == 0  # the ledger cannot know
+    capsys.readouterr()
+    assert main(["replay", str(tmp_path / "run"), "--json"]) == 1
+    found = said(capsys)["audit"]
+    assert [check["name"] for check in found if not check["ok"]] == ["quotes that signed documents support"]
+    assert found[-1]["right"] == "0"
 
 
 @pytest.mark.negative

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import stat
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 from api.cli import main
 from tests.api.files import write
 from tests.verifier.small_tree import publication
-from verifier import report
+from verifier import proofs, report
 
 NAMES = ("amber", "birch", "cedar")
 STATE = publication().statement.ledger_state.hex()
@@ -36,12 +35,11 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A publication whose proof is taken for good."""
-    monkeypatch.setattr(report, "verify_stark", lambda *_: None)
+    monkeypatch.setattr(proofs, "verify_stark", lambda *_: None)
     monkeypatch.setattr(report, "soundness_bits", lambda *_: 100)
     folder = tmp_path / "publication"
     folder.mkdir()
-    (folder / "statement.json").write_bytes(publication().statement.to_bytes())
-    (folder / "proof.bin").write_bytes(b"good")
+    publication().write(folder)
     (folder / "reserves.csv").write_bytes(b"asset,amount\nbtc,1000\neth,1000\nusdt,1000000\n")
     return folder
 
@@ -102,13 +100,11 @@ def test_a_key_signs_one_state_per_sequence(run: Run, keys: Path, directory: Pat
     assert sign(run, keys, directory, "cedar", tmp_path / "again")[0] == 0
     assert (tmp_path / "one").read_bytes() == (tmp_path / "again").read_bytes()
     assert stat.S_IMODE((keys / "cedar.key.signed").stat().st_mode) == 0o600
-    other = replace(publication().statement, root=bytes(31) + b"\1")
-    (directory / "statement.json").write_bytes(other.to_bytes())
+    publication().stating(time="2026-11-23T00:00:00Z").write(directory)
     code, found = sign(run, keys, directory, "cedar", tmp_path / "two")
     assert (code, "the state that this key signed already" in found["message"]) == (1, True)
     assert not (tmp_path / "two").exists()
-    later = replace(other, sequence=8)
-    (directory / "statement.json").write_bytes(later.to_bytes())
+    publication().stating(sequence=8).write(directory)
     assert sign(run, keys, directory, "cedar", tmp_path / "two")[0] == 0
 
 

@@ -34,7 +34,10 @@ NO_CHAIN = ("level", "count", *FREE_NUMBERS, *DIGITS)
 
 IDLE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     # kind: (cells that mean nothing, cells that mean nothing but are range-checked: zero here, so one less is named)
-    "total": (("level", "count", *FREE_NUMBERS[1:], *DIGITS), ("y7", "u7", "u8", "u9")),
+    "mask out": (("level", "count", *FREE_NUMBERS[1:], *DIGITS), ("u8", "u9")),
+    "mask in": (("level", "count", *FREE_NUMBERS[1:], *DIGITS), ("u8", "u9")),
+    "carry": (("level", "count", *FREE_NUMBERS[1:], *DIGITS), ("u8", "u9")),
+    "root": (("count", *FREE_NUMBERS[1:]), (*BYTES, *U16)),
     "open": ((*FREE_NUMBERS, *DIGITS), ("y5", "y6", "y7")),
     "first entry": ((), ("u4", "u6", "u7", "u8", "u9")),
     "later entry": ((), ("u6", "u7", "u8", "u9")),
@@ -60,14 +63,18 @@ class Honest:
 
 @cache
 def honest() -> Honest:
-    """An honest trace with its accumulator `value`, and a row of each kind."""
-    world = make_world()
+    """An honest trace of one shard of several with its accumulator `value`, and a row of each kind."""
+    world = make_world(shard=1)
     forged = Forge(world.plan).build()
     published = Published.by(forged)
     attempt = CheatingProver(world).prove(published.relation(), {})
+    layout = world.plan.layout
     account, node = forged.at["account 1"], forged.at["node 1.0"]
     rows = {
-        "total": 3,
+        "mask out": layout.mask_out(3),
+        "mask in": layout.mask_in(3),
+        "carry": layout.carry(3),
+        "root": layout.root,
         "open": account,
         "first entry": account + 1,
         "later entry": account + 4,
@@ -165,7 +172,8 @@ def test_the_row_checker_says_the_same(kind: str) -> None:
         at_end = violation.row % 3 == 2
         if not (at_end and violation.label in STEPS) and violation.label not in ENDS:
             found.setdefault(violation.row // 3, set()).add(violation.label)
-    extension = {"value step", "the value identity holds where a chain closes"}
+    extension = {"value step", "the value identity holds where a chain closes", "the root and its level are public"}
+    extension |= {f"the chain of masks {side} ends in its public digest" for side in ("out", "in")}
     expected = {i: labels - extension for i, (labels, _) in enumerate(answers(kind).values())}
     assert found == {i: labels for i, labels in expected.items() if labels}
 
@@ -176,5 +184,8 @@ def test_the_kinds_are_all_there() -> None:
     selectors = {name for name in COLUMNS if name.startswith("is_")}
     selected = {kind: {n for n in selectors if known.world.honest[AT[n], row]} for kind, row in known.rows.items()}
     assert set().union(*selected.values()) == selectors
-    assert {kind for kind, names in selected.items() if not names} == {"total", "value", "padding"}
+    assert {kind for kind, names in selected.items() if not names} == {
+        *("mask out", "mask in", "carry", "root"),
+        *("value", "padding"),
+    }
     assert set(neighbourhood(known.rows.values()).tolist()) >= set(known.rows.values())

@@ -95,8 +95,8 @@ def named(at: int, change: tuple[str, int]) -> bool:
 
 
 def _out_of_range(name: str, row: Sequence[Ext]) -> bool:
-    limit = {"_byte": 256, "_high": 256, "_low": 2**16}
-    return any(mark in name and row[SHEET.at[name]][0] >= end for mark, end in limit.items())
+    ends = dict.fromkeys(SHEET.u16, 2**16) | {name: 256 for pair in SHEET.pairs for name in pair}
+    return row[SHEET.at[name]][0] >= ends.get(name, P)
 
 
 @pytest.mark.parametrize("kind", IDLE)
@@ -105,6 +105,18 @@ def test_a_changed_cell_is_named_or_means_nothing(kind: str) -> None:
     survivors = {(name, by) for name in COLUMNS for by in (1, -1) if not named(at, (name, by))}
     free, ranged = IDLE[kind]
     assert survivors == {(name, by) for name in free for by in (1, -1)} | {(name, 1) for name in ranged}
+
+
+def test_a_changed_cell_of_a_loss_row_is_named_or_means_nothing() -> None:
+    """The lens' limbs are in u0 .. u6; what else is there is range-checked at most."""
+    layout = risk_world(STRESS).plan.layout
+    idle = {"level", "count", *(f"cap{i}" for i in range(4)), *(f"d{i}" for i in range(7))}
+    ranged = {*(f"y{i}" for i in range(8)), "u7", "u8", "u9"}
+    for lens in (0, 2, 6):
+        at = layout.loss(lens)
+        changes = [(name, by) for name in SHEET.columns[:200] for by in (1, -1)]
+        survivors = {change for change in changes if not named(at, change)}
+        assert survivors == {(name, by) for name in idle for by in (1, -1)} | {(name, 1) for name in ranged}
 
 
 def test_the_columns_are_those_of_records() -> None:

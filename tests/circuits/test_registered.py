@@ -11,6 +11,7 @@ import verifier.keys
 from circuits import buses
 from circuits.check import check_buses, check_rows
 from circuits.export import key_files
+from circuits.gadgets.outputs import LOSS_PUBLICS
 from circuits.gadgets.records import RECORD_PUBLICS
 from circuits.registry import CIRCUITS, records_of
 from circuits.solvency import COLUMNS, PUBLICS
@@ -31,12 +32,12 @@ each_circuit = pytest.mark.parametrize("name", CIRCUITS)
 POSEIDON2_EQUITY = "solvency_equity_v1_poseidon2"
 # base columns, extension columns, constraints, fractions
 SIZES = {
-    EQUITY: (200, 12, 272, 21),
-    POSEIDON2_EQUITY: (200, 12, 272, 21),
-    "solvency_risk_v1": (220, 19, 288, 29),
-    "solvency_stress_v1_1": (260, 27, 304, 45),
-    "solvency_stress_v1_3": (298, 29, 322, 49),
-    "solvency_stress_v1_10": (494, 57, 406, 105),
+    EQUITY: (200, 12, 291, 21),
+    POSEIDON2_EQUITY: (200, 12, 291, 21),
+    "solvency_risk_v1": (220, 19, 307, 29),
+    "solvency_stress_v1_1": (260, 27, 323, 45),
+    "solvency_stress_v1_3": (298, 29, 341, 49),
+    "solvency_stress_v1_10": (494, 57, 425, 105),
 }
 
 
@@ -75,7 +76,7 @@ def test_sizes(name: str) -> None:
     if layout is None:
         assert (system.columns, system.publics) == (COLUMNS, PUBLICS)
         return
-    assert (system.columns, system.publics) == ((*COLUMNS, *layout.columns), (*PUBLICS, *RECORD_PUBLICS))
+    assert (system.columns, system.publics) == ((*COLUMNS, *layout.columns), (*PUBLICS, *RECORD_PUBLICS, *LOSS_PUBLICS))
     known = solvency.CIRCUITS[name]
     assert (layout.lenses, layout.rows) == (known.lenses, known.record_rows)
     assert layout.lenses == 1 + 2 * known.scenarios
@@ -85,8 +86,21 @@ def test_sizes(name: str) -> None:
     assert sizes[0] == 200 + layout.lenses * (8 + 3 * layout.window)
 
 
+NOTHING: tuple[object, ...] = ("zero",)
+
+
+def digest_of(meaning: tuple[object, ...]) -> str:
+    return hashlib.sha256(repr(meaning).encode()).hexdigest()
+
+
+ZERO_MEANING = digest_of(NOTHING)
+
+
 def meanings(system: ConstraintSystem) -> list[str]:
-    """A digest of what each node computes, in names instead of numbers: equal for equal formulas of two circuits."""
+    """A digest of what each node computes, in names instead of numbers: equal for equal formulas of two circuits.
+
+    There are no loss rows: their selector is 0, and what it gates is left out.
+    """
     out: list[str] = []
     for node in system.nodes:
         kind: str = node[0]
@@ -94,21 +108,22 @@ def meanings(system: ConstraintSystem) -> list[str]:
         if kind == "column":
             meaning = (kind, system.all_columns[node[1]], node[2])
         elif kind == "public":
-            meaning = (kind, *system.publics[node[1]])
+            meaning = (kind, *system.publics[node[1]]) if system.publics[node[1]][0] != "is_loss" else NOTHING
         elif kind == "scalar":
             meaning = (kind, system.scalars[node[1]])
         elif kind == "linear":
-            meaning = (kind, node[1], *sorted((out[child], c) for c, child in node[2]))
+            meaning = (kind, node[1], *sorted((out[child], c) for c, child in node[2] if out[child] != ZERO_MEANING))
         else:
-            meaning = (kind, *sorted(out[child] for child in node[1:]))
-        out.append(hashlib.sha256(repr(meaning).encode()).hexdigest())
+            factors = sorted(out[child] for child in node[1:])
+            meaning = (kind, *factors) if ZERO_MEANING not in factors else NOTHING
+        out.append(digest_of(meaning))
     return out
 
 
 @pytest.mark.parametrize("name", [name for name in CIRCUITS if records_of(name)])
 def test_records_come_on_top_of_what_equity_proves(name: str) -> None:
-    """Every constraint and every fraction of the equity circuit is there, word for word, but for the longer leg tuple;
-    so what is shown of them there holds here."""
+    """Every constraint and every fraction of the equity circuit is there, word for word, but for the longer leg tuple
+    and the loss rows; so what is shown of them there holds here."""
     equity, system = CIRCUITS[EQUITY](), CIRCUITS[name]()
     ours, theirs = meanings(system), meanings(equity)
     constraints = {c.label: (c.domain, ours[c.node]) for c in system.constraints}
@@ -163,8 +178,9 @@ def test_tuples_and_accumulators_hold_nothing_that_is_committed_after_the_challe
     roots = {n for f in system.fractions for n in (f.numerator, f.denominator)}
     roots |= {n for a in system.accumulators for n in (a.first, a.keep, a.add)}
     nodes = [system.nodes[index] for index in used_nodes(system, roots)]
+    late = ("terminal", "root", "mask_out", "mask_in")
     assert all(node[1] < len(system.columns) for node in nodes if node[0] == "column")
-    assert all(system.scalars[node[1]] not in ("terminal", "losses") for node in nodes if node[0] == "scalar")
+    assert all(system.scalars[node[1]] not in late for node in nodes if node[0] == "scalar")
 
 
 def degree_in(system: ConstraintSystem, scalar: str) -> list[int]:
@@ -201,10 +217,14 @@ def test_every_bus_has_a_tag_of_its_own() -> None:
 # -- honest witnesses -------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=CIRCUITS)
+SHARDS = [(name, None) for name in CIRCUITS] + [(EQUITY, 1), (POSEIDON2_EQUITY, 1), ("solvency_risk_v1", 1)]
+"""Circuits, and the number of a shard of several; None for one shard alone."""
+
+
+@pytest.fixture(scope="module", params=SHARDS, ids=lambda param: f"{param[0]}-{param[1]}")
 def world(request: pytest.FixtureRequest) -> World:
-    name: str = request.param
-    return risk_world(name) if records_of(name) else make_world(circuit=name)
+    name, shard = request.param
+    return risk_world(name, shard) if records_of(name) else make_world(circuit=name, shard=shard)
 
 
 def test_an_honest_witness_satisfies_every_row_and_every_bus(world: World) -> None:

@@ -13,7 +13,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from exchange.commands import Command
@@ -30,9 +30,9 @@ CHECKPOINT_EVERY = 7
 WAIT_SECONDS_MAX = 0.004
 
 
-def victim(path: Path, stream: Sequence[list[Command]], said: int) -> None:
+def victim(url: str, stream: Sequence[list[Command]], said: int) -> None:
     """Never returns to its caller's code: the process ends here, or is killed."""
-    journal = Journal(journal_url(path))
+    journal = Journal(url)
     engine = Engine(recover(journal).ledger, journal)
     for number, batch in enumerate(stream):
         engine.submit(batch)
@@ -42,13 +42,13 @@ def victim(path: Path, stream: Sequence[list[Command]], said: int) -> None:
     os._exit(0)
 
 
-def killed(path: Path, stream: Sequence[list[Command]], chance: random.Random) -> int:
+def killed(url: str, stream: Sequence[list[Command]], chance: random.Random) -> int:
     """Forks a victim, kills it after a random number of answers and a random moment; the last sequence it said."""
     heard, said = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            victim(path, stream, said)
+            victim(url, stream, said)
         finally:
             os._exit(1)
     os.close(said)
@@ -65,8 +65,8 @@ def killed(path: Path, stream: Sequence[list[Command]], chance: random.Random) -
     return int.from_bytes(told[-8:], "little") if told else 0
 
 
-def main(points: int, seed: int, folder: Path) -> None:
-    """Stops with an AssertionError at the first loss."""
+def main(points: int, seed: int, new_url: Callable[[int], str]) -> str:
+    """Stops with an AssertionError at the first loss. `new_url` says where the n-th journal goes."""
     chance = random.Random(seed)
     stream = batches(COMMANDS, seed, BATCH)
     undisturbed = Engine(Ledger(venue()), Sink())
@@ -78,20 +78,21 @@ def main(points: int, seed: int, folder: Path) -> None:
     point, journals = 0, 0
     while point < points:
         journals += 1
-        path = folder / f"journal-{journals}.db"
-        Journal(journal_url(path), venue()).close()
+        url = new_url(journals)
+        Journal(url, venue()).close()
         sequence = 0
         while sequence < last and point < points:  # the same journal is killed again, further on
-            said = killed(path, stream, chance)
-            journal = Journal(journal_url(path))
+            said = killed(url, stream, chance)
+            journal = Journal(url)
             ledger = recover(journal).ledger
             journal.close()
             point, sequence = point + 1, max(sequence, said)
             assert ledger.sequence >= sequence, f"frame {sequence} was acknowledged, the journal ends with {ledger}"
             sequence = ledger.sequence
             assert state_hash(ledger) == passes[sequence], f"another state at frame {sequence}"
-    print(f"{points} kills, {journals} journals: nothing lost")
+    return f"{points} kills, {journals} journals: nothing lost"
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
+    folder = Path(sys.argv[3])
+    print(main(int(sys.argv[1]), int(sys.argv[2]), lambda number: journal_url(folder / f"journal-{number}.db")))

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+
 import pytest
 
-from exchange import orders
-from exchange.engine import Engine, Sink
+from exchange.commands import CancelOrder, Command, Deposit, Liquidate, OpenAccount, PlaceOrder, SetPrices, SubmitQuotes
+from exchange.engine import Answer, Done, Engine, Sink
+from exchange.liquidator import due
 from exchange.state import Ledger
 from exchange.statehash import ledger_from_bytes, state_bytes, state_hash
 from tests.exchange.flow import batches
-from tests.exchange.venues import venue
+from tests.exchange.oracles import oracle_venue, quotes
+from tests.exchange.venues import ALICE, BOB, MARKS, PRICES, RICH, UNIT, Desk, venue
 
 
 def final_hash(seed: int, *, restart: bool = False) -> bytes:
@@ -22,16 +32,85 @@ def final_hash(seed: int, *, restart: bool = False) -> bytes:
     return state_hash(engine.ledger)
 
 
+class Tape(Sink):
+    """Keeps what is journalled."""
+
+    def __init__(self) -> None:
+        self.payload = b""
+
+    def append(self, first_sequence: int, frames: int, time_ms: int, payload: bytes) -> None:
+        self.payload += payload
+
+
+def rough(seed: int) -> Iterator[Command]:
+    """Orders at every edge that short ways look at: bands, sizes, position limits, margin, numbers, own orders."""
+    chance = random.Random(seed)
+    for user in range(6):
+        yield OpenAccount(0, 0, 0, f"user-{user}")
+        yield Deposit(0, user + 2, 0, 0, chance.choice((50, 2_000, 10**7)) * UNIT)
+        yield Deposit(0, user + 2, 0, 1, chance.choice((1, 3 * 10**6)))
+    for time in range(1_500):
+        account, pick = chance.randrange(-1, 9) if chance.random() < 0.1 else 2 + chance.randrange(6), chance.random()
+        if pick < 0.25:
+            yield CancelOrder(time, account, 0, 1 + chance.randrange(1 + time // 2))
+        elif pick < 0.27 or time == 20:
+            ppm = chance.randrange(970_000, 1_030_000)
+            yield SetPrices(time, 0, 0, PRICES, tuple(mark * ppm // 10**6 for mark in MARKS))
+        else:
+            market = chance.choice((0, 0, 0, 1, 2, 3))
+            mark = MARKS[market % 3]
+            away = chance.choice((mark // 1000, mark // 1000, mark // 1000, mark // 12))
+            price, lots = mark + chance.randrange(-away, away + 1), chance.choice((1, 3, 9, 30, 80, 10**5 + 1))
+            yield PlaceOrder(
+                time, account, 0, market, chance.choice((1, -1)), price, lots, chance.choice((0,) * 9 + (1, 8))
+            )
+
+
+def journalled(seed: int, *, short_ways: bool) -> tuple[bytes, list[Answer], bytes]:
+    """Bytes of all frames, all answers, and the state at the end."""
+    tape, definition = Tape(), venue(open_orders_max=12)
+    tight = tuple(replace(market, order_lots_max=90, position_lots_max=200) for market in definition.markets)
+    desk = Engine(Ledger(replace(definition, markets=tight)), tape, short_ways=short_ways)
+    answers = desk.submit(rough(seed))
+    return tape.payload, answers, state_hash(desk.ledger)
+
+
+def quoted_hash(seed: int) -> bytes:
+    """The final state of a venue with an oracle, orders and prices that move."""
+    chance = random.Random(seed)
+    engine = Engine(Ledger(oracle_venue()), Sink())
+    engine.submit([SubmitQuotes(10**6, 0, 0, quotes(10**6, {1: [PRICES[1]] * 5, 2: [PRICES[2]] * 5}), b"")])
+    for name in range(9):
+        engine.submit([OpenAccount(10**6, 0, 0, f"user {name}"), Deposit(10**6, 2 + name, 0, 0, 10**9)])
+    for step in range(60):
+        now = 10**6 + 5_000 * step
+        row = [PRICES[1] + chance.randrange(-(10**9), 10**9) for _ in range(5)]
+        engine.submit([SubmitQuotes(now, 0, 0, quotes(now, {1: row, 2: [PRICES[2]] * 5}), bytes([step]))])
+        for _ in range(20):
+            market, side = chance.randrange(2), chance.choice((1, -1))
+            price = engine.ledger.marks[market] + chance.randrange(-300, 300)
+            engine.submit([PlaceOrder(now, 2 + chance.randrange(9), 0, market, side, price, chance.randrange(1, 9), 0)])
+        engine.submit([Liquidate(now, 0, 0, account) for account in due(engine.ledger)])
+    assert sum(engine.ledger.open_interest) > 0
+    return state_hash(engine.ledger)
+
+
+@pytest.mark.parametrize("hash_seed", ["0", "1", "4242"])
+def test_another_process_with_another_hash_seed_comes_to_the_same_state(hash_seed: str) -> None:
+    program = "from tests.exchange.test_determinism import quoted_hash; print(quoted_hash(7).hex())"
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    found = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == quoted_hash(7).hex()
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_restart_after_every_batch_changes_nothing(seed: int) -> None:
     assert final_hash(seed) == final_hash(seed, restart=True)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_the_short_way_for_plain_orders_decides_like_the_long_one(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    short = final_hash(seed)
-    monkeypatch.setattr(orders, "_obviously_fine", lambda ledger, command: None)
-    assert final_hash(seed) == short
+def test_the_short_ways_journal_and_do_the_same_as_the_long_ones(seed: int) -> None:
+    assert journalled(seed, short_ways=True) == journalled(seed, short_ways=False)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -40,9 +119,45 @@ def test_the_bound_of_the_margin_decides_like_the_exact_figure(seed: int, monkey
     real = Ledger.set_prices
 
     def set_prices(self: Ledger, *arguments: object) -> None:
-        real(self, *arguments)  # type: ignore[arg-type]
         # With margins of the bound far too high nothing passes by it.
+        real(self, *arguments)  # type: ignore[arg-type]
         self.lot_margins[:] = [1 << 60] * len(self.lot_margins)
+        self.gates.clear()
 
     monkeypatch.setattr(Ledger, "set_prices", set_prices)
     assert final_hash(seed) == bounded
+
+
+@pytest.mark.parametrize("away", [0, 20_000])
+def test_the_short_way_stops_at_the_same_lot(away: int) -> None:
+    """At the mark the fee alone, above it the loss as well, makes the last lot one too many."""
+
+    def largest(short_ways: bool) -> int:
+        for lots in range(1, 100):
+            desk = Desk(2, 0)
+            desk.engine = Engine(desk.ledger, Sink(), short_ways=short_ways)
+            desk.ledger.lot_margins[0] //= 2  # of the first tier, which nobody leaves here
+            desk.ledger.set_mode(0, 0)
+            desk.accept(Deposit(9, ALICE, 0, 0, 99 * UNIT))
+            desk.accept(Deposit(9, BOB, 0, 0, RICH))
+            desk.refuse(PlaceOrder(9, ALICE, 0, 0, -1, MARKS[0] + 30_000, 900, 0))  # her bound is exact from here on
+            desk.accept(PlaceOrder(9, BOB, 0, 0, -1, MARKS[0] + away, 99, 0))
+            if not isinstance(desk.ask(PlaceOrder(9, ALICE, 0, 0, 1, MARKS[0] + away, lots, 0)), Done):
+                return lots
+        return 100
+
+    assert largest(True) == largest(False) < 40
+
+
+def test_nothing_in_the_ledger_is_cyclic() -> None:
+    """An engine's process may turn the cycle collector off."""
+    gc.collect()
+    gc.disable()
+    try:
+        engine = Engine(Ledger(venue()), Sink())
+        for batch in batches(1_200, 4, 40):
+            engine.submit(batch)
+        del engine, batch
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

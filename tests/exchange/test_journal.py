@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,8 @@ from exchange.venue import Venue
 from tests.exchange.flow import batches
 from tests.exchange.venues import ALICE, venue
 
+START_BYTES = 80_000
+"""Longer than what an empty journal leaves in the log."""
 OPENED: list[Journal] = []
 
 
@@ -103,6 +106,28 @@ def test_a_torn_last_block_is_cut_and_said(tmp_path: Path) -> None:
     assert cut.sequence == journal.sequence == ledger.sequence - journal.frames_cut
     journal.close()
     assert reopened(path)[0].frames_cut == 0
+
+
+def test_a_log_torn_at_any_byte_is_a_state_that_was_passed(tmp_path: Path) -> None:
+    """What a power cut leaves of SQLite's write-ahead log: any beginning of it."""
+    path, chance = tmp_path / "journal.db", random.Random(3)
+    engine = Engine(Ledger(venue()), journal_at(path, venue()))
+    passed = {0: state_hash(engine.ledger)}
+    for batch in batches(400, 1, 20):
+        engine.submit(batch)
+        passed[engine.ledger.sequence] = state_hash(engine.ledger)
+    log = Path(f"{path}-wal").read_bytes()
+    assert len(log) > 10**5
+    ends = set()
+    for number in range(60):
+        copy = tmp_path / f"copy{number}.db"
+        copy.write_bytes(path.read_bytes())
+        Path(f"{copy}-wal").write_bytes(log[: chance.randrange(START_BYTES, len(log))])
+        journal, ledger = reopened(copy)
+        journal.close()
+        assert state_hash(ledger) == passed[ledger.sequence]
+        ends.add(ledger.sequence)
+    assert len(ends) > 10
 
 
 FIRST = "where first_sequence = (select min(first_sequence) from blocks)"
@@ -210,7 +235,7 @@ def test_the_audit_agrees_with_the_books(tmp_path: Path) -> None:
     recorded(path, count=3000, size=500)
     journal, ledger = reopened(path)
     checks = audited(journal, ledger)
-    assert len(checks) == 15 and all(checks.values()), checks
+    assert len(checks) == 19 and all(checks.values()), checks
     assert ledger.open_interest[0] > 0 and ledger.orders
 
 

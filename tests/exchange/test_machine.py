@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from exchange.audit import Auditor
 from exchange.codes import Reject
 from exchange.commands import (
     CancelOrder,
@@ -13,32 +17,50 @@ from exchange.commands import (
     Deposit,
     FundTransfer,
     Liquidate,
+    MoveMargin,
+    OpenIsolated,
     PayFunding,
     PlaceOrder,
     SetPrices,
+    Settle,
+    Signal,
+    SubmitQuotes,
+    Uncross,
     Withdraw,
 )
-from exchange.engine import Done
+from exchange.engine import Done, Engine, Sink
 from exchange.events import Frame, pack_frame, unpack_frames
 from exchange.evolve import evolve_frame
+from exchange.invariants import broken
+from exchange.liquidator import due
 from exchange.risk import account_risk, initial_excess
 from exchange.rules.margin import Risk
+from exchange.rules.modes import Trigger
 from exchange.scanning import scan_accounts
 from exchange.state import Ledger
 from exchange.statehash import ledger_from_bytes, state_bytes
-from tests.exchange.venues import MARKS, PRICES, UNIT, Desk, check_invariants, venue
+from tests.exchange.oracles import oracle_venue, quotes
+from tests.exchange.venues import MARKS, PRICES, UNIT, check_invariants, venue
 
 ACCOUNTS = st.integers(2, 5)
 AMOUNTS = st.sampled_from([1, 7, 59 * UNIT, 10**9 + 1, 10**11])
 
 
+SIGNS = [trigger for trigger in Trigger if trigger is not Trigger.DELISTED]
+
+
 class LedgerMachine(RuleBasedStateMachine):
-    """A twin ledger sees only the journalled bytes, and must stay the same."""
+    """A twin ledger and the audit see only the journalled bytes; the twin stays the same, the audit agrees."""
+
+    definition = venue(open_orders_max=6, client_ids_kept=4, breaker_ppm=150_000)
 
     def __init__(self) -> None:
         super().__init__()
-        self.desk = Desk(users=0, open_orders_max=6, client_ids_kept=4)
-        self.twin = ledger_from_bytes(venue(open_orders_max=6, client_ids_kept=4), state_bytes(self.desk.ledger))
+        self.engine = Engine(Ledger(self.definition), Sink())
+        self.twin = Ledger(self.definition)
+        self.auditor = Auditor(self.definition)
+        self.time = itertools.count(10)
+        self.send(self.priced(1, PRICES, MARKS))
         for user in range(4):
             self.send(_opened(user))
         self.send(Deposit(9, 2, 0, 0, 10**10))
@@ -50,11 +72,11 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @property
     def ledger(self) -> Ledger:
-        return self.desk.ledger
+        return self.engine.ledger
 
     def send(self, command: Command) -> Done | None:
         before = state_bytes(self.ledger)
-        (answer,) = self.desk.engine.submit([command])
+        (answer,) = self.engine.submit([command])
         if not isinstance(answer, Done):
             assert isinstance(answer, Reject) and state_bytes(self.ledger) == before
             return None
@@ -62,10 +84,15 @@ class LedgerMachine(RuleBasedStateMachine):
         (read,) = unpack_frames(pack_frame(frame))
         assert read == frame
         evolve_frame(self.twin, read)
+        self.auditor.read([read])
         return answer
 
     def now(self) -> int:
-        return next(self.desk.time) * 9_000  # halts of two minutes pass
+        return next(self.time) * 9_000  # halts of two minutes pass
+
+    def priced(self, time_ms: int, assets: tuple[int, ...], marks: tuple[int, ...]) -> Command:
+        """A command that brings these prices."""
+        return SetPrices(time_ms, 0, 0, assets, marks)
 
     @rule(account=ACCOUNTS, asset=st.integers(0, 2), amount=AMOUNTS)
     def deposit(self, account: int, asset: int, amount: int) -> None:
@@ -80,7 +107,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert initial_excess(self.ledger, account) >= 0
 
     @rule(
-        account=ACCOUNTS,
+        account=st.integers(2, 9),
         market=st.integers(0, 2),
         side=st.sampled_from([1, -1]),
         away_ppm=st.integers(-60_000, 60_000) | st.integers(-20, 20) | st.just(10**9),
@@ -88,6 +115,7 @@ class LedgerMachine(RuleBasedStateMachine):
         flags=st.sampled_from([0, 0, 0, 1, 2, 4, 8, 9, 16]),
     )
     def place(self, account: int, market: int, side: int, away_ppm: int, lots: int, flags: int) -> None:
+        account = min(account, len(self.ledger.user_ids) - 1)
         mark = self.ledger.marks[market]
         price = 0 if away_ppm == 10**9 else mark + mark * away_ppm // 10**6
         before = account_risk(self.ledger, account)
@@ -105,12 +133,26 @@ class LedgerMachine(RuleBasedStateMachine):
     def prices(self, moves: tuple[int, int], fast: bool) -> None:
         btc, eth = (mark + mark * ppm // 10**6 for mark, ppm in zip(MARKS[:2], moves, strict=True))
         assets = (UNIT, *(max(1, price + price * ppm // 10**6) for price, ppm in zip(PRICES[1:], moves, strict=True)))
-        self.send(SetPrices(self.now(), 0, 0, assets, (btc, eth, btc)))
+        self.send(self.priced(self.now(), assets, (btc, eth, btc)))
         if fast:
             for account, side in ((4, 1), (3, -1), (3, 1)):
                 away = btc // 500
                 self.send(PlaceOrder(self.now(), account, 0, 0, side, btc - side * away, 40, 0))
-            for account in range(2, 6):
+            for account in range(2, len(self.ledger.user_ids)):
+                self.liquidate(account)
+
+    @rule(ppm=st.integers(40_000, 120_000), up=st.booleans(), bids=st.integers(0, 300), rounds=st.integers(1, 3))
+    def crash(self, ppm: int, up: bool, bids: int, rounds: int) -> None:
+        """Both markets move for good, somebody offers the other side of what is liquidated, or nobody does."""
+        for part in (2, 1):
+            move = (ppm if up else -ppm) // part
+            btc, eth = (mark + mark * move // 10**6 for mark in MARKS[:2])
+            assets = (UNIT, *(price + price * move // 10**6 for price in PRICES[1:]))
+            self.send(self.priced(self.now(), assets, (btc, eth, btc)))
+        if bids:
+            self.send(PlaceOrder(self.now(), 2, 0, 0, -1 if up else 1, self.ledger.marks[0], bids, 0))
+        for _ in range(rounds):
+            for account in due(self.ledger):
                 self.liquidate(account)
 
     @rule(market=st.integers(0, 2), rate=st.integers(-500, 500))
@@ -124,7 +166,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def liquidate(self, account: int) -> None:
         ledger = self.ledger
         before = account_risk(ledger, account)
-        flat = [a for a in range(6) if a != account and not any(size[a] for size in ledger.size)]
+        flat = [a for a in range(len(ledger.user_ids)) if a != account and not any(size[a] for size in ledger.size)]
         held = [[column[a] for column in ledger.balance] for a in flat]
         makers = {order.account for order in ledger.orders.values()}
         due = before.equity < before.maintenance
@@ -140,22 +182,66 @@ class LedgerMachine(RuleBasedStateMachine):
                 if a >= 2 and a not in makers:
                     assert [column[a] for column in ledger.balance] == columns
 
+    @rule(account=ACCOUNTS, market=st.integers(0, 2))
+    def isolated(self, account: int, market: int) -> None:
+        self.send(OpenIsolated(self.now(), account, 0, market))
+
+    @rule(pick=st.integers(0, 9), amount=AMOUNTS, back=st.booleans(), stranger=st.booleans())
+    def margin(self, pick: int, amount: int, back: bool, stranger: bool) -> None:
+        pairs = sorted(self.ledger.risk.isolated.items())
+        if pairs:
+            account, (parent, _) = pairs[pick % len(pairs)]
+            sender = 2 + (parent - 1) % 4 if stranger else parent
+            done = self.send(MoveMargin(self.now(), sender, 0, account, -amount if back else amount))
+            assert not (done and stranger)
+            if done:
+                giver = account if back else parent
+                assert initial_excess(self.ledger, giver) >= 0
+
+    @rule(market=st.integers(-1, 2), trigger=st.sampled_from(SIGNS), seen=st.integers(0, 1))
+    def signal(self, market: int, trigger: Trigger, seen: int) -> None:
+        self.send(Signal(self.now(), 0, 0, market, int(trigger), seen))
+
+    @rule(market=st.integers(0, 2))
+    def auction(self, market: int) -> None:
+        if self.send(Uncross(self.now(), 0, 0, market)) and market != 2:
+            book = self.ledger.books[market]
+            assert not book.bids.keys or not book.asks.keys or book.bids.keys[-1] < -book.asks.keys[-1] or (
+                (market, Trigger.REOPENING) in self.ledger.signs)  # fmt: skip
+
+    @rule(market=st.integers(0, 2), really=st.integers(0, 19))
+    def delisted(self, market: int, really: int) -> None:
+        """Seldom: a market does not come back."""
+        if not really:
+            self.send(Signal(self.now(), 0, 0, market, int(Trigger.DELISTED), 1))
+            for _ in range(40):
+                next(self.time)
+            self.send(self.priced(self.now(), tuple(self.ledger.prices), tuple(self.ledger.marks)))
+        if self.send(Settle(self.now(), 0, 0, market)):
+            assert not any(self.ledger.size[market]) and not any(self.ledger.cost[market])
+            assert not any(order.market == market for order in self.ledger.orders.values())
+
     @rule()
     def scan_agrees(self) -> None:
         found = scan_accounts(self.ledger)
-        for account in range(6):
+        for account in range(len(self.ledger.user_ids)):
             risk = account_risk(self.ledger, account)
             assert int(found.equity[account] - found.required[account]) == risk.equity - risk.maintenance
 
     @rule()
     def restart(self) -> None:
         state = state_bytes(self.ledger)
-        self.desk.engine.ledger = ledger_from_bytes(self.ledger.venue, state)
+        self.engine.ledger = ledger_from_bytes(self.ledger.venue, state)
         assert state_bytes(self.ledger) == state
 
     @invariant()
     def books_add_up(self) -> None:
         check_invariants(self.ledger)
+        assert broken(self.ledger) == []
+
+    @invariant()
+    def the_audit_agrees(self) -> None:
+        assert [check for check in self.auditor.compare(self.ledger) if not check.ok] == []
 
     @invariant()
     def the_journal_tells_it_all(self) -> None:
@@ -174,5 +260,50 @@ def _opened(user: int) -> Command:
     return OpenAccount(2 + user, 0, 0, f"user-{user}")
 
 
-LedgerMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
+PPM_MOVES = st.integers(-60_000, 60_000)
+LIES = st.sampled_from([0, 1, 30_000 * UNIT, 10**18]) | st.integers(0, 10**12)
+
+
+class QuotesMachine(LedgerMachine):
+    """The same venue with prices from five sources, some of which lie, keep silent or are late."""
+
+    definition = replace(oracle_venue(), open_orders_max=6, client_ids_kept=4, breaker_ppm=1_000_000)
+
+    def priced(self, time_ms: int, assets: tuple[int, ...], marks: tuple[int, ...]) -> Command:
+        return self.quoted(time_ms, [assets[1]] * 5, assets[2])
+
+    def quoted(self, time_ms: int, btc: list[int], eth: int, late: int = 0) -> SubmitQuotes:
+        ages = dict.fromkeys(range(late), 10**6)
+        return SubmitQuotes(time_ms, 0, 0, quotes(time_ms, {1: btc, 2: [eth] * 5}, ages), b"evidence")
+
+    @rule(move=PPM_MOVES, spread=st.integers(0, 10**8), lies=st.tuples(LIES, LIES), liars=st.integers(0, 3))
+    def lied_to(self, move: int, spread: int, lies: tuple[int, int], liars: int) -> None:
+        """Sources 0 (weight 3) and 3 (weight 1) may lie; the others stay within `spread`."""
+        honest = PRICES[1] + PRICES[1] * move // 10**6
+        row = [honest - spread, honest, honest + spread, honest, honest + spread // 2]
+        for bit, (source, lie) in enumerate(zip((0, 3), lies, strict=True)):
+            if liars >> bit & 1:
+                row[source] = lie
+        before = self.ledger.prices[1]
+        if self.send(self.quoted(self.now(), row, PRICES[2])):
+            assert honest - spread <= self.ledger.prices[1] <= honest + spread or self.ledger.prices[1] == before
+            for account in range(2, 6):
+                self.liquidate(account)
+
+    @rule(late=st.integers(1, 5), price=LIES)
+    def silence(self, late: int, price: int) -> None:
+        """Without two thirds of the weight the price stays, and on an old price nobody is liquidated."""
+        before = list(self.ledger.prices)
+        self.send(self.quoted(self.now(), [price] * 5, PRICES[2], late))
+        if late >= 2:
+            assert self.ledger.prices == before
+            sizes = [list(size) for size in self.ledger.size]
+            for account in range(2, 6):
+                self.liquidate(account)
+            assert [list(size) for size in self.ledger.size] == sizes
+
+
+QuotesMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=40)
+test_machine_with_an_oracle = QuotesMachine.TestCase
+LedgerMachine.TestCase.settings = settings(max_examples=50, stateful_step_count=40)
 test_machine = LedgerMachine.TestCase

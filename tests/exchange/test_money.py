@@ -123,9 +123,9 @@ def test_nothing_trades_and_no_funding_before_the_first_prices() -> None:
 
 
 def test_every_reason_has_a_test() -> None:
-    from tests.exchange import test_liquidation, test_orders
+    from tests.exchange import test_isolated, test_liquidation, test_oracle, test_orders
 
-    tables = (REFUSALS, test_orders.REFUSALS, test_liquidation.REFUSALS)
+    tables = (REFUSALS, test_isolated.REFUSALS, test_orders.REFUSALS, test_liquidation.REFUSALS, test_oracle.REFUSALS)
     named = {code for table in tables for _, code in table}
     elsewhere = {
         Reject.PRICE_MISSING,
@@ -136,6 +136,14 @@ def test_every_reason_has_a_test() -> None:
         Reject.NOTHING_TO_LIQUIDATE,
         Reject.MODE_FORBIDS,
         Reject.TRIGGER_UNKNOWN,
+        Reject.PRICE_UNRELIABLE,
+        Reject.QUOTES_REQUIRED,
+        Reject.MARKET_ISOLATED,
+        Reject.BLOCK_CAP_REACHED,
+        Reject.NO_AUCTION_DUE,
+        Reject.NO_SETTLEMENT_DUE,
+        Reject.WOULD_CROSS_OWN,
+        Reject.OVERLOADED,
     }
     assert set(Reject) == named | elsewhere
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 from exchange.codes import Reject
 from exchange.commands import Command, Deposit, OpenAccount, PlaceOrder, SetPrices
@@ -13,6 +14,7 @@ from exchange.locks import spot_lock
 from exchange.risk import exposure, initial_excess
 from exchange.state import QUOTE, Ledger
 from exchange.venue import PERPETUAL, SPOT, Asset, HaircutTier, MarginTier, Market, Venue
+from exchange.watch import is_calling
 
 PERP, ETH_PERP, BTC_SPOT = 0, 1, 2
 BUY, SELL = 1, -1
@@ -29,7 +31,7 @@ def perpetual(symbol: str, asset: int, lot_atoms: int) -> Market:
     return Market(symbol, PERPETUAL, asset, lot_atoms, 100, 2 * 10**6, 10**5, 10**6, -50, 450, 50_000, tiers)
 
 
-def venue(**changes: int) -> Venue:
+def venue(**changes: Any) -> Venue:
     """USDT, BTC, ETH; two perpetual markets and a spot one."""
     assets = (
         Asset("usdt", 6),
@@ -47,6 +49,10 @@ class Desk:
     def __init__(self, users: int = 3, cash: int = RICH, sink: Sink | None = None, **changes: int) -> None:
         self.engine = Engine(Ledger(venue(**changes)), sink or Sink())
         self.time = itertools.count(1)
+        self.open(users, cash)
+
+    def open(self, users: int, cash: int) -> None:
+        """The first prices, accounts and money."""
         self.accept(SetPrices(next(self.time), 0, 0, PRICES, MARKS))
         for user in range(users):
             self.accept(OpenAccount(next(self.time), 0, 0, f"user-{user}"))
@@ -136,13 +142,18 @@ def check_money(ledger: Ledger) -> None:
 
 
 def check_books(ledger: Ledger) -> None:
-    """Books are not crossed, and their levels are those of their orders."""
+    """Books are not crossed but in a call for an auction, and their levels are those of their orders."""
     in_books = [order for book in ledger.books for side in (book.bids, book.asks) for order in side]
     assert sorted(order.id for order in in_books) == sorted(ledger.orders)
-    for book in ledger.books:
-        assert not book.bids.keys or not book.asks.keys or book.bids.keys[-1] < -book.asks.keys[-1]
+    for number, book in enumerate(ledger.books):
+        assert (
+            is_calling(ledger, number)
+            or not book.bids.keys
+            or not book.asks.keys
+            or book.bids.keys[-1] < -book.asks.keys[-1]
+        )
         for side in (book.bids, book.asks):
             assert side.keys == sorted(side.keys)
             assert set(side.levels) == {key * side.side for key in side.keys}
             for level in side.levels.values():
-                assert level.head is not None
+                assert level

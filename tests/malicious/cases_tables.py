@@ -1,4 +1,4 @@
-"""Forgeries of the tables, the totals and the extension columns."""
+"""Forgeries of the tables and the extension columns."""
 
 from __future__ import annotations
 
@@ -103,14 +103,6 @@ def two_large_accounts(plan: Plan) -> Plan:
     dummies = {f"dummy 0.{i}": Dummy(0, (i, 1, 2, 3, 4, 5, 6, 7)) for i in range(6)}
     root = {"node 1.0": Node(1, (*people, *dummies), (1, 2, 3, 4, 5, 6, 7, 8))}
     return replace(plan, chains={**people, **root, **dummies})
-
-
-@breaks("total rows have their public id")
-def total_rows_swapped(plan: Plan) -> Forge:
-    def swap(forged: Forged) -> None:
-        forged.rows[0], forged.rows[1] = forged.rows[1], forged.rows[0]
-
-    return Forge(plan).then(swap)
 
 
 # -- extension columns: the base columns are wrong, and one lie in an extension column makes up for it ----------------

@@ -7,8 +7,9 @@ from dataclasses import replace
 from circuits.poseidon.instance import FIRST_ROUND_OFFSETS, LAST_ROUND_OFFSETS, SBOX_OFFSET
 from tests.malicious.cases import Case, also, breaks
 from tests.malicious.forge import Forge, Forged, Plan, fit_sum
-from tests.malicious.rows import Row
+from tests.malicious.rows import Item, Row
 from tests.malicious.world import ACTIVE
+from verifier.tree import TAG_VALUE
 
 MERGE, VALUE = 8, 9
 """Rows of a node."""
@@ -169,20 +170,20 @@ def node_cut_at_the_last_row(plan: Plan) -> Forge:
 
 
 @breaks("the first row starts a chain or none")
-def node_from_nowhere(plan: Plan) -> Forge:
-    """A merge on row 0 has any sum: nothing was accumulated yet. There are no total rows, or they would forbid it."""
+def node_from_nowhere(plan: Plan) -> Case:
+    """A merge on row 0 has any sum, if only the carries there are its limbs: nothing was accumulated yet."""
     empty = {name: replace(plan.account(name), entries=()) for name in plan.chains if name.startswith("account")}
-    plan = replace(plan, total_count=0, chains={**plan.chains, **empty})
-    forge = Forge(plan.instead("dummy 1.0", "nobody").without("dummy 1.0"))
+    plan = replace(plan, chains={**plan.chains, **empty}).instead("dummy 1.0", "nobody").without("dummy 1.0")
+    value = Row({"b7": 99}).put("h", (TAG_VALUE, *range(7)))
+    merge = Row({"is_merge": 1, "level": 1, "count": 7}).put("b", value.digest)
+    forge = Forge(plan)
+    forge.foreign["nobody"] = Item.of(merge)
 
-    def start() -> list[Row]:
-        rows = nobody(1)[1:]
-        fit_sum(rows, total=10**9)
-        rows[0].chained = False
-        return rows
+    def start(forged: Forged) -> None:
+        forged.rows[0].cells |= merge.cells
+        forged.rows[1].cells |= value.cells
 
-    forge.chains = {"nobody": start, **forge.chains}
-    return forge
+    return also(forge.then(start), "special rows carry no selector", why="row 0 is a special row of every shard")
 
 
 @breaks("merge is followed by its value row")
@@ -197,16 +198,6 @@ def dummy_as_value_row(plan: Plan) -> Case:
 
     why = "every kind with a selector starts with its own tag or continues a chain that must not be continued"
     return also(forge.edit(NODE, change), "the value row is tagged", why=why)
-
-
-@breaks("total rows carry no selector")
-def dummy_on_a_total_row(plan: Plan) -> Forge:
-    def move(forged: Forged) -> None:
-        rows, at = forged.rows, forged.at["dummy 0.0"]
-        rows[0].cells |= {name: word for name, word in rows[at].cells.items() if name[0] in "hbi"}
-        rows[at] = Row()
-
-    return Forge(plan).then(move)
 
 
 @breaks("the value identity holds where a chain closes")

@@ -193,6 +193,16 @@ def free_coins_published_as_collateral(plan: Plan) -> Forge:
     return Forge(plan).then(change)
 
 
+@caught_by("totals")
+def loss_one_less_than_its_row(plan: Plan) -> Forge:
+    return Forge(plan).then(lambda forged: forged.publish(len(forged.totals) + 1, forged.losses[0] - 1))
+
+
+@caught_by("totals")
+def loss_2_112_more_than_its_row(plan: Plan) -> Forge:
+    return Forge(plan).then(lambda forged: forged.publish(len(forged.totals) + 1, forged.losses[0] + 2**112))
+
+
 # -- records ----------------------------------------------------------------------------------------------------------
 
 
@@ -249,8 +259,10 @@ def published_loss(plan: Plan, lens: int, wraps: dict[int, int]) -> Forge:
     """A loss of another number of p * 256^k, with the carries that hide it."""
 
     def change(forged: Forged) -> None:
-        forged.losses[lens] += P * number([wraps.get(k, 0) for k in range(LENS_POSITIONS)], 8)
-        assert 0 <= forged.losses[lens] < 2**112
+        losses = list(forged.losses)
+        losses[lens] += P * number([wraps.get(k, 0) for k in range(LENS_POSITIONS)], 8)
+        assert 0 <= losses[lens] < 2**112
+        forged.lose(losses)
         records_in(forged).fit_totals(forged.losses, {lens: wraps})
 
     return Forge(plan).then(change)

@@ -20,6 +20,17 @@ def cheater(world: World) -> CheatingProver:
 
 
 @pytest.fixture(scope="session")
+def masked() -> World:
+    """One shard of several."""
+    return make_world(shard=1)
+
+
+@pytest.fixture(scope="session")
+def masked_cheater(masked: World) -> CheatingProver:
+    return CheatingProver(masked)
+
+
+@pytest.fixture(scope="session")
 def risk() -> World:
     return risk_world(RISK)
 

@@ -24,6 +24,7 @@ from tests.malicious.rows import (
     limbs,
     number,
 )
+from tests.malicious.special import OUTPUT_END, Layout, Mask, chain_digest, fit_output, mask_chain
 from verifier.solvency import CIRCUITS
 from verifier.tree import ARITY, TAG_ACCOUNT, TAG_DUMMY, TAG_END, TAG_NODE, TAG_VALUE
 
@@ -69,12 +70,21 @@ Spec = Account | Node | Dummy
 
 @dataclass(frozen=True)
 class Plan:
-    """An honest exchange: the leg table and all chains in trace order; the last node is the root."""
+    """An honest shard: the leg table and all chains in trace order; the last node is the root.
+
+    Args:
+        masks: those that go out and those that come in; none in a publication of one shard.
+    """
 
     legs: tuple[Leg, ...]
     total_count: int
     chains: Mapping[str, Spec]
     circuit: str = EQUITY
+    masks: tuple[Mask, ...] = ()
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.total_count, CIRCUITS[self.circuit].lenses, bool(self.masks))
 
     @property
     def root(self) -> str:
@@ -217,15 +227,6 @@ def dummy_row(level: int, block: Words) -> Row:
     return Row({"is_dummy": 1, "level": level}).put("h", (TAG_DUMMY, level)).put("b", block)
 
 
-def total_row(total_id: int, byte_sums: Sequence[int]) -> Row:
-    """Carries from the sums of the bytes to the digits of the total."""
-    row, carry = Row({"total_id": total_id}), 0
-    for k in range(7):
-        carry = (byte_sums[k] + carry) >> 8
-        row[f"u{k}"], row[f"y{k}"] = encode_carry(carry)
-    return row
-
-
 # -- the forge --------------------------------------------------------------------------------------------------------
 
 
@@ -236,7 +237,8 @@ class Forged:
     Args:
         rows: from row 0 on. at: first row of each chain. placed: further rows, anywhere.
         padding: what every other row holds.
-        totals: published, one per total id. root: published. losses: published, one per lens.
+        totals: per total id, what is published without the masks. root: published. losses: likewise, one per lens.
+        mask_out, mask_in: published digests.
         counters: table_n and table_high where they are not the honest ones.
         records: of the circuits that have them.
     """
@@ -246,6 +248,8 @@ class Forged:
     at: dict[str, int]
     totals: list[int]
     root: Item
+    mask_out: Words
+    mask_in: Words
     instance: str = POSEIDON1
     losses: list[int] = field(default_factory=list)
     records: Records | None = None
@@ -256,6 +260,36 @@ class Forged:
     def chain(self, name: str) -> list[Row]:
         """The rows from the first one of a chain on."""
         return self.rows[self.at[name] :]
+
+    @property
+    def layout(self) -> Layout:
+        return self.plan.layout
+
+    def mask(self, output: int) -> int:
+        """What is published of an output less what it is."""
+        out, into = (mask.value(output) for mask in self.plan.masks) if self.plan.masks else (0, 0)
+        return out - into
+
+    def publish(self, output: int, value: int) -> None:
+        """Publish another number for an output, given without its masks."""
+        liability = self.layout.totals
+        if output < liability:
+            self.totals[output] = value
+        elif output == liability:
+            self.root = replace(self.root, value=(*limbs(value, 6), value >> 96))
+        else:
+            self.losses[output - liability - 1] = value
+
+    def fit(self, output: int, wraps: Mapping[int, int] = NO_WRAPS) -> None:
+        """Publish what the rows bring to an output, with the carries that show it; `wraps` as in `fit_output`."""
+        published = fit_output(self.rows, self.layout, output, None, wraps)
+        self.publish(output, (published - self.mask(output)) % OUTPUT_END)
+
+    def lose(self, losses: Sequence[int]) -> None:
+        """Say in the loss rows that this is lost, and publish it."""
+        for lens, loss in enumerate(losses):
+            self.rows[self.layout.loss(lens)].put("u", limbs(loss, 7))
+            self.fit(self.layout.totals + 1 + lens)
 
 
 class Forge:
@@ -296,19 +330,24 @@ class Forge:
         return emitted[int(number_ or 0)]
 
     def build(self) -> Forged:
-        rows: list[Row] = [Row() for _ in range(self.plan.total_count)]
-        at = {}
+        layout, at = self.plan.layout, {}
+        rows = [row for mask in self.plan.masks for row in mask_chain(mask, self.instance)]
+        mask_out, mask_in = chain_digest(rows[: layout.masks]), chain_digest(rows[layout.masks :])
+        rows += [Row({"total_id": layout.output_of(row) or 0}) for row in range(len(rows), layout.count)]
         for name in self.chains:
             at[name] = len(rows)
             rows += self.rows_and_items(name)[0]
-        sums = byte_sums(rows, self.plan.total_count)
-        for total_id, bytes_ in enumerate(sums):
-            rows[total_id] = total_row(total_id, bytes_)
-        totals = [number(bytes_, 8) for bytes_ in sums]
-        out = Forged(self.plan, rows, at, totals, self.item(self.plan.root), self.instance)
-        layout = records_of(self.plan.circuit)
-        if layout is not None:
-            out.records, out.losses = honest_records(layout, rows)
+        root = self.item(self.plan.root)
+        rows[layout.root]["level"] = root.level + 1
+        rows[layout.root].put("b", root.digest).put("d", root.value)
+        parts = [0] * layout.totals, root, mask_out, mask_in, self.instance, [0] * layout.lenses
+        out = Forged(self.plan, rows, at, *parts)
+        for output in range(layout.totals + 1):
+            out.fit(output)
+        shape = records_of(self.plan.circuit)
+        if shape is not None:
+            out.records, losses = honest_records(shape, rows)
+            out.lose(losses)
         for change in self.after:
             change(out)
         for row in (*out.rows, *out.placed.values(), out.padding):
@@ -335,13 +374,3 @@ class Forge:
             return [dummy_row(spec.level, spec.block)]
         assert len(spec.children) >= ARITY - 1
         return node_rows(spec.level, [self.item(name) for name in spec.children], spec.random)
-
-
-def byte_sums(rows: Sequence[Row], total_count: int) -> list[list[int]]:
-    """Per total id and byte, the sum over the entries, with multiplicity."""
-    sums = [[0] * 8 for _ in range(total_count)]
-    for row in rows:
-        if row["is_entry"] and row["total_id"] < total_count:
-            for k, byte in enumerate(row.read("y", 8)):
-                sums[row["total_id"]][k] += row["is_entry"] * centered(byte)
-    return sums

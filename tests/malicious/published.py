@@ -12,10 +12,11 @@ from circuits.check import public_matrix, terminal_of
 from circuits.gadgets.records import RecordLayout
 from circuits.registry import CIRCUITS, records_of
 from tests.malicious.forge import EQUITY, Forged, Leg
-from tests.malicious.rows import Item, limbs
+from tests.malicious.rows import Words, limbs, number
+from tests.malicious.special import OUTPUT_END, Layout, digits
 from tests.malicious.world import LOG2_ROWS, ROWS, Array
 from verifier.air import ConstraintSystem
-from verifier.field import Ext, P, ext_horner, ext_mul, ext_one, ext_pow, ext_scale, ext_sub, ext_zero, lift
+from verifier.field import Ext, P, ext_horner, ext_mul, ext_pow, ext_scale, ext_sub, ext_zero, lift
 from verifier.stark import Relation
 
 SYSTEM = CIRCUITS[EQUITY]()
@@ -35,26 +36,37 @@ def system_of(circuit: str) -> ConstraintSystem:
 
 @dataclass(frozen=True)
 class Published:
-    """What a statement would say: the leg table, the totals, the losses and the root with the liability.
+    """What a statement and the document of a shard would say.
 
     Args:
-        silent: buses, "totals" or "tree", to which the verifier adds nothing (where the circuit has them switched off).
+        outputs: modulo 2^128, masks included.
+        silent: buses, "totals", to which the verifier adds nothing (where the circuit has them switched off).
     """
 
     circuit: str
     legs: tuple[Leg, ...]
-    total_count: int
-    totals: tuple[int, ...]
-    root: Item
-    losses: tuple[int, ...] = ()
+    layout: Layout
+    outputs: tuple[int, ...]
+    root: Words
+    levels: int
+    mask_out: Words
+    mask_in: Words
     silent: frozenset[str] = frozenset()
 
     @classmethod
     def by(cls, forged: Forged, unchecked: Collection[str] = ()) -> Published:
-        silent = {name for name, label in (("totals", "totals"), ("tree", "tree consume")) if label in unchecked}
-        plan = forged.plan
-        totals, losses = tuple(forged.totals), tuple(forged.losses)
-        return cls(plan.circuit, plan.legs, plan.total_count, totals, forged.root, losses, frozenset(silent))
+        parts = (*forged.totals, number(forged.root.value), *forged.losses)
+        return cls(
+            circuit=forged.plan.circuit,
+            legs=forged.plan.legs,
+            layout=forged.layout,
+            outputs=tuple((part + forged.mask(output)) % OUTPUT_END for output, part in enumerate(parts)),
+            root=forged.root.digest,
+            levels=forged.root.level,
+            mask_out=forged.mask_out,
+            mask_in=forged.mask_in,
+            silent=frozenset({"totals"} & set(unchecked)),
+        )
 
     @property
     def records(self) -> RecordLayout | None:
@@ -62,7 +74,21 @@ class Published:
 
     def publics(self) -> dict[str, list[int]]:
         """The public columns that are known before any challenge."""
-        out = {"is_total_row": [1] * self.total_count, "total_row_id": list(range(self.total_count))}
+        layout, count = self.layout, self.layout.count
+        masks, ends = range(layout.outputs if layout.masked else 0), range(1, layout.masks)
+        chosen = {
+            "is_mask_out": {layout.mask_out(o) for o in masks},
+            "is_mask_in": {layout.mask_in(o) for o in masks},
+            "mask_goes_on": {layout.mask_out(o) - 1 for o in ends} | {layout.mask_in(o) - 1 for o in ends},
+            "ends_mask_out": {layout.mask_out(o) for o in masks[-1:]},
+            "ends_mask_in": {layout.mask_in(o) for o in masks[-1:]},
+            "is_carry": {layout.carry(o) for o in range(layout.outputs)},
+            "is_root": {layout.root},
+        }
+        if self.records is not None:
+            chosen["is_loss"] = {layout.loss(lens) for lens in range(layout.lenses)}
+        out = {name: [int(row in rows) for row in range(count)] for name, rows in chosen.items()}
+        out["output"] = [layout.output_of(row) or 0 for row in range(count)]
         if self.records is not None:
             rows = self.records.rows
             out["starts_record"] = [1] + [0] * (rows - 1)
@@ -72,35 +98,35 @@ class Published:
         return out
 
     def derived(self, scalars: Mapping[str, Ext]) -> dict[str, list[int]]:
-        """The others: a fingerprint per leg, and r^(lowest position of the next row)."""
+        """A fingerprint per leg; r^(lowest position of the next row); r^(16 lens) before each loss row."""
         rows = leg_rows(self.legs, scalars["beta"])
         out = {f"leg_row{k}": [row[k] for row in rows] for k in range(5)}
         if self.records is not None:
-            count, window = self.records.rows, self.records.window
-            weights = [ext_pow(scalars["r"], window * (count - 1 - (row + 1) % count)) for row in range(count)]
+            count, window, r = self.records.rows, self.records.window, scalars["r"]
+            weights = [ext_pow(r, window * (count - 1 - (row + 1) % count)) for row in range(count)]
             out |= {f"next_weight{k}": [weight[k] for weight in weights] for k in range(5)}
+            losses = {self.layout.loss(lens) - 1: ext_pow(r, 16 * lens) for lens in range(self.layout.lenses)}
+            weights = [losses.get(row, ext_zero) for row in range(self.layout.count)]
+            out |= {f"next_loss_weight{k}": [weight[k] for weight in weights] for k in range(5)}
         return out
 
-    def losses_at(self, r: Ext) -> Ext:
-        digits = [byte for loss in self.losses for byte in limbs(loss, 16, 8)]
-        return ext_horner(map(lift, digits), r)
+    def digests(self, r: Ext, alpha: Ext, beta: Ext) -> dict[str, Ext]:
+        """sum of beta^(k + 1) e_k of the root with its level, and of the digests of the masks."""
+        words = {"root": (*self.root, self.levels + 1), "mask_out": self.mask_out, "mask_in": self.mask_in}
+        return {name: ext_sub(ext_zero, fingerprint(ext_zero, beta, 0, e)) for name, e in words.items()}
 
     def scalars(self) -> tuple[Ext, ...]:
         """Of the checkers; the terminal value is of no use to them."""
-        known = {"x": (0, 1, 0, 0, 0), "losses": self.losses_at(SCALARS[0])}
+        known = {"x": (0, 1, 0, 0, 0), **self.digests(*SCALARS)}
         known |= dict(zip(("r", "alpha", "beta"), SCALARS, strict=True))
         return tuple(known.get(name, ext_zero) for name in system_of(self.circuit).scalars)
 
     def fractions(self, r: Ext, alpha: Ext, beta: Ext) -> list[Fraction]:
-        """The verifier's own: one per total, and the root."""
+        """The verifier's own: one per output."""
         out = []
-        for total_id, amount in enumerate(() if "totals" in self.silent else self.totals):
-            digits = [*limbs(amount, 7, 8), amount >> 56]
-            numerator = ext_horner([lift(digit) for digit in digits], r)
-            out.append((numerator, fingerprint(alpha, beta, 5, [total_id])))
-        if "tree" not in self.silent:
-            root = [self.root.level, *self.root.digest, *self.root.value]
-            out.append((ext_one, fingerprint(alpha, beta, 4, root)))
+        for output, amount in enumerate(() if "totals" in self.silent else self.outputs):
+            coefficients = digits(amount, self.layout.in_bytes(output))
+            out.append((ext_horner(map(lift, coefficients), r), fingerprint(alpha, beta, 5, [output])))
         return out
 
     def relation(self, system: ConstraintSystem | None = None, binding: bytes = b"statement" + bytes(23)) -> Relation:
@@ -111,7 +137,7 @@ class Published:
             terminal=lambda r, alpha, beta: terminal_of(self.fractions(r, alpha, beta)),
             binding=binding,
             derived=self.derived,
-            losses=self.losses_at,
+            scalars=self.digests,
         )
 
     def public_rows(self, system: ConstraintSystem, rows: Array, scalars: Sequence[Ext] = ()) -> Array:

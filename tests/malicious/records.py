@@ -104,9 +104,10 @@ class Records:
     cells: Cells = field(default_factory=dict)
 
     def fit_totals(self, losses: Sequence[int], wraps: Mapping[int, Mapping[int, int]] = NO_LENS_WRAPS) -> None:
-        """Write the carries from what all accounts lose to the published numbers; `wraps` by lens."""
+        """Write the carries from what all accounts lose to the limbs of the loss rows; `wraps` by lens."""
         for lens, (values, loss) in enumerate(zip(self.totals, losses, strict=True)):
-            rest = [a - b for a, b in zip(self.lost(lens), limbs(loss, LENS_POSITIONS, 8), strict=True)]
+            words = [word for limb in limbs(loss, LENS_POSITIONS // 2) for word in (limb, 0)]
+            rest = [a - b for a, b in zip(self.lost(lens), words, strict=True)]
             values.carries = [*carries_of(rest, 256, wraps.get(lens, {})), 0]
 
     def lost(self, lens: int) -> list[int]:

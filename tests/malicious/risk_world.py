@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
+from tests.malicious.documents import only_shard, sealed
 from tests.malicious.forge import Forge, Forged
 from tests.malicious.rows import number
 from tests.malicious.world import LOG2_ROWS, World, legs_of, make_world
@@ -75,9 +76,10 @@ def leg_of(total: int, tier: int = 0) -> int:
 
 
 @cache
-def risk_world(circuit: str) -> World:
+def risk_world(circuit: str, shard: int | None = None) -> World:
+    """`shard` as in `make_world`."""
     entries = tuple(entries_of(held) for held in PEOPLE)
-    return make_world(entries, legs_of(table_of(circuit)), levels_for(LOG2_ROWS), circuit)
+    return make_world(entries, legs_of(table_of(circuit)), levels_for(LOG2_ROWS), circuit, shard)
 
 
 def values(world: World, name: str) -> list[int]:
@@ -99,7 +101,7 @@ def statement_of(forged: Forged) -> Statement:
     scenarios, losses = scenarios_of(circuit), forged.losses
     liability = number(forged.root.value)
     net = sum(i.price * (t.long - t.short) for i, t in zip(INSTRUMENTS, totals, strict=True))
-    return Statement(
+    statement = Statement(
         circuit=circuit,
         circuit_digest=solvency.pinned_digest(circuit),
         tree_hash=solvency.CIRCUITS[circuit].tree_hash,
@@ -118,13 +120,15 @@ def statement_of(forged: Forged) -> Statement:
         scenarios=scenarios,
         log2_rows=LOG2_ROWS,
         levels=levels_for(LOG2_ROWS),
-        root=forged.root.digest,
+        shards=1,
+        root=bytes(32),
         totals=tuple(totals),
         total_liability=liability,
         total_shortfall=liability - net,
         total_margin_deficit=losses[0],
         losses=tuple(Losses(losses[1 + 2 * i], losses[2 + 2 * i]) for i in range(len(scenarios))),
     )
+    return sealed(statement, [only_shard(statement, forged.root.digest)])
 
 
 def honest(world: World) -> Forged:

@@ -8,16 +8,14 @@ from itertools import pairwise
 
 import pytest
 
-from circuits.gadgets.chains import SELECTOR_COLUMNS
 from tests.malicious.cases import Case
 from tests.malicious.cases_accounts import IDENTITY
 from tests.malicious.cases_tree import MERGE, NODE, VALUE, dummy_with_value, moved_up, node_without_children
 from tests.malicious.cheating_prover import CheatingProver
 from tests.malicious.forge import Dummy, Forge, Forged, Node, Plan
 from tests.malicious.proving import accept, refuse
-from tests.malicious.published import Published
 from tests.malicious.rows import Item, Row, Words, limbs, number
-from tests.malicious.sheet import AT, broken_rows, columns_of, unbalanced
+from tests.malicious.sheet import AT, columns_of, unbalanced
 from tests.malicious.world import ACTIVE, World
 from verifier.tree import PathStep, climb
 
@@ -180,23 +178,11 @@ def test_a_node_in_the_place_of_an_account_is_worth_nothing(world: World, cheate
     refuse(Case(low.build()), {"a dummy emits zero[0]"}, world, cheater)
 
 
-# -- selectors and padding --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", [s for s in SELECTOR_COLUMNS if s != "is_dummy"])
-def test_a_selector_on_a_total_row(name: str, world: World, cheater: CheatingProver) -> None:
-    """Total rows come first, so a kind that continues a chain has nothing to continue; the others have no end."""
-
-    def select(forged: Forged) -> None:
-        forged.rows[4][name] = 1
-
-    columns = columns_of(Forge(world.plan).then(select).build(), world)
-    found = broken_rows(world, columns, Published.by(Forge(world.plan).build()))
-    assert "total rows carry no selector" in {v.label for v in found if v.row == 4}
+# -- padding --------------------------------------------------------------------------------------------
 
 
 def test_every_active_row_holds_a_permutation(world: World, cheater: CheatingProver) -> None:
-    """02a finding 20: the hash is not gated, so padding and total rows obey it; hidden rows obey nothing."""
+    """02a finding 20: the hash is not gated, so padding and special rows obey it; hidden rows obey nothing."""
     for row in (2, world.used + 5, ACTIVE - 1):
         columns = {AT["sbox7"]: world.honest[AT["sbox7"]].copy()}
         columns[AT["sbox7"]][row] ^= 1

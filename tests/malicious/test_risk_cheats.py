@@ -24,7 +24,7 @@ from tests.malicious.risk_world import COLLATERAL, PEOPLE, RISK, STRESS, UNDER_W
 from tests.malicious.sheet import broken_labels, columns_of, unbalanced
 from tests.malicious.test_controls import base_of
 from tests.malicious.world import World
-from tests.malicious.wrong_records import WRONG_LOSSES, WRONG_RECORDS
+from tests.malicious.wrong_records import WRONG_LOSSES, WRONG_RECORDS, losing
 from verifier.legs import group_legs, split
 from verifier.params import TEST
 from verifier.stark import verify_stark
@@ -103,14 +103,14 @@ def test_two_accounts_that_are_netted(risk: World, risk_cheater: CheatingProver)
     refuse(Case(forged), {"entry and close follow open or entry", IDENTITY}, risk, risk_cheater)
 
 
-# -- losses that are not what is published ----------------------------------------------------------------------------
+# -- loss rows that say something else than the records ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", WRONG_LOSSES)
 def test_losses_that_are_not_the_accounts(name: str, exchanges: dict[str, Exchange]) -> None:
     circuit, change = WRONG_LOSSES[name]
     world, cheater = exchanges[circuit]
-    forged = Forge(world.plan).then(lambda forged: change(forged.losses)).build()
+    forged = Forge(world.plan).then(losing(change)).build()
     assert forged.losses != Forge(world.plan).build().losses
     refuse(Case(forged), {LOSSES}, world, cheater)
 

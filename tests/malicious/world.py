@@ -12,21 +12,23 @@ import numpy.typing as npt
 import verifier.legs
 from circuits.registry import records_of
 from prover.kernels.field import from_mont
+from prover.outputs import MaskPair, Masks
 from prover.randomness import Randomness
 from prover.witness import Accounts, Legs, TraceWitness, build_witness, finish
 from tests.malicious.forge import EQUITY, Account, Dummy, Leg, Node, Plan, Spec
 from tests.malicious.rows import Words
+from tests.malicious.special import Mask
 from verifier.field import P
 from verifier.legs import AMOUNT_CAP, balanced_digits
 from verifier.params import HIDDEN_ROWS
 from verifier.poseidon import INSTANCES
-from verifier.solvency import CIRCUITS
+from verifier.solvency import CIRCUITS, SpecialRows
 
 Array = npt.NDArray[np.uint32]
 LOG2_ROWS = 17
 """The least: the tables have 2^16 rows, and 512 of 2^16 rows are hidden (02a finding 19)."""
 ROWS, ACTIVE = 1 << LOG2_ROWS, (1 << LOG2_ROWS) - HIDDEN_ROWS
-LEVELS = 2
+LEVELS, SHARDS = 2, 3
 PRICES = (3, 5_926_535_897_932_384, 1, 2**54 - 1)
 
 ENTRIES: tuple[tuple[tuple[int, int], ...], ...] = (
@@ -83,7 +85,9 @@ def make_accounts(entries: Sequence[tuple[tuple[int, int], ...]], seed: int = 7)
     return [Account(words(8), words(6), held) for held in entries]
 
 
-def plan_of(accounts: Sequence[Account], legs: tuple[Leg, ...], circuit: str, witness: TraceWitness) -> Plan:
+def plan_of(
+    accounts: Sequence[Account], legs: tuple[Leg, ...], circuit: str, witness: TraceWitness, masks: MaskPair | None
+) -> Plan:
     """The chains of a built witness by name, with the randomness of its tree."""
     chains: dict[str, Spec] = {f"account {i}": account for i, account in enumerate(accounts)}
     for level in witness.tree.levels:
@@ -95,7 +99,17 @@ def plan_of(accounts: Sequence[Account], legs: tuple[Leg, ...], circuit: str, wi
             chains[f"node {level.level}.{i}"] = Node(level.level, children, _words(level.value_random[i]))
         for i, block in enumerate(level.dummy_blocks):
             chains[f"dummy {below}.{i}"] = Dummy(below, _words(block))
-    return Plan(legs, total_count(legs), chains, circuit)
+    both = (masks.out, masks.into) if masks is not None else ()
+    return Plan(legs, total_count(legs), chains, circuit, tuple(map(plain_mask, both)))
+
+
+def plain_mask(mask: Masks) -> Mask:
+    return Mask(_words(mask.start), tuple(_words(row) for row in mask.words))
+
+
+def special_rows(legs: Sequence[Leg], circuit: str, masked: bool) -> SpecialRows:
+    lenses = CIRCUITS[circuit].lenses
+    return SpecialRows(total_count(legs) + 1 + lenses, lenses, masked)
 
 
 def total_count(legs: Sequence[Leg]) -> int:
@@ -108,7 +122,7 @@ def _words(array: Array) -> Words:
 
 @dataclass(frozen=True)
 class World:
-    """An honest exchange.
+    """An honest shard.
 
     Args:
         honest: (columns, N) canonical, hidden rows included. base: the same in Montgomery form.
@@ -126,12 +140,16 @@ def make_world(
     legs: tuple[Leg, ...] | None = None,
     levels: int = LEVELS,
     circuit: str = EQUITY,
+    shard: int | None = None,
 ) -> World:
+    """`shard`: number of the shard, of a publication of `SHARDS` shards; None for a publication of one."""
     accounts, table = make_accounts(entries), legs or legs_for(PRICES)
     instance, seed = INSTANCES[CIRCUITS[circuit].tree_hash], Randomness(b"an honest exchange")
+    special = special_rows(table, circuit, shard is not None)
+    masks = None if shard is None else MaskPair.of(seed, shard, SHARDS, special.outputs)
     witness = build_witness(
-        *arrays(accounts, table), total_count(table), levels, LOG2_ROWS, seed, instance, records_of(circuit)
+        *arrays(accounts, table), special, levels, LOG2_ROWS, seed, instance, records_of(circuit), masks
     )
     finish(witness.trace, instance)
-    plan = plan_of(accounts, table, circuit, witness)
+    plan = plan_of(accounts, table, circuit, witness, masks)
     return World(plan, from_mont(witness.trace), witness.trace, witness.used_rows)

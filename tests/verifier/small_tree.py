@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from verifier import solvency
@@ -127,6 +128,14 @@ class Publication:
         shard = replace(self.shard, header=statement.header_digest, outputs=statement.outputs)
         top = shard.place(statement.liability_output).sum
         return replace(self, statement=replace(statement, root=seal(top, 1)), shards=(shard,))
+
+    def write(self, folder: Path, proof: bytes = b"good") -> None:
+        """Statement, documents and proofs of the shards, into a folder that is there."""
+        (folder / "statement.json").write_bytes(self.statement.to_bytes())
+        (folder / "shards").mkdir(exist_ok=True)
+        for index, shard in enumerate(self.shards):
+            (folder / f"shards/{index:06d}.json").write_bytes(shard.to_bytes())
+            (folder / f"shards/{index:06d}.proof").write_bytes(proof)
 
     def bundle(self, index: int, **changes: Any) -> bytes:
         account = self.accounts[index]

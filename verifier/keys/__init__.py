@@ -11,11 +11,11 @@ from types import MappingProxyType
 
 PINS: Mapping[str, str] = MappingProxyType(
     {
-        "solvency_equity_v1": "284bd399987fd79bccd5e74747064ea6dd7f7676887cde2050566caf67f06c7d",
-        "solvency_equity_v1_poseidon2": "a7f3677bb42e80d1b95728ee39d87883c554d816b769f312f11ded7541efb319",
-        "solvency_risk_v1": "4153189126ec6b6ea64cc691b745cbef0141113828d53510bb91f35d79369a78",
-        "solvency_stress_v1_1": "2a5a0efc9039f971797b4477d7d7d38cab5f7e4c17f3f33c63d8a3ad8f273f35",
-        "solvency_stress_v1_3": "a1e03b9458bb7f875669afa8dc969da2f365d1b1dc4c1d327af645d42626fa4e",
-        "solvency_stress_v1_10": "fcd3abb6e6bb7bd293636422de63d531c3202ac96134933a3e8c9fcc2fae3022",
+        "solvency_equity_v1": "d4a47a11b301a7a5ce24a49d4e64a6ad075efea95a34754b5f87652dfa15fb93",
+        "solvency_equity_v1_poseidon2": "406b9656ebf54844d07841b3bac84db9d9df24f5253b844cf6872dfb2ba94390",
+        "solvency_risk_v1": "617cd2da38de022d60a86b6d49ead78133fde1775ccb2aaf11c5add54f891ade",
+        "solvency_stress_v1_1": "db0566fab9b9656a7a4aa27e3411ce4868cfce11a7051a733bf0dc6b28d9a08d",
+        "solvency_stress_v1_3": "1165a9ab2b9659dc5842c4835a3f03222476544335d3df632e9f13aeb39a1037",
+        "solvency_stress_v1_10": "8582c3428c8d8ca314cbc6657c7c64701064c37a566a95c6ec9270172c9a54ae",
     }
 )

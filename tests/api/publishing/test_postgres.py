@@ -10,46 +10,43 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from api.files import Step, no_step
 from api.notes import log_key
 from api.store import Store
 from api.witness import Refused, Witness
 from prover.errors import InputError
-from tests import postgres
 from tests.api.publishing.made_up import published, write_publication
 from tests.api.publishing.test_publish import entry
 from tests.api.publishing.test_witness import request
 from tests.api.publishing.victims import killed_at
+from tests.exchange.cluster import Cluster, reason_to_skip
 from tests.verifier.log.signers import LOG_KEY, LOG_VKEY, ORIGIN, key_of, policy, root, signed
 from verifier.log.check import audit
 from verifier.log.checkpoint import parse_checkpoint
 
-WHY = postgres.missing()
+WHY = reason_to_skip()
 pytestmark = pytest.mark.skipif(WHY is not None, reason=WHY or "")
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with postgres.cluster() as url:
-        yield url
+def cluster() -> Iterator[Cluster]:
+    made = Cluster()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def server(cluster: Cluster) -> str:
+    """The URL of an empty schema."""
+    return cluster.url(cluster.new_schema())
 
 
 @pytest.fixture
 def store(server: str, tmp_path: Path) -> Iterator[Store]:
-    empty(server)
     made = Store.create(server, log_key(ORIGIN, LOG_KEY), tmp_path / "files")
     yield made
     made.close()
-
-
-def empty(server: str) -> None:
-    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
-        connection.exec_driver_sql("CREATE SCHEMA public")
-    engine.dispose()
 
 
 def test_publications_by_url(store: Store, server: str, tmp_path: Path) -> None:
@@ -89,11 +86,11 @@ def act(server: str, directory: Path, step: Step) -> None:
     published(Store(server, step), directory)
 
 
-def test_killed_at_every_write(server: str, tmp_path: Path) -> None:
+def test_killed_at_every_write(cluster: Cluster, tmp_path: Path) -> None:
     directory = write_publication(tmp_path / "p1", 1)
     notes = set()
     for number in range(1, 60):
-        empty(server)
+        server = cluster.url(cluster.new_schema())
         files = tmp_path / f"files{number}"
         Store.create(server, LOG_VKEY, files).close()
         died = killed_at(number, partial(act, server, directory))
@@ -118,7 +115,6 @@ def witness_at(server: str, step: Step = no_step, create: bool = False) -> Witne
 @pytest.mark.parametrize("known", [0, 1])
 def test_a_race_rolls_nothing_back(server: str, known: int) -> None:
     """Both have read the old size before either records a new one: PostgreSQL lets them, the rule does not."""
-    empty(server)
     barrier = threading.Barrier(2, timeout=5)
     first = witness_at(server, create=True)
     if known:
@@ -154,8 +150,13 @@ def test_a_race_rolls_nothing_back(server: str, known: int) -> None:
 
 
 @pytest.mark.negative
-def test_a_server_that_is_gone_is_one_line() -> None:
-    with postgres.cluster() as url:
-        pass
+def test_a_server_that_is_killed_costs_a_line_and_nothing_else(cluster: Cluster, store: Store, tmp_path: Path) -> None:
+    published(store, write_publication(tmp_path / "p1", 1))
+    second = write_publication(tmp_path / "p2", 2)
+    cluster.kill()
     with pytest.raises(InputError, match="a database that works"):
-        Store(url)
+        published(store, second)
+    cluster.start()
+    done = published(store, second)
+    assert (done.index, done.is_new, done.is_shown) == (1, True, True)
+    assert len(audit(store.log, policy()).entries) == 2

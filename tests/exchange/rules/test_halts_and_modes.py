@@ -128,7 +128,7 @@ MATRIX = """
 NORMAL          yes  yes  yes    yes    yes     yes      yes      yes       yes        yes     yes   no     yes          yes     yes
 POST_ONLY       red. yes  yes    yes    yes     yes      yes      yes       yes        yes     yes   no     yes          yes     yes
 REDUCE_ONLY     red. red. yes    yes    yes     yes      yes      yes       yes        yes     yes   no     yes          yes     no
-CANCEL_ONLY     no   no   no     yes    yes     yes      no       no        no         no      yes   no     no           yes     no
+CANCEL_ONLY     no   no   no     yes    yes     yes      no       no        no         no      yes   no     no           no      no
 WITHDRAW_GATED  no   no   no     yes    yes     no       no       no        no         no      yes   no     no           no      no
 SETTLEMENT      no   no   no     yes    no      no       no       no        yes        no      yes   yes    no           no      no
 """  # noqa: E501

@@ -1,0 +1,160 @@
+"""The independent audit: each check fails when what it compares is changed by one, and names the account."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from exchange.audit import Auditor, alarm
+from exchange.commands import Command, Deposit, Liquidate, OpenAccount, PayFunding, PlaceOrder, SubmitQuotes
+from exchange.engine import Done, Engine, Sink
+from exchange.events import Frame, PricesSet, QuotesTaken, unpack_frames
+from exchange.rules.modes import Trigger
+from exchange.state import FEES, FUND, QUOTE, VENUE_WIDE, Ledger
+from tests.exchange.oracles import oracle_venue, quotes
+from tests.exchange.venues import BUY, ETH_PERP, MARKS, PERP, PRICES, SELL, UNIT
+
+
+class Kept(Sink):
+    def __init__(self) -> None:
+        self.frames: list[Frame] = []
+
+    def append(self, first_sequence: int, count: int, time_ms: int, payload: bytes) -> None:
+        self.frames.extend(unpack_frames(payload))
+
+
+def busy() -> tuple[Ledger, list[Frame]]:
+    """Deposits, trades in all markets, fees, funding, a liquidation that pays the fund, prices from quotes."""
+    kept = Kept()
+    engine = Engine(Ledger(oracle_venue()), kept)
+
+    def priced(time_ms: int, fall: int) -> SubmitQuotes:
+        row = [PRICES[1] * (100 - fall) // 100 + n for n in range(5)]
+        return SubmitQuotes(time_ms, 0, 0, quotes(time_ms, {1: row, 2: [PRICES[2]] * 5}), b"")
+
+    def order(account: int, market: int, side: int, price: int, lots: int) -> Command:
+        return PlaceOrder(10**6, account, 0, market, side, price, lots, 0)
+
+    commands: list[Command] = [priced(10**6, 0)]
+    commands += [OpenAccount(10**6, 0, 0, name) for name in ("alice", "bob", "carol")]
+    commands += [Deposit(10**6, 2, 0, 0, 33 * UNIT), Deposit(10**6, 3, 0, 0, 10**12), Deposit(10**6, 4, 0, 0, 10**12)]
+    commands += [Deposit(10**6, 3, 0, 1, 10**8), Deposit(10**6, FUND, 0, 0, UNIT)]
+    commands += [order(2, PERP, BUY, MARKS[0], 10), order(3, PERP, SELL, MARKS[0], 10)]
+    commands += [order(4, ETH_PERP, BUY, MARKS[1], 7), order(3, ETH_PERP, SELL, MARKS[1], 7)]
+    commands += [order(3, 2, SELL, MARKS[2], 3), order(4, 2, BUY, MARKS[2], 2)]
+    commands += [PayFunding(10**6, 0, 0, PERP, 37), order(4, PERP, BUY, MARKS[0] * 97 // 100, 20)]
+    commands += [priced(10**6 + 1000, 4), Liquidate(10**6 + 1000, FUND, 0, 2), priced(10**6 + 2000, 3)]
+    assert all(isinstance(answer, Done) for answer in engine.submit(commands))
+    return engine.ledger, kept.frames
+
+
+def audited(frames: list[Frame]) -> Auditor:
+    auditor = Auditor(oracle_venue())
+    auditor.read(frames)
+    return auditor
+
+
+def test_a_busy_venue_adds_up() -> None:
+    ledger, frames = busy()
+    auditor = audited(frames)
+    checks = auditor.compare(ledger)
+    assert [check for check in checks if not check.ok] == [] and len(checks) == 20
+    assert alarm(checks, 5) is None
+    assert auditor.prices_read == 6 and auditor.cash[FEES] > 0 and auditor.cash[FUND] > UNIT
+
+
+def balance(ledger: Ledger) -> None:
+    ledger.balance[QUOTE][3] += 1
+
+
+def moved(ledger: Ledger) -> None:
+    ledger.balance[QUOTE][3] += 1
+    ledger.balance[QUOTE][4] -= 1
+
+
+def fund(ledger: Ledger) -> None:
+    ledger.balance[QUOTE][FUND] -= 1
+
+
+def fees(ledger: Ledger) -> None:
+    ledger.balance[QUOTE][FEES] -= 1
+
+
+def held(ledger: Ledger) -> None:
+    ledger.balance[1][4] += 1
+
+
+def promised(ledger: Ledger) -> None:
+    ledger.locked[1][4] = ledger.balance[1][4] + 1
+
+
+def size(ledger: Ledger) -> None:
+    ledger.size[ETH_PERP][3] += 1
+
+
+def interest(ledger: Ledger) -> None:
+    ledger.open_interest[PERP] += 1
+
+
+def mark(ledger: Ledger) -> None:
+    ledger.marks[PERP] += 1
+
+
+def sequence(ledger: Ledger) -> None:
+    ledger.sequence += 1
+
+
+CHANGES: list[tuple[Callable[[Ledger], None], set[str]]] = [
+    (sequence, {"sequence"}),
+    (balance, {"usdt: deposits - withdrawals = held", "cash: accounts that agree"}),
+    (moved, {"cash: accounts that agree"}),
+    (fund, {"usdt: deposits - withdrawals = held", "cash: accounts that agree", "insurance fund"}),
+    (fees, {"usdt: deposits - withdrawals = held", "cash: accounts that agree", "fee income"}),
+    (held, {"btc: deposits - withdrawals = held", "btc: accounts that agree"}),
+    (promised, {"btc: accounts below what they promised"}),
+    (size, {"ETH-PERP: positions sum to zero", "ETH-PERP: accounts that agree"}),
+    (interest, {"BTC-PERP: open interest"}),
+    (mark, {"prices and marks that agree"}),
+]
+
+
+@pytest.mark.parametrize(("change", "names"), CHANGES)
+def test_one_atom_is_found_and_the_account_named(change: Callable[[Ledger], None], names: set[str]) -> None:
+    ledger, frames = busy()
+    auditor = audited(frames)
+    change(ledger)
+    checks = auditor.compare(ledger)
+    assert {check.name for check in checks if not check.ok} == names
+    details = [
+        check.detail for check in checks if not check.ok and "that agree" in check.name and "marks" not in check.name
+    ]
+    assert all(detail.startswith("account ") for detail in details)
+    command = alarm(checks, 77)
+    assert command is not None
+    assert (command.market, command.trigger, command.seen) == (VENUE_WIDE, Trigger.AUDIT_MISMATCH, 1)
+
+
+def test_who_is_below_zero_without_being_on_the_list_is_named() -> None:
+    ledger, frames = busy()
+    auditor = audited(frames)
+    auditor.cash[4] -= 10**13
+    failed = {check.name: check.detail for check in auditor.compare(ledger) if not check.ok}
+    assert failed["accounts below zero outside liquidation"] == "account 4"
+
+
+@pytest.mark.parametrize("asset", [1, 2])
+def test_a_price_that_is_not_the_median_of_its_quotes_is_found(asset: int) -> None:
+    ledger, frames = busy()
+    at = max(n for n, frame in enumerate(frames) if type(frame.events[0]) is PricesSet)
+    prices, taken = frames[at].events[0], frames[at].events[1]
+    assert isinstance(prices, PricesSet) and isinstance(taken, QuotesTaken)
+    other = list(prices.assets)
+    other[asset] += 1
+    frames[at] = frames[at]._replace(events=(prices._replace(assets=tuple(other)), *frames[at].events[1:]))
+    failed = [check for check in audited(frames).compare(ledger) if not check.ok]
+    assert {check.name for check in failed} == {"prices and marks that agree", "prices that follow from their quotes"}
+    late = tuple(quote._replace(time_ms=quote.time_ms - 10**6 + 1) for quote in taken.quotes)
+    frames[at] = frames[at]._replace(events=(prices, taken._replace(quotes=late), *frames[at].events[2:]))
+    names = {check.name for check in audited(frames).compare(ledger) if not check.ok}
+    assert names == {"prices that follow from their quotes"}, "without recent quotes the price would have stayed"

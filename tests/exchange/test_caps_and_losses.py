@@ -1,0 +1,170 @@
+"""Caps on what one price's liquidations may do, and the last step of the waterfall: a loss that is shared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from exchange.codes import Reject
+from exchange.commands import Deposit, Liquidate, SetPrices
+from exchange.engine import Done, Engine, Sink
+from exchange.events import Deleveraged, FundReason, FundSettled, LiquidationCounted, LossShared, ModeSet, Traded
+from exchange.liquidator import due
+from exchange.risk import account_risk
+from exchange.rules.modes import Mode
+from exchange.state import FUND, QUOTE, VENUE_WIDE, Ledger
+from exchange.statehash import ledger_from_bytes, state_bytes
+from tests.exchange.venues import ALICE, BOB, BUY, CAROL, MARKS, PERP, PRICES, RICH, SELL, UNIT, Desk, venue
+
+P = MARKS[PERP]
+DAVE = 5
+
+
+def capped(*, notional: int = 0, fund: int = 0, account: int = 0) -> Desk:
+    """Alice and Dave are long 10 lots each with 33 USDT, Bob is short; Carol is rich; the caps are in USDT."""
+    first, *others = venue().markets
+    first = replace(first, liquidation_notional_max=notional * UNIT, fund_loss_max=fund * UNIT)
+    desk = Desk(0, 0)
+    markets = (first, *others)
+    desk.engine = Engine(
+        Ledger(replace(venue(account_liquidation_max=account * UNIT), markets=markets).check()), Sink()
+    )
+    desk.open(4, 0)
+    for user, cash in ((ALICE, 33 * UNIT), (BOB, RICH), (CAROL, RICH), (DAVE, 33 * UNIT)):
+        desk.accept(Deposit(next(desk.time), user, 0, 0, cash))
+    for user in (ALICE, DAVE):
+        desk.trade(user, BOB, P, 10)
+    return desk
+
+
+def price(desk: Desk, ppm: int) -> int:
+    mark = P + P * ppm // 10**6
+    desk.accept(SetPrices(next(desk.time), 0, 0, (UNIT, mark * 100_000, PRICES[2]), (mark, MARKS[1], mark)))
+    return mark
+
+
+def liquidate(desk: Desk, account: int = ALICE) -> Liquidate:
+    return Liquidate(next(desk.time), FUND, 0, account)
+
+
+def test_a_market_closes_no_more_than_its_cap_between_two_prices() -> None:
+    desk = capped(notional=700)
+    mark = price(desk, -34_000)
+    desk.accept(desk.order(CAROL, BUY, mark, 60))
+    events = desk.accept(liquidate(desk))
+    closed = 10 * mark * 100
+    assert type(events[0]) is Traded and events[-1] == LiquidationCounted(PERP, ALICE, closed, 0)
+    events = desk.accept(liquidate(desk, DAVE))
+    assert type(events[0]) is Traded and events[0].lots == 2  # 120 of 579.6 fit
+    assert desk.refuse(liquidate(desk, DAVE)) is Reject.BLOCK_CAP_REACHED
+    assert desk.ledger.size[PERP][DAVE] == 8
+    copy = ledger_from_bytes(desk.ledger.venue, state_bytes(desk.ledger))
+    assert copy.risk.closed == desk.ledger.risk.closed != [0, 0, 0] and copy.risk.closed_of.keys() == {ALICE, DAVE}
+    price(desk, -34_000)
+    assert desk.ledger.risk.closed == [0, 0, 0] and not desk.ledger.risk.closed_of
+    desk.accept(liquidate(desk, DAVE))
+    assert account_risk(desk.ledger, DAVE).maintenance == 0
+
+
+def test_an_account_closes_no_more_than_its_cap_between_two_prices() -> None:
+    desk = capped(account=200)
+    mark = price(desk, -34_000)
+    desk.accept(desk.order(CAROL, BUY, mark, 60))
+    for user in (ALICE, DAVE):
+        desk.accept(liquidate(desk, user))
+        assert desk.ledger.size[PERP][user] == 7
+    assert desk.refuse(liquidate(desk)) is Reject.BLOCK_CAP_REACHED
+
+
+def test_what_is_over_the_cap_may_still_be_deleveraged() -> None:
+    """Auto-deleveraging does not press the book: an account that sinks is not kept waiting."""
+    desk = capped(notional=1)
+    price(desk, -60_000)
+    events = desk.accept(liquidate(desk))
+    assert any(type(event) is Deleveraged for event in events) and not desk.ledger.size[PERP][ALICE]
+
+
+def test_the_fund_pays_no_more_than_its_cap_between_two_prices() -> None:
+    desk = capped(fund=5)
+    desk.accept(Deposit(next(desk.time), FUND, 0, 0, 100 * UNIT))
+    mark = price(desk, -60_000)  # each 3 USDT below nothing
+    desk.accept(desk.order(CAROL, BUY, mark, 50))
+    loss = 3 * UNIT - 30_000
+    events = desk.accept(liquidate(desk))
+    assert events[-1] == LiquidationCounted(PERP, ALICE, 10 * mark * 100, loss)
+    events = desk.accept(liquidate(desk, DAVE))  # 2.03 are left: not enough for the book, all of it before the winner
+    assert events[0] == FundSettled(DAVE, -(5 * UNIT - loss), FundReason.LOSS)
+    assert type(events[1]) is Deleveraged and events[1].counterparty == BOB
+    assert desk.ledger.balance[QUOTE][FUND] == 95 * UNIT and desk.ledger.risk.lost[PERP] == 5 * UNIT
+    assert desk.equity(DAVE) == 0
+
+
+def owing() -> Desk:
+    """Bob (short) and Carol are in profit, Dave is flat; Alice owes 20 USDT, holds nothing, and the fund has 6."""
+    desk = Desk(4, 0)
+    for user, cash in ((BOB, 1_000 * UNIT), (CAROL, 1_000 * UNIT), (DAVE, RICH), (ALICE, UNIT)):
+        desk.accept(Deposit(next(desk.time), user, 0, 0, cash))
+    desk.trade(DAVE, BOB, P, 30)
+    desk.trade(DAVE, CAROL, P, 10)
+    price(desk, -10_000)  # Bob +18, Carol +6, Dave -24
+    desk.accept(Deposit(next(desk.time), FUND, 0, 0, 6 * UNIT))
+    ledger = desk.ledger
+    ledger.balance[QUOTE][ALICE] -= 21 * UNIT  # what went wrong before, as if it had been paid to Dave
+    ledger.balance[QUOTE][DAVE] += 21 * UNIT
+    ledger.spare_version[ALICE] = 0
+    return desk
+
+
+def test_a_loss_that_nobody_covers_is_shared_by_those_in_profit() -> None:
+    desk = owing()
+    before = [desk.equity(account) for account in range(6)]
+    events = desk.accept(liquidate(desk))
+    assert events[0] == FundSettled(ALICE, -6 * UNIT, FundReason.LOSS)
+    # 14 USDT in proportion 18 : 6, less what the trades cost.
+    shares = [event for event in events if type(event) is LossShared]
+    assert [share.payer for share in shares] == [BOB, CAROL] and sum(share.amount for share in shares) == 14 * UNIT
+    assert abs(shares[0].amount - 3 * shares[1].amount) <= 3
+    assert ModeSet(VENUE_WIDE, Mode.REDUCE_ONLY) in events
+    after = [desk.equity(account) for account in range(6)]
+    assert after[ALICE] == 0 == after[FUND] and after[DAVE] == before[DAVE]  # who is at a loss pays nothing
+    assert sum(after) == sum(before) and due(desk.ledger) == []
+
+
+def test_nobody_gives_more_than_profit_and_nobody_is_brought_below_maintenance() -> None:
+    desk = owing()
+    ledger = desk.ledger
+    ledger.balance[QUOTE][ALICE] -= 900 * UNIT
+    ledger.balance[QUOTE][DAVE] += 900 * UNIT
+    events = desk.accept(liquidate(desk))
+    paid = {event.payer: event.amount for event in events if type(event) is LossShared}
+    assert paid == {BOB: 18 * UNIT, CAROL: 6 * UNIT}
+    assert desk.equity(ALICE) == -(920 - 6 - 24) * UNIT  # the rest stays, and is seen
+    assert account_risk(ledger, ALICE).equity < 0 and BOB not in due(ledger)
+
+
+def test_a_payer_near_the_margin_gives_only_what_is_above_it() -> None:
+    desk = owing()
+    ledger = desk.ledger
+    risk = account_risk(ledger, BOB)
+    excess = risk.equity - risk.maintenance
+    ledger.balance[QUOTE][BOB] -= excess - 2 * UNIT
+    ledger.balance[QUOTE][DAVE] += excess - 2 * UNIT
+    events = desk.accept(liquidate(desk))
+    paid = {event.payer: event.amount for event in events if type(event) is LossShared}
+    assert paid[BOB] == 2 * UNIT and paid[CAROL] == 6 * UNIT
+    assert account_risk(ledger, BOB).equity == account_risk(ledger, BOB).maintenance and BOB not in due(ledger)
+
+
+def test_an_answer_is_the_same_after_replay() -> None:
+    desk = owing()
+    copy = Engine(ledger_from_bytes(desk.ledger.venue, state_bytes(desk.ledger)), Sink())
+    command = liquidate(desk)
+    (first,), (second,) = desk.engine.submit([command]), copy.submit([command])
+    assert isinstance(first, Done) and first == second and state_bytes(copy.ledger) == state_bytes(desk.ledger)
+
+
+def test_a_fund_that_can_pay_spares_everybody() -> None:
+    desk = owing()
+    desk.accept(Deposit(next(desk.time), FUND, 0, 0, 100 * UNIT))
+    events = desk.accept(liquidate(desk))
+    assert events == (FundSettled(ALICE, -20 * UNIT, FundReason.LOSS),)
+    desk.refuse(desk.order(ALICE, SELL, P, 1))

@@ -1,0 +1,152 @@
+"""The orderly end of a market: a price that nobody chooses, everything closed, and money still adds up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from exchange.audit import Auditor
+from exchange.codes import Reject
+from exchange.commands import (
+    CancelOrder,
+    Command,
+    Deposit,
+    FundTransfer,
+    Liquidate,
+    SetPrices,
+    Settle,
+    Signal,
+    Withdraw,
+)
+from exchange.engine import Engine, Sink
+from exchange.events import Closed, ModeSet, OrderClosed, Settled, unpack_frames
+from exchange.liquidator import due_of_markets, set_prices
+from exchange.rules.breakers import mean_price, new_window, observed
+from exchange.rules.modes import Mode, Trigger
+from exchange.state import FUND, QUOTE
+from exchange.statehash import ledger_from_bytes, state_bytes
+from tests.exchange.venues import ALICE, BOB, BTC_SPOT, BUY, CAROL, MARKS, PERP, PRICES, SELL, UNIT, Desk
+
+P = MARKS[PERP]
+MINUTE = 60_000
+DELISTED, DUE = 2 * MINUTE, 7 * MINUTE
+
+
+class Tape(Sink):
+    payload = b""
+
+    def append(self, first_sequence: int, frames: int, time_ms: int, payload: bytes) -> None:
+        self.payload += payload
+
+
+def price(desk: Desk, time_ms: int, ppm: int) -> None:
+    btc = P + P * ppm // 10**6
+    desk.accept(SetPrices(time_ms, 0, 0, (UNIT, btc * 100_000, PRICES[2]), (btc, MARKS[1], btc)))
+
+
+def delisted(tape: Sink | None = None, marks: int = 5) -> Desk:
+    """Alice long 10, Bob short 10, orders of Carol; BTC-PERP is delisted at DELISTED, then prices move."""
+    desk = Desk(3, 0, tape)
+    for account, cash in ((ALICE, 33 * UNIT), (BOB, 10**12), (CAROL, 10**12)):
+        desk.accept(Deposit(next(desk.time), account, 0, 0, cash))
+    desk.trade(ALICE, BOB, P, 10)
+    desk.accept(desk.order(CAROL, BUY, P - 900, 3))
+    desk.accept(desk.order(CAROL, SELL, P + 900, 3))
+    events = desk.accept(Signal(DELISTED, FUND, 0, PERP, Trigger.DELISTED, 1))
+    assert ModeSet(PERP, Mode.SETTLEMENT) in events
+    for number, ppm in enumerate((0, 10_000, 20_000, 10_000, 0)[:marks]):
+        price(desk, DELISTED + (number + 1) * MINUTE, ppm)
+    return desk
+
+
+def settle(time_ms: int = DUE) -> Settle:
+    return Settle(time_ms, FUND, 0, PERP)
+
+
+def test_everything_is_closed_at_the_mean_of_the_window() -> None:
+    tape = Tape()
+    desk = delisted(tape)
+    before = desk.ledger.balance[QUOTE][ALICE] - desk.ledger.cost[PERP][ALICE]
+    expected = P + P * 8_000 // 10**6  # the mean of five marks, a minute apart: 0, 1, 2, 1, 0 per cent
+    events = desk.accept(settle())
+    assert events == (
+        OrderClosed(2, CAROL, PERP, 3, Closed.SETTLED),
+        OrderClosed(3, CAROL, PERP, 3, Closed.SETTLED),
+        Settled(PERP, expected),
+    )
+    ledger = desk.ledger
+    assert ledger.open_interest[PERP] == 0 and not any(ledger.size[PERP]) and not any(ledger.cost[PERP])
+    assert ledger.balance[QUOTE][ALICE] == before + 10 * expected * 100
+    auditor = Auditor(ledger.venue)
+    auditor.read(unpack_frames(tape.payload))
+    assert [check for check in auditor.compare(ledger) if not check.ok] == []
+    assert desk.refuse(settle()) is Reject.NO_SETTLEMENT_DUE
+    desk.accept(Withdraw(DUE, ALICE, 0, 0, ledger.balance[QUOTE][ALICE]))
+    assert desk.refuse(desk.order(BOB, BUY, P, 1)._replace(time_ms=DUE)) is Reject.MODE_FORBIDS
+
+
+def test_it_waits_for_its_time_and_for_fresh_prices() -> None:
+    desk = delisted()
+    assert desk.refuse(settle(DUE - 1)._replace(account=ALICE)) is Reject.ACCOUNT_RESERVED
+    assert desk.refuse(settle()._replace(market=9)) is Reject.MARKET_UNKNOWN
+    assert desk.refuse(settle()._replace(market=BTC_SPOT)) is Reject.MODE_FORBIDS
+    assert delisted(marks=4).refuse(settle(DUE - 1)) is Reject.NO_SETTLEMENT_DUE
+    assert desk.refuse(settle(DUE + 2 * MINUTE)) is Reject.PRICE_STALE
+    assert desk.refuse(settle(DUE + 20 * MINUTE)) is Reject.PRICE_STALE
+    assert due_of_markets(desk.ledger, DUE - 1) == []
+    copy = ledger_from_bytes(desk.ledger.venue, state_bytes(desk.ledger))
+    assert due_of_markets(copy, DUE) == [settle()]
+
+
+def test_nothing_trades_and_nobody_is_liquidated_in_between() -> None:
+    desk = delisted()
+    commands: Sequence[Command] = (
+        desk.order(BOB, BUY, P, 1)._replace(time_ms=DUE),
+        Liquidate(DUE, FUND, 0, ALICE),
+    )
+    assert [desk.refuse(command) for command in commands] == [Reject.MODE_FORBIDS] * 2
+    desk.accept(CancelOrder(DUE, CAROL, 0, 2))
+    desk.accept(FundTransfer(DUE, CAROL, 0, 1))  # money moves as the venue's mode says
+
+
+def test_the_driver_settles_and_what_somebody_owes_goes_down_the_waterfall() -> None:
+    desk = delisted()
+    for number in range(6):
+        price(desk, DUE + (number + 1) * MINUTE, -80_000)  # Alice loses 48 USDT of 33
+    now = DUE + 7 * MINUTE
+    desk.accept(desk.order(CAROL, BUY, MARKS[1], 100, 1)._replace(time_ms=now))
+    desk.accept(desk.order(BOB, SELL, MARKS[1], 100, 1)._replace(time_ms=now))
+    mark = P - P * 80_000 // 10**6
+    eth = MARKS[1] + 300  # Carol is 30 USDT in profit elsewhere
+    set_prices(desk.engine, SetPrices(now, 0, 0, (UNIT, mark * 100_000, PRICES[2]), (mark, eth, mark)))
+    ledger = desk.ledger
+    assert not any(ledger.size[PERP]) and desk.equity(ALICE) == 0
+    assert desk.equity(CAROL) < 10**12 + 30 * UNIT and desk.equity(BOB) > 10**12
+    assert sum(map(desk.equity, range(5))) == 2 * 10**12 + 33 * UNIT
+
+
+def test_a_spot_market_ends_as_well() -> None:
+    desk = Desk(2)
+    desk.accept(Deposit(next(desk.time), ALICE, 0, 1, 10**8))
+    desk.accept(desk.order(ALICE, SELL, P + 10, 3, BTC_SPOT))
+    desk.accept(desk.order(BOB, BUY, P - 10, 3, BTC_SPOT))
+    desk.accept(Signal(DELISTED, FUND, 0, BTC_SPOT, Trigger.DELISTED, 1))
+    price(desk, DUE, 0)
+    assert len(desk.accept(Settle(DUE, FUND, 0, BTC_SPOT))) == 3
+    assert not any(desk.ledger.locked[0]) and not any(desk.ledger.locked[1])
+
+
+def test_the_mean_is_of_the_window_only() -> None:
+    window = new_window(100, 10)
+    assert mean_price(window, 5) is None
+    for time_ms, mark in ((0, 1_000), (101, 10), (105, 20), (150, 31)):
+        window = observed(window, time_ms, mark)
+    assert mean_price(window, 150) == (15 + 31) // 2
+    assert mean_price(window, 100 + 250) is None
+
+
+def test_a_replay_settles_the_same() -> None:
+    desk = delisted()
+    copy = Engine(ledger_from_bytes(desk.ledger.venue, state_bytes(desk.ledger)), Sink())
+    desk.engine.submit([settle()])
+    copy.submit([settle()])
+    assert state_bytes(copy.ledger) == state_bytes(desk.ledger)
