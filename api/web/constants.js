@@ -50,13 +50,13 @@ export const MDS_FIRST_ROW = [1, 1, 51, 1, 11, 17, 2, 1, 101, 63, 15, 2, 67, 22,
 export const KNOWN_ANSWER = [[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15], [610090613, 935319874, 1893335292, 796792199, 356405232,
 552237741, 55134556, 1215104204, 1823723405, 1133298033, 1780633798, 1453946561, 710069176, 1128629550, 1917333254,
 1175481618]];
-export const CIRCUITS = {"solvency_equity_v1": {"digest": "284bd399987fd79bccd5e74747064ea6dd7f7676887cde2050566caf67f06c7d", "kinds":
+export const CIRCUITS = {"solvency_equity_v1": {"digest": "d4a47a11b301a7a5ce24a49d4e64a6ad075efea95a34754b5f87652dfa15fb93", "kinds":
 ["spot"], "lenses": 0, "scenarios": 0}, "solvency_risk_v1": {"digest":
-"4153189126ec6b6ea64cc691b745cbef0141113828d53510bb91f35d79369a78", "kinds": ["spot", "perpetual", "cost-basis"],
+"617cd2da38de022d60a86b6d49ead78133fde1775ccb2aaf11c5add54f891ade", "kinds": ["spot", "perpetual", "cost-basis"],
 "lenses": 1, "scenarios": 0}, "solvency_stress_v1_1": {"digest":
-"2a5a0efc9039f971797b4477d7d7d38cab5f7e4c17f3f33c63d8a3ad8f273f35", "kinds": ["spot", "perpetual", "cost-basis"],
+"db0566fab9b9656a7a4aa27e3411ce4868cfce11a7051a733bf0dc6b28d9a08d", "kinds": ["spot", "perpetual", "cost-basis"],
 "lenses": 3, "scenarios": 1}, "solvency_stress_v1_3": {"digest":
-"a1e03b9458bb7f875669afa8dc969da2f365d1b1dc4c1d327af645d42626fa4e", "kinds": ["spot", "perpetual", "cost-basis"],
+"1165a9ab2b9659dc5842c4835a3f03222476544335d3df632e9f13aeb39a1037", "kinds": ["spot", "perpetual", "cost-basis"],
 "lenses": 7, "scenarios": 3}, "solvency_stress_v1_10": {"digest":
-"fcd3abb6e6bb7bd293636422de63d531c3202ac96134933a3e8c9fcc2fae3022", "kinds": ["spot", "perpetual", "cost-basis"],
+"8582c3428c8d8ca314cbc6657c7c64701064c37a566a95c6ec9270172c9a54ae", "kinds": ["spot", "perpetual", "cost-basis"],
 "lenses": 21, "scenarios": 10}};
