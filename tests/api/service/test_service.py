@@ -55,11 +55,11 @@ def get(address: str) -> tuple[dict[str, str], bytes]:
 
 
 def test_nothing_is_found_in_the_description(url: str, tmp_path: Path) -> None:
-    """With the routes of users, to whom every random token is a wrong one."""
+    """The routes that are not the read side's: every random token is a wrong one."""
     paths = json.loads(get(f"{url}/openapi.json")[1])["paths"]
     assert paths["/bundle"]["get"]["security"] == [{"token": []}]
     assert {"/bundle", "/bundles/{sequence}", "/page/{name}", "/metrics", "/health", "/ready"} < set(paths)
-    run_schemathesis(url, tmp_path, "--phases", "examples,coverage,fuzzing")
+    run_schemathesis(url, tmp_path, "--include-path-regex", "^/(bundle|page|metrics)")
 
 
 def test_page_is_served_with_its_policy(url: str) -> None:
