@@ -192,6 +192,11 @@ class BundleStore:
             raise _damaged(path, f"a damaged bundle at byte {offset}", "what was written")
         return data
 
+    def shortest(self, sample: int = 2**14) -> int:
+        """Length in bytes of the shortest bundle among those in the first `sample` slots; 0 where these are empty."""
+        lengths = self._table["length"][:sample]
+        return int(lengths[lengths > 0].min(initial=2**32 - 1)) % (2**32 - 1)
+
     def check(self, progress: Callable[[float], None] = lambda fraction: None) -> None:
         """Read everything once.
 

@@ -28,6 +28,8 @@ commands:
       Is my account counted in it? Verifies DIR as well, then your bundle against its statement.
   python -m verifier opening FILE --against DIR
       How much is owed below one node of the tree? For auditors.
+  python -m verifier log verify|consistency|audit|fraud .. --policy FILE
+      Is the publication in the transparency log, and has nobody been shown another one?
 
 exit codes: 0 accepted, 1 rejected with a reason, 2 usage error or no such file.
 Without a reserves file the best verdict is "liabilities proved, no reserves given", exit code 0: the
@@ -41,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # names may not fit the terminal's encoding
             stream.reconfigure(errors="backslashreplace")
     words = list(sys.argv[1:] if arguments is None else arguments)
-    commands = {"inclusion": _inclusion, "opening": _opening}
+    commands = {"inclusion": _inclusion, "opening": _opening, "log": _log}
     command = commands.get(words[0]) if words else None
     try:
         return command(words[1:]) if command else _verify(words)
@@ -112,8 +114,8 @@ def _inclusion(words: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(words)
     _require_file(parser, options.file)
-    if options.against is None and (options.statement_only or options.circuit):
-        parser.error("--statement-only and --circuit need --against DIR")
+    if options.against is None and (options.statement_only or options.circuit or options.log_policy):
+        parser.error("--statement-only, --circuit and --log-policy need --against DIR")
     against = None if options.against is None else _read_against(parser, options)
     data = read_file(options.file, BUNDLE_BYTES_MAX)
     statement = against.statement if against else None
@@ -122,7 +124,7 @@ def _inclusion(words: Sequence[str]) -> int:
         shown = report.to_json()
         _print_json((against.extend(shown) if against else shown) | {"reason": None})
         return ACCEPTED
-    _print_steps((against.step, *report.steps) if against else report.steps)
+    _print_steps((*against.steps, *report.steps) if against else report.steps)
     print(f"Account {report.user_id} at {report.exchange}, sequence {report.sequence}:")
     for balance in report.balances:
         print(f"  {balance}")
@@ -157,11 +159,27 @@ def _opening(words: Sequence[str]) -> int:
     if options.json:
         _print_json(against.extend(report.to_json()) | {"reason": None})
         return ACCEPTED
-    _print_steps((against.step, *report.steps))
+    _print_steps((*against.steps, *report.steps))
     way = " > ".join(str(position) for position in report.positions) or "the root itself"
     print(f"Node of level {report.level} ({way}) of statement {report.statement_digest}")
     amount = units(report.value, report.value_decimals)
     print(f"Verdict: {amount} {report.quote} are owed below it {against.place} {report.statement_digest}")
+    return ACCEPTED
+
+
+def _log(words: Sequence[str]) -> int:
+    from verifier.log.command import find, parse
+
+    parser, options = parse(words)
+    for path in (*options.paths, options.policy):
+        if not path.exists():
+            parser.error(f"{path}: no such file or directory")
+    finding = find(options.command, options.paths, options.policy)
+    if options.json:
+        _print_json(finding.to_json())
+    else:
+        _print_steps(finding.steps)
+        print(f"Verdict: {finding.verdict}")
     return ACCEPTED
 
 
@@ -176,13 +194,22 @@ def _add_acceptance(parser: argparse.ArgumentParser) -> None:
     _add_circuit(parser)
     words = "do not verify DIR's proof here; the verdict then says so"
     parser.add_argument("--statement-only", action="store_true", help=words)
+    words = "DIR has to be in the transparency log, by this policy (docs/log.md)"
+    parser.add_argument("--log-policy", metavar="FILE", type=Path, help=words)
 
 
 def _read_against(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Against:
     from verifier.report import Against
 
     _require_directory(parser, options.against)
-    return Against.read(options.against, circuit=options.circuit, statement_only=options.statement_only)
+    if options.log_policy is not None:
+        _require_file(parser, options.log_policy)
+    return Against.read(
+        options.against,
+        circuit=options.circuit,
+        statement_only=options.statement_only,
+        log_policy=options.log_policy,
+    )
 
 
 def _nonce(text: str) -> bytes:

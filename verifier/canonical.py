@@ -12,6 +12,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
 from verifier.errors import (
+    BadLog,
+    BadManifest,
     BadPrices,
     BadQuorum,
     BadReserves,
@@ -55,6 +57,16 @@ _ERRORS: Mapping[Reason, type[VerificationError]] = {
     Reason.SIGNATURE: BadPrices,
     Reason.PRICES: BadPrices,
     Reason.QUORUM: BadQuorum,
+    Reason.MANIFEST: BadManifest,
+    Reason.LOG_POLICY: BadLog,
+    Reason.LOG_ORIGIN: BadLog,
+    Reason.LOG_SIGNATURE: BadLog,
+    Reason.COSIGNATURE: BadLog,
+    Reason.WITNESS_QUORUM: BadLog,
+    Reason.LOG_INCLUSION: BadLog,
+    Reason.LOG_CONSISTENCY: BadLog,
+    Reason.LOG_ENTRY: BadLog,
+    Reason.NOT_FRAUD: BadLog,
 }
 """The class that goes with a reason; MalformedProof where none is given."""
 _DECIMAL = re.compile(r"0|[1-9][0-9]*")

@@ -60,6 +60,17 @@ class Reason(Enum):
     PRICES = "prices"
     # validators
     QUORUM = "quorum"
+    # manifest and transparency log
+    MANIFEST = "manifest"
+    LOG_POLICY = "log-policy"
+    LOG_ORIGIN = "log-origin"
+    LOG_SIGNATURE = "log-signature"
+    COSIGNATURE = "cosignature"
+    WITNESS_QUORUM = "witness-quorum"
+    LOG_INCLUSION = "log-inclusion"
+    LOG_CONSISTENCY = "log-consistency"
+    LOG_ENTRY = "log-entry"
+    NOT_FRAUD = "not-fraud"
 
 
 class VerificationError(SolvencyError):
@@ -126,3 +137,11 @@ class BadQuorum(VerificationError):
 
 class BadPrices(VerificationError):
     """The statement's prices do not follow from signed quotes that the verifier accepts."""
+
+
+class BadLog(VerificationError):
+    """The transparency log does not show what it should, or not to whom it should."""
+
+
+class BadManifest(VerificationError):
+    """A file is not what the manifest says."""

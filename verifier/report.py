@@ -216,33 +216,41 @@ class Against:
     Args:
         statement: accepted as far as its circuit and parameters go.
         report: of the whole publication; None where only the statement was read.
+        logged: what shows that the publication is in its transparency log; empty where that was not asked for.
     """
 
     statement: Statement
     report: Report | None
+    logged: tuple[Step, ...] = ()
 
     @classmethod
-    def read(cls, path: Path, *, circuit: str | None = None, statement_only: bool = False) -> Against:
+    def read(
+        cls, path: Path, *, circuit: str | None = None, statement_only: bool = False, log_policy: Path | None = None
+    ) -> Against:
         """Verify a publication, its proof included, or with `statement_only` just read what it states.
+
+        Args:
+            log_policy: whom to believe about the transparency log (docs/log.md); the publication then has to be in it.
 
         Raises:
             VerificationError: it is refused.
         """
         if not statement_only:
             report = verify_directory(path, circuit=circuit)
-            return cls(report.statement, report)
+            return cls(report.statement, report, _logged(path, report.statement, log_policy))
         statement = read_statement(path)
         _accept_circuit(statement, circuit)
         _accepted_params(statement, None, None)
-        return cls(statement, None)
+        return cls(statement, None, _logged(path, statement, log_policy))
 
     @property
-    def step(self) -> Step:
-        """Step 0 of a check against this publication."""
+    def steps(self) -> tuple[Step, ...]:
+        """Step 0 of a check against this publication: its proof, and its place in the log."""
         if self.report is None:
-            return Step("0 publication", False, "statement read only: its proof was not looked at")
+            return Step("0 publication", False, "statement read only: its proof was not looked at"), *self.logged
         strength = f"profile {self.report.profile}, {self.report.soundness_bits} provable bits"
-        return Step("0 publication", True, f"proof accepted, {strength}; verdict: {self.report.spoken}")
+        step = Step("0 publication", True, f"proof accepted, {strength}; verdict: {self.report.spoken}")
+        return step, *self.logged
 
     @property
     def place(self) -> str:
@@ -253,9 +261,18 @@ class Against:
         """The JSON of a bundle's or an opening's report, with step 0 and what the publication's own verdict is."""
         return data | {
             "verdict": data["verdict"] if self.report is not None else f"{data['verdict']} {self.place}",
-            "steps": [asdict(self.step), *data["steps"]],
+            "steps": [*map(asdict, self.steps), *data["steps"]],
             "publication_verdict": self.report.verdict if self.report is not None else None,
         }
+
+
+def _logged(path: Path, statement: Statement, log_policy: Path | None) -> tuple[Step, ...]:
+    if log_policy is None:
+        return ()
+    from verifier.log.check import check_logged
+    from verifier.log.policy import read_policy
+
+    return check_logged(path, statement, read_policy(log_policy)).steps
 
 
 def _accept_circuit(statement: Statement, circuit: str | None) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from api.cli.options import Force, Json, Private, Publication, private_directory, require_directory, require_file
 from api.cli.output import ACCEPTED, Output
-from api.cli.publication import AcceptedCircuit, StatementOnly, read_against
+from api.cli.publication import AcceptedCircuit, LogPolicy, StatementOnly, read_against
 from api.cli.users import write_new
 from prover.errors import InputError
 
@@ -56,6 +56,7 @@ def check(
     against: Annotated[Path, typer.Option(metavar="DIR", help="The publication.")],
     circuit: AcceptedCircuit = None,
     statement_only: StatementOnly = False,
+    log_policy: LogPolicy = None,
     json: Json = False,
 ) -> int:
     """What is owed below one node of the tree? Verifies a publication, then an opening against it."""
@@ -65,10 +66,10 @@ def check(
 
     output = Output(json)
     require_file(file, "an opening")
-    compared = read_against(against, circuit, statement_only)
+    compared = read_against(against, circuit, statement_only, log_policy)
     report = check_opening(read_file(file, OPENING_BYTES_MAX), compared.statement)
     output.json(compared.extend(report.to_json()) | {"reason": None})
-    for step in (compared.step, *report.steps):
+    for step in (*compared.steps, *report.steps):
         output.line(f"  {'ok  ' if step.ok else 'SKIP'} {step.name}: {step.detail}")
     amount = f"{units(report.value, report.value_decimals)} {report.quote}"
     words = f"{amount} are owed below this node of level {report.level} {compared.place} {report.statement_digest}"

@@ -10,15 +10,20 @@ from api.cli import (
     executors,
     imports,
     ledger_snapshot,
+    log,
+    page,
     prices,
     proving,
     publication,
+    publishing,
     reserves,
+    serve,
     simulate,
     trials,
     users,
     validator,
-)
+    witness,
+)  # fmt: skip
 
 EXCHANGE, EVERYBODY, USER = "For the exchange", "For everybody", "For one user"
 
@@ -38,7 +43,11 @@ app.command(rich_help_panel=EVERYBODY)(trials.demo)
 app.command(rich_help_panel=EVERYBODY)(publication.verify)
 app.command(rich_help_panel=EVERYBODY)(publication.inspect)
 app.command(rich_help_panel=EVERYBODY)(trials.version)
+app.command(rich_help_panel=EVERYBODY)(page.page)
 app.command("check-opening", rich_help_panel=EVERYBODY)(audit.check)
+app.command(rich_help_panel=EVERYBODY)(publishing.fetch)
+app.add_typer(log.app, name="log", rich_help_panel=EVERYBODY)
+app.add_typer(witness.app, name="witness", rich_help_panel=EVERYBODY)
 app.command(rich_help_panel=USER)(users.nonce)
 app.command(rich_help_panel=USER)(users.inclusion)
 app.add_typer(imports.app, name="import", rich_help_panel=EXCHANGE)
@@ -50,6 +59,10 @@ app.command(rich_help_panel=EXCHANGE)(executors.shard)
 app.command(rich_help_panel=EXCHANGE)(users.bundle)
 app.command(rich_help_panel=EXCHANGE)(bundles.bundles)
 app.command(rich_help_panel=EXCHANGE)(audit.opening)
+app.command(rich_help_panel=EXCHANGE)(publishing.publish)
+app.command(rich_help_panel=EXCHANGE)(publishing.export)
+app.command(rich_help_panel=EXCHANGE)(serve.serve)
+app.add_typer(serve.token, name="token", rich_help_panel=EXCHANGE)
 app.command(rich_help_panel=EXCHANGE)(trials.bench)
 app.command(rich_help_panel=EXCHANGE)(trials.generate)
 app.command(rich_help_panel=EXCHANGE)(simulate.simulate)

@@ -50,6 +50,10 @@ PriceSources = Annotated[
 StatementOnly = Annotated[
     bool, typer.Option("--statement-only", help="Do not verify the publication's proof here; the verdict says so.")
 ]
+LogPolicy = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="DIR has to be in the transparency log, by this policy of whom you believe."),
+]
 Reserves = Annotated[Path | None, typer.Option(metavar="CSV", help="asset,amount: what the exchange holds, in units.")]
 
 
@@ -107,17 +111,22 @@ def inspect(publication: Publication, json: Json = False) -> int:
     return ACCEPTED
 
 
-def read_against(against: Path, circuit: Circuit | None, statement_only: bool) -> Against:
+def read_against(
+    against: Path, circuit: Circuit | None, statement_only: bool, log_policy: Path | None = None
+) -> Against:
     """The publication that a user's or an auditor's file is compared with, verified unless the caller waives that.
 
     Raises:
-        InputError: there is no such directory.
+        InputError: there is no such directory, or no such policy file.
         VerificationError: it is refused.
     """
     from verifier.report import Against
 
     require_directory(against, "a publication directory")
-    return Against.read(against, circuit=None if circuit is None else circuit.value, statement_only=statement_only)
+    if log_policy is not None:
+        require_file(log_policy, "a policy file")
+    name = None if circuit is None else circuit.value
+    return Against.read(against, circuit=name, statement_only=statement_only, log_policy=log_policy)
 
 
 def _check_quorum(publication: Path, validators: Path, statement: Statement) -> Quorum:

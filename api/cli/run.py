@@ -16,14 +16,16 @@ from verifier.errors import VerificationError
 
 EXTRAS: Final = {
     **dict.fromkeys(("numpy", "numba", "pyarrow", "cryptography"), "prover"),
+    **dict.fromkeys(("merkletools", "fastapi", "uvicorn"), "service"),
     "sqlalchemy": "exchange",
+    "psycopg": "postgres",
     "matplotlib": "bench",
     **dict.fromkeys(("dask", "distributed"), "cluster"),
     **dict.fromkeys(("py_ecc", "btclib", "btclib_wallet", "eth_account", "eth_utils", "base58"), "reserves"),
 }
 """Which extra of the distribution brings an importable package."""
 SPREAD_OPTIONS: Final = ("--users",)
-GROUPS: Final = ("import", "prices", "reserves", "validator")
+GROUPS: Final = ("import", "log", "prices", "reserves", "token", "validator", "witness")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

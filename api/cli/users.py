@@ -12,7 +12,7 @@ import typer
 
 from api.cli.options import Force, Json, Private, private_directory, require_directory, require_file
 from api.cli.output import ACCEPTED, Output
-from api.cli.publication import AcceptedCircuit, StatementOnly, read_against
+from api.cli.publication import AcceptedCircuit, LogPolicy, StatementOnly, read_against
 from prover.errors import InputError
 
 if TYPE_CHECKING:
@@ -127,6 +127,7 @@ def inclusion(
     nonce: Annotated[str | None, typer.Option(metavar="HEX", help="Your nonce, 64 hex digits.")] = None,
     circuit: AcceptedCircuit = None,
     statement_only: StatementOnly = False,
+    log_policy: LogPolicy = None,
     json: Json = False,
 ) -> int:
     """Is my account counted? Checks your bundle on your own machine; nothing is sent anywhere.
@@ -139,11 +140,12 @@ def inclusion(
 
     output = Output(json)
     require_file(file, "a bundle")
-    if against is None and (statement_only or circuit is not None):
-        option = "--statement-only" if statement_only else "--circuit"
-        raise InputError(field=option, expected="--against DIR with it")
+    needing = {"--statement-only": statement_only, "--circuit": circuit, "--log-policy": log_policy}
+    for option, value in needing.items():
+        if against is None and value:
+            raise InputError(field=option, expected="--against DIR with it")
     own_nonce = None if nonce is None else _nonce(nonce)
-    compared = None if against is None else read_against(against, circuit, statement_only)
+    compared = None if against is None else read_against(against, circuit, statement_only, log_policy)
     data = read_file(file, BUNDLE_BYTES_MAX)
     report = check_bundle(data, compared.statement if compared else None, user_id=user_id, nonce=own_nonce)
     shown = report.to_json()
@@ -154,7 +156,7 @@ def inclusion(
 
 def print_inclusion(report: InclusionReport, against: Against | None, output: Output) -> None:
     """The steps, the balances in words, and the verdict."""
-    for step in (against.step, *report.steps) if against else report.steps:
+    for step in (*against.steps, *report.steps) if against else report.steps:
         output.line(f"  {'ok  ' if step.ok else 'SKIP'} {step.name}: {step.detail}")
     output.line(f"Account {report.user_id} at {report.exchange}, sequence {report.sequence}:")
     for balance in report.balances or ("holds and owes nothing",):

@@ -187,8 +187,8 @@ def verify(
             **found.to_json(),
         }
     )
-    step = compared.step
-    output.line(f"  {'ok  ' if step.ok else 'SKIP'} {step.name}: {step.detail}")
+    for step in compared.steps:
+        output.line(f"  {'ok  ' if step.ok else 'SKIP'} {step.name}: {step.detail}")
     words = f"certified: {found.summary} {compared.place} of {found.state.exchange}, sequence {found.state.sequence}"
     output.line(f"Verdict: {words}", mood="good" if report else "plain")
     return ACCEPTED

@@ -1,0 +1,149 @@
+"""HTTP answers for stored things: conditional and partial requests, and errors as RFC 9457 problems."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated, Final
+
+from fastapi import Path as PathParameter
+from fastapi import Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
+
+from api.page import POLICY
+from api.reading import SEQUENCE_END, Resource
+
+SequenceNumber = Annotated[int, PathParameter(ge=0, lt=SEQUENCE_END, description="sequence number of the publication")]
+PROBLEM_TYPE: Final = "application/problem+json"
+KEPT_BYTES_MAX, KEPT_FILE_BYTES_MAX = 2**26, 2**20
+"""Small files are kept in memory, up to this much of them."""
+BLOCK_BYTES: Final = 2**18
+_FOREVER, _SOON = "public, max-age=31536000, immutable", "public, max-age=1, must-revalidate"
+_COMMON: Final = {
+    "Accept-Ranges": "bytes",
+    "Access-Control-Allow-Origin": "*",  # a page saved to disk may fetch, too: all of this is public
+    "X-Content-Type-Options": "nosniff",
+}
+_PAGE: Final = {"Content-Security-Policy": f"{POLICY}; frame-ancestors 'none'", "Referrer-Policy": "no-referrer"}
+_RANGE: Final = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A resource with its length and entity tag; `content` is a file only where it is large."""
+
+    content: bytes | Path
+    size: int
+    headers: Mapping[str, str]
+    etag: str
+
+
+class Shelf:
+    """Loaded resources that never change, the least used thrown out first."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, Loaded] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, path: str) -> Loaded | None:
+        """What is kept for a path."""
+        if path not in self._kept:
+            return None
+        self._kept.move_to_end(path)
+        return self._kept[path]
+
+    def keep(self, path: str, loaded: Loaded) -> None:
+        """Keeps it, if it is small."""
+        if loaded.size > KEPT_FILE_BYTES_MAX or path in self._kept:
+            return
+        self._kept[path] = loaded
+        self._bytes += loaded.size
+        while self._bytes > KEPT_BYTES_MAX:
+            self._bytes -= self._kept.popitem(last=False)[1].size
+
+
+def load(resource: Resource) -> Loaded:
+    """Read a resource, unless it is large. Large ones are artefacts, whose digest is known."""
+    content: bytes | Path = resource.content
+    if isinstance(content, Path):
+        size = content.stat().st_size
+        if size <= KEPT_FILE_BYTES_MAX or resource.sha256 is None:
+            content = content.read_bytes()
+    if isinstance(content, bytes):
+        size = len(content)
+    digest = resource.sha256 or hashlib.sha256(content if isinstance(content, bytes) else b"").hexdigest()
+    etag = f'"{digest}"'
+    cache = _FOREVER if resource.is_immutable else _SOON
+    more = _PAGE if resource.media_type.startswith("text/html") else {}
+    headers = {**_COMMON, **more, "ETag": etag, "Cache-Control": cache, "Content-Type": resource.media_type}
+    return Loaded(content, size, headers, etag)
+
+
+def answer(request: Request, loaded: Loaded) -> Response:
+    """200, 206, 304 or 416, as the request asks for. A range is one; several are answered with all of it."""
+    ask = request.headers
+    if "if-none-match" in ask and _names(ask["if-none-match"], loaded.etag):
+        headers = {k: v for k, v in loaded.headers.items() if k != "Content-Type"}
+        return Response(None, 304, headers)
+    first, last, status = 0, loaded.size - 1, 200
+    headers = dict(loaded.headers)
+    if "range" in ask and request.method == "GET" and ask.get("if-range", loaded.etag) == loaded.etag:
+        asked = _range(ask["range"], loaded.size)
+        if asked == ():
+            return problem(
+                416, "no byte of it is in that range", {**_COMMON, "Content-Range": f"bytes */{loaded.size}"}
+            )
+        if asked:
+            first, last, status = asked[0], asked[1], 206
+            headers["Content-Range"] = f"bytes {first}-{last}/{loaded.size}"
+    headers["Content-Length"] = str(last - first + 1)
+    if request.method == "HEAD":
+        return Response(None, status, headers)
+    if isinstance(loaded.content, bytes):
+        return Response(loaded.content[first : last + 1], status, headers)
+    return StreamingResponse(_blocks(loaded.content, first, last + 1), status, headers)
+
+
+def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    """An error, RFC 9457."""
+    title = HTTPStatus(status).phrase
+    body = json.dumps({"type": "about:blank", "title": title, "status": status, "detail": detail})
+    return Response(body, status, {**(headers or {}), "Content-Type": PROBLEM_TYPE, "Cache-Control": "no-store"})
+
+
+def _names(header: str, etag: str) -> bool:
+    tags = [tag.strip().removeprefix("W/") for tag in header.split(",")]
+    return "*" in tags or etag in tags
+
+
+def _range(header: str, size: int) -> tuple[int, int] | tuple[()] | None:
+    """First and last byte; () where there is none of them; None where the header is to be ignored."""
+    match = _RANGE.fullmatch(header)
+    if match is None or not (match[1] or match[2]):
+        return None
+    if not match[1]:
+        length = min(int(match[2]), size)
+        return (size - length, size - 1) if length else ()
+    first, last = int(match[1]), int(match[2]) if match[2] else size - 1
+    if match[2] and first > last:
+        return None
+    return (first, min(last, size - 1)) if first < size else ()
+
+
+async def _blocks(path: Path, first: int, end: int) -> AsyncIterator[bytes]:
+    stream = await run_in_threadpool(path.open, "rb")
+    try:
+        await run_in_threadpool(stream.seek, first)
+        while first < end:
+            block = await run_in_threadpool(stream.read, min(BLOCK_BYTES, end - first))
+            first += len(block)
+            yield block
+    finally:
+        stream.close()

@@ -1,0 +1,133 @@
+"""`solvent publish`, `export` and `fetch`: into store and log, out to a folder of files, and down again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from api.cli.log import StorePlace
+from api.cli.options import Json, Publication, require_directory, require_file
+from api.cli.output import ACCEPTED, REJECTED, Output
+from api.cli.report import print_report
+from prover.errors import InputError
+
+if TYPE_CHECKING:
+    from api.publish import Published
+
+
+def publish(
+    publication: Publication,
+    store: StorePlace,
+    key: Annotated[Path, typer.Option(metavar="FILE", help="The log's private key.")],
+    witnesses: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Policy whose witnesses with URLs are asked, and whose quorum counts."),
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Verify a publication, store it, append it to the log, sign the checkpoint, and have it witnessed.
+
+    What the verifier refuses, or finds insolvent, is not published. With --witnesses, readers see it once the quorum
+    has cosigned: run the same command again when witnesses were missing, or after any interruption.
+    """
+    from api.publish import Insolvent
+    from api.publish import publish as publish_directory
+    from api.store import Store
+    from prover.prices import load_key
+    from verifier.log.policy import read_policy
+
+    output = Output(json)
+    require_directory(publication, "a publication directory")
+    if witnesses is not None:
+        require_file(witnesses, "a policy file")
+    policy = None if witnesses is None else read_policy(witnesses)
+    opened = Store(store)
+    try:
+        done = publish_directory(publication, opened, load_key(key), policy)
+    except Insolvent as error:
+        output.json(error.report.to_json() | {"verdict": "rejected", "message": "not published: insolvent"})
+        print_report(error.report, output)
+        return REJECTED
+    finally:
+        opened.close()
+    return _said(done, output)
+
+
+def export(
+    store: Annotated[str, typer.Argument(metavar="STORE", help="The publisher's store: a folder, or a database URL.")],
+    out: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write, or to bring up to date.")],
+    json: Json = False,
+) -> int:
+    """Write all that readers may have to a folder, for a CDN or a disk: the same paths and bytes as the server's."""
+    from api.export import export as export_store
+    from api.store import Store
+
+    output = Output(json)
+    opened = Store(store)
+    try:
+        count = export_store(opened, out)
+        shown = opened.shown()
+    finally:
+        opened.close()
+    size = shown.size if shown else 0
+    output.json({"verdict": "exported", "files": count, "log_size": size, "out": str(out)})
+    output.line(f"{count} files in {out}, {size} publications. A publication: {out}/publications/SEQUENCE")
+    return ACCEPTED
+
+
+def fetch(
+    url: Annotated[str, typer.Argument(metavar="URL", help="Where an exchange publishes: a server, or an export.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to make.")],
+    sequence: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Which publication; default: newest.")
+    ] = None,
+    log: Annotated[bool, typer.Option("--log", help="The log itself instead: its checkpoint and tiles.")] = False,
+    json: Json = False,
+) -> int:
+    """Download a publication, to be verified, or the log, to be audited. Nothing that the server says is believed."""
+    from api.fetch import fetch_log, fetch_publication
+
+    output = Output(json)
+    if log and sequence is not None:
+        raise InputError(field="--sequence", got=str(sequence), expected="no --log with it")
+    with output.progress() as progress:
+        number = fetch_log(url, out, progress) if log else fetch_publication(url, out, sequence, progress)
+    output.json({"verdict": "fetched", "out": str(out), "log_size" if log else "sequence": number})
+    if log:
+        output.line(f"{number} entries in {out}. Next: solvent log audit {out} --policy FILE")
+    else:
+        output.line(
+            f"Publication {number} in {out}. Next: solvent verify {out}, solvent log verify {out} --policy FILE"
+        )
+    return ACCEPTED
+
+
+def _said(done: Published, output: Output) -> int:
+    missing = [answer for answer in done.answers if answer.line is None]
+    reason = None if done.is_shown else "witness-quorum"
+    output.json(
+        {
+            "verdict": "published" if done.is_shown else "logged, but not shown",
+            "reason": reason,
+            "sequence": done.manifest.sequence,
+            "statement_digest": done.manifest.statement.hex(),
+            "manifest": done.manifest.entry.manifest.hex(),
+            "index": done.index,
+            "is_new": done.is_new,
+            "publication_verdict": done.report.verdict,
+            "witnesses": [{"name": a.witness, "cosigned": a.line is not None, "answer": a.why} for a in done.answers],
+        }
+    )
+    output.line(f"Verified: {done.report.spoken}")
+    output.line(f"{len(done.manifest.files)} files, manifest {done.manifest.entry.manifest.hex()}")
+    output.line(f"Log entry {done.index}{'' if done.is_new else ', as before'}")
+    for answer in done.answers:
+        output.line(f"  {'ok  ' if answer.line else 'FAIL'} witness {answer.witness}: {answer.why}")
+    if done.is_shown:
+        output.line(f"Verdict: published, sequence {done.manifest.sequence}", mood="good")
+        return ACCEPTED
+    names = ", ".join(answer.witness for answer in missing) or "those without an address"
+    output.line(f"Verdict: logged, but not shown: the quorum is missing ({names}). Run this again.", mood="bad")
+    return REJECTED

@@ -1,0 +1,120 @@
+"""The user side of the service: one's own bundle, for a token, and nothing else about anybody.
+
+No URL names a user, so none is in a log, and nobody can ask for another one. Whoever has no good token gets one and the
+same answer, after the same work. Answers are padded to few lengths, which say little about an account.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from fastapi import FastAPI, Request, Response
+
+from api.answers import PROBLEM_TYPE, SequenceNumber, problem
+from api.reading import ReadSide
+from api.tokens import Tokens
+from prover.bundle_store import BundleStore
+from prover.errors import InputError
+
+BLOCK_BYTES: Final = 2048
+"""What a bundle is longer than the shortest one is padded to a multiple of this, which is some sixteen entries. The
+padding is a header: a bundle has one spelling. Proxies take headers of 4 kB."""
+CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="bundles"'}
+_PRIVATE: Final = {
+    "Content-Type": "application/json",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+}
+_NOBODY: Final = "\0"
+"""No user id, as it is not printable: what is looked up where there is no user."""
+_SCHEME: Final = {"type": "http", "scheme": "bearer", "description": "a token that `solvent token issue` printed"}
+
+
+class Bundles:
+    """The stores of bundles, by the publication that they belong to."""
+
+    def __init__(self, folders: Sequence[Path], tokens: Tokens) -> None:
+        """Raises InputError: no store of bundles, or two of one publication."""
+        self._tokens = tokens
+        self._stores: dict[bytes, BundleStore] = {}
+        self._shortest: dict[bytes, int] = {}
+        for folder in folders:
+            store = BundleStore.open(folder)
+            statement = bytes.fromhex(store.meta.statement)
+            if statement in self._stores:
+                raise InputError(file=folder, got="a second store of one publication", expected="one for each")
+            self._stores[statement] = store
+            self._shortest[statement] = store.shortest()
+
+    def close(self) -> None:
+        """Ends the connections."""
+        self._tokens.close()
+
+    def of(self, statement: bytes | None) -> BundleStore | None:
+        """The store of a publication."""
+        return None if statement is None else self._stores.get(statement)
+
+    def padding(self, length: int, store: BundleStore) -> str:
+        """What makes the answer as long as that for others."""
+        # A little below the shortest one seen, as some that were not looked at have shorter names.
+        return "0" * ((self._shortest[bytes.fromhex(store.meta.statement)] - 64 - length) % BLOCK_BYTES)
+
+    def fetch(self, token: str | None, store: BundleStore | None) -> tuple[bool, bytes | None]:
+        """Whether the token is good, and its user's bundle. The same work is done whichever is missing."""
+        user = self._tokens.user_of(token or "")
+        any_store = store or next(iter(self._stores.values()), None)
+        bundle = any_store.get(_NOBODY if user is None else user) if any_store else None
+        return user is not None, bundle if store else None
+
+
+def add_bundles(app: FastAPI, bundles: Bundles, side: ReadSide) -> None:
+    """The routes."""
+
+    def send(request: Request, sequence: int, store: BundleStore | None) -> Response:
+        is_known, bundle = bundles.fetch(_token(request), store)
+        if not is_known:
+            return problem(401, "this needs the token that you were given with your account", CHALLENGE)
+        if bundle is None or store is None:
+            return problem(404, "there is no bundle for you in this publication")
+        name = f'attachment; filename="bundle-{sequence}.json"'
+        more = {"Content-Disposition": name, "Padding": bundles.padding(len(bundle), store)}
+        return Response(bundle, 200, {**_PRIVATE, **more})
+
+    @_route(app, "/bundle", "My bundle in the newest publication that has bundles")
+    async def newest(request: Request) -> Response:
+        found = ((sequence, bundles.of(statement)) for sequence, statement in side.statements())
+        return send(request, *next((pair for pair in found if pair[1] is not None), (0, None)))
+
+    @_route(app, "/bundles/{sequence}", "My bundle in a publication")
+    async def one(request: Request, sequence: SequenceNumber) -> Response:
+        return send(request, sequence, bundles.of(side.statement(sequence)))
+
+    described = app.openapi
+
+    def with_scheme() -> dict[str, Any]:
+        document = described()
+        document.setdefault("components", {})["securitySchemes"] = {"token": _SCHEME}
+        return document
+
+    app.openapi = with_scheme  # type: ignore[method-assign]
+
+
+def _token(request: Request) -> str | None:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def _route(app: FastAPI, path: str, summary: str) -> Callable[[Any], Any]:
+    bundle = {"application/json": {"schema": {"type": "object"}}}
+    none: dict[str, Any] = {"content": {PROBLEM_TYPE: {"schema": {"type": "object"}}}}
+    responses: dict[int | str, dict[str, Any]] = {
+        200: {"description": "the bundle, which is secret", "content": bundle},
+        401: {"description": "no token, or none of ours"} | none,
+        404: {"description": "no bundle for this user"} | none,
+        422: {"description": "not a path of this form"} | none,
+    }
+    # Read by hand: the framework's own way takes as long as the look-ups.
+    security: dict[str, Any] = {"security": [{"token": []}]}
+    return app.get(path, summary=summary, responses=responses, response_class=Response, openapi_extra=security)

@@ -1,0 +1,284 @@
+// The page: where files come from, and what is shown of them. Fetches nothing but published files, sends nothing.
+import { fromBase64 } from "./bytes.js";
+import { Refused } from "./canonical.js";
+import { assess, board } from "./dashboard.js";
+import { box, el, grouped, tableOf } from "./dom.js";
+import { BUNDLE_FORMAT, STEP_NAMES, checkBundle } from "./inclusion.js";
+import { LOG_PROOF_HEADER, LOG_STEPS, MANIFEST_FORMAT, checkLogged } from "./log.js";
+import { selfTest } from "./poseidon.js";
+import { STATEMENT_FORMAT, parseStatement } from "./statement.js";
+import { FUND_USER_ID, RESERVES_HEADER } from "./verdict.js";
+
+const SITE = "../";
+const HISTORY = 12; // publications in the plots
+const TITLES = {
+  "1 file": "The file is complete and in its one spelling",
+  "2 statement": "It belongs to the published statement",
+  "3 account id": "Your account's id is made from your user id and your nonce",
+  "4 entries": "The balances fit the published table of instruments",
+  "5 leaf": "Id and balances give one hash: your leaf",
+  "6 path": "The way to the root has the right length",
+  "7 shard": "Your leaf and the way up give the root of a shard",
+  "8 root": "That shard stands under the published root",
+  "9 files": "The statement is in the publication's list of files",
+  "10 log signature": "The transparency log signed its state",
+  "11 witnesses": "Witnesses signed the same state",
+  "12 log inclusion": "The publication is in the log",
+};
+const at = (id) => document.getElementById(id);
+const state = { publications: new Map(), shown: null, loose: {}, bundle: null, fetched: false };
+
+// A publication: its sequence number, and its small files by name, in bytes.
+function publication(sequence) {
+  if (!state.publications.has(sequence)) state.publications.set(sequence, { sequence, files: {}, parsed: null, error: null });
+  return state.publications.get(sequence);
+}
+
+function statementOf(entry) {
+  if (!entry || entry.parsed || entry.error || !entry.files["statement.json"]) return entry?.parsed ?? null;
+  try {
+    entry.parsed = parseStatement(entry.files["statement.json"]);
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    entry.error = error.message;
+  }
+  return entry.parsed;
+}
+
+// From the server
+
+async function fetched(path) {
+  try {
+    const response = await fetch(SITE + path, { credentials: "omit" });
+    return response.ok ? new Uint8Array(await response.arrayBuffer()) : null;
+  } catch {
+    return null;
+  }
+}
+
+async function fill(entry, names) {
+  const missing = names.filter((name) => !(name in entry.files));
+  const found = await Promise.all(missing.map((name) => fetched(`publications/${entry.sequence}/${name}`)));
+  missing.forEach((name, i) => (entry.files[name] = found[i]));
+}
+
+async function loadServed() {
+  const list = await fetched("publications.json");
+  if (!list) return;
+  const { publications } = JSON.parse(new TextDecoder().decode(list));
+  state.fetched = true;
+  for (const { sequence } of publications) publication(sequence);
+  const all = [...state.publications.values()].sort((a, b) => a.sequence - b.sequence);
+  if (!all.length) return;
+  state.shown = all.at(-1).sequence;
+  await fill(all.at(-1), ["statement.json", "reserves.csv", "fund.json"]);
+  render();
+  for (const entry of all.slice(-HISTORY)) await fill(entry, ["statement.json", "reserves.csv", "fund.json"]);
+  render();
+}
+
+function loadEmbedded() {
+  const data = at("embedded") && JSON.parse(at("embedded").textContent);
+  if (!data) return;
+  if (data.policy) at("policy").value = data.policy;
+  for (const files of data.publications) {
+    const bytes = Object.fromEntries(Object.entries(files).map(([name, text]) => [name, fromBase64(text)]));
+    adopt(bytes);
+  }
+}
+
+// Files of one publication; the statement says which.
+function adopt(files) {
+  const probe = { files, parsed: null, error: null };
+  const statement = statementOf(probe);
+  const sequence = statement ? statement.sequence : -1;
+  state.publications.set(sequence, { ...probe, sequence });
+  state.shown = sequence;
+}
+
+// From the user
+
+function kindOf(name, bytes) {
+  const text = new TextDecoder().decode(bytes);
+  if (text.startsWith(RESERVES_HEADER)) return "reserves.csv";
+  if (text.startsWith(LOG_PROOF_HEADER)) return "log.tlog-proof";
+  if (/^\s*(log|witness|quorum) /m.test(text) && !text.startsWith("{")) return "policy";
+  if (text.includes(`"${STATEMENT_FORMAT}"`)) return "statement.json";
+  if (text.includes(`"${MANIFEST_FORMAT}"`)) return "manifest.json";
+  const isFund = name === "fund.json" && text.includes(BUNDLE_FORMAT) && text.includes(`"${FUND_USER_ID}"`);
+  return isFund ? "fund.json" : "bundle";
+}
+
+async function take(list) {
+  for (const file of list) {
+    const bytes = new Uint8Array(await file.arrayBuffer());
+    const kind = kindOf(file.name, bytes);
+    if (kind === "bundle") state.bundle = { name: file.name, bytes };
+    else if (kind === "policy") at("policy").value = new TextDecoder().decode(bytes);
+    else state.loose[kind] = bytes;
+  }
+  if (Object.keys(state.loose).length) {
+    const shown = state.publications.get(state.shown);
+    adopt(state.loose["statement.json"] ? state.loose : { ...shown?.files, ...state.loose });
+    state.loose = state.loose["statement.json"] ? state.loose : {};
+  }
+  await render();
+  if (state.bundle) at("result").focus();
+}
+
+// The bundle's own claim, only to find the publication to compare it with.
+function claimedSequence(bytes) {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes)).sequence;
+  } catch {
+    return null;
+  }
+}
+
+// What is shown
+
+async function render() {
+  renderBoard();
+  await renderResult();
+}
+
+function renderBoard() {
+  const all = [...state.publications.values()].sort((a, b) => a.sequence - b.sequence);
+  const options = all.map(({ sequence }) => el("option", { value: sequence }, `#${sequence}`));
+  at("sequence").replaceChildren(...options.reverse());
+  at("sequence").value = String(state.shown);
+  at("choose").hidden = all.length < 2;
+  const entry = state.publications.get(state.shown);
+  const statement = statementOf(entry);
+  if (!entry) return;
+  if (!statement) {
+    const problem = entry.error ?? "the file statement.json is not there";
+    at("board").replaceChildren(box("bad", "This statement cannot be used", el("p", {}, problem)));
+    return;
+  }
+  at("whose").textContent = `${statement.exchange}, publication ${statement.sequence}, ${statement.time.replace("T", " ").replace("Z", " UTC")}`;
+  const history = all.filter((one) => statementOf(one)).map((one) => assess(one.parsed, one.files));
+  at("board").replaceChildren(...board(assess(statement, entry.files), history));
+}
+
+async function renderResult() {
+  if (!state.bundle) return;
+  if (!selfTest()) {
+    at("result").replaceChildren(box("bad", "This browser computes wrongly: nothing was checked"));
+    return;
+  }
+  const { name, bytes } = state.bundle;
+  const claimed = claimedSequence(bytes);
+  const entry = state.publications.get(claimed) ?? state.publications.get(state.shown);
+  if (entry && state.fetched) await fill(entry, ["statement.json", "manifest.json", "log.tlog-proof"]);
+  const statement = statementOf(entry);
+  const own = { userId: at("user-id").value || null, nonce: at("nonce").value.trim().toLowerCase() || null };
+  const started = performance.now();
+  const bundle = checkBundle(bytes, statement, own);
+  const { "manifest.json": manifest, "log.tlog-proof": proof } = entry?.files ?? {};
+  const log = statement && manifest && proof ? checkLogged(proof, manifest, statement, at("policy").value.trim() || null) : null;
+  const seconds = (performance.now() - started) / 1000;
+  at("result").replaceChildren(...result(bundle, log, statement, seconds), commandBox(name, own));
+}
+
+function result(bundle, log, statement, seconds) {
+  const { report } = bundle;
+  return [
+    headline(bundle, log, statement),
+    ...(bundle.ok ? balances(report) : []),
+    el("h3", {}, `What was checked, in ${seconds.toFixed(2)} s`),
+    el("ol", { class: "steps", id: "steps" },
+      step("0 proof", "The proof behind the statement", "not checked", "this page does not verify it; the command below does"),
+      ...stepsOf(bundle, statement ? STEP_NAMES : STEP_NAMES.slice(0, 7)),
+      ...(log ? stepsOf(log, LOG_STEPS) : []),
+    ),
+  ];
+}
+
+function headline(bundle, log, statement) {
+  for (const one of [bundle, log]) {
+    if (one && !one.ok) {
+      const what = one === bundle ? "This bundle is rejected" : "The publication is not in the log as it should be";
+      const words = `What failed: “${TITLES[one.failed]}”. Below it says what was expected. Keep the file: it is evidence.`;
+      return box("bad", `${what}: step ${one.failed}`, el("p", {}, words));
+    }
+  }
+  if (!statement) {
+    const more = "It shows nothing about a publication. Drop the publication's statement.json, too.";
+    return box("note", "The bundle agrees with itself", el("p", {}, more));
+  }
+  const { userId, exchange, sequence } = bundle.report;
+  const words = `${userId} at ${exchange}, with the balances below. Are they what you had at ${statement.time}?`;
+  return box("good", `Your account is counted in publication ${sequence}`, el("p", {}, words));
+}
+
+function balances({ balances: rows, worth, nonce }) {
+  const withBuckets = rows.some(({ bucket }) => bucket !== null);
+  const columns = ["asset", "your account", "amount", ...(withBuckets ? ["bucket"] : [])];
+  const cells = rows.map((b) => [b.symbol, b.words, grouped(b.amount), b.bucket ?? ""].slice(0, columns.length));
+  const health = worth?.health === null ? "" : `, and ${grouped(worth?.health ?? "0")} ${worth?.quote} after haircuts and margins`;
+  return [
+    rows.length ? tableOf("Your balances, as they were counted", columns, cells, ["amount"]) : el("p", {}, "This account holds and owes nothing."),
+    worth ? el("p", {}, `In all worth ${grouped(worth.equity)} ${worth.quote} at the statement's prices${health}.`) : null,
+    el("p", { class: "small" }, "Your nonce in it: ", el("span", { class: "exact" }, nonce)),
+  ].filter((node) => node);
+}
+
+function stepsOf({ steps, failed, message }, names) {
+  return names.map((name) => {
+    const done = steps.find((one) => one.name === name);
+    if (done) return step(name, TITLES[name], done.ok ? "ok" : "not checked", done.detail);
+    return step(name, TITLES[name], name === failed ? "failed" : "not reached", name === failed ? message : "");
+  });
+}
+
+function step(name, title, outcome, detail) {
+  const mood = { ok: "good", failed: "bad" }[outcome] ?? "note";
+  const sign = { ok: "✓ ", failed: "✗ " }[outcome] ?? "– ";
+  return el("li", { "data-step": name, "data-outcome": outcome },
+    el("span", { class: `state ${mood}` }, sign + outcome),
+    el("span", {}, `${name.split(" ")[0]}. ${title}`),
+    el("span", { class: "detail" }, detail),
+  );
+}
+
+function commandBox(name, { userId, nonce }) {
+  const word = (text) => (/^[\w.@%+=:,/-]+$/.test(text) && !text.startsWith("-") ? text : `'${text.replaceAll("'", "'\\''")}'`);
+  const words = ["solvent", "inclusion", word(name.startsWith("-") ? `./${name}` : name), "--against", "DIR"];
+  if (userId) words.push("--user-id", word(userId));
+  if (nonce) words.push("--nonce", word(nonce));
+  if (at("policy").value.trim()) words.push("--log-policy", "POLICY");
+  const code = el("code", { id: "command" }, words.join(" "));
+  const copy = el("button", { type: "button" }, "Copy");
+  copy.addEventListener("click", async () => {
+    await navigator.clipboard?.writeText(code.textContent);
+    copy.textContent = "Copied";
+  });
+  const help = "The same with the proof verified, DIR being the downloaded publication:";
+  return el("div", {}, el("h3", {}, "The same as a command"), el("p", {}, help), el("div", { class: "command" }, code, copy));
+}
+
+function wire() {
+  at("file").addEventListener("change", (event) => take(event.target.files));
+  const drop = at("drop");
+  for (const name of ["dragover", "dragleave", "drop"]) {
+    document.addEventListener(name, (event) => {
+      event.preventDefault();
+      drop.classList.toggle("over", name === "dragover");
+      if (name === "drop") take(event.dataTransfer.files);
+    });
+  }
+  for (const id of ["user-id", "nonce", "policy"]) at(id).addEventListener("input", renderResult);
+  at("sequence").addEventListener("change", async (event) => {
+    state.shown = Number(event.target.value);
+    const entry = state.publications.get(state.shown);
+    if (state.fetched) await fill(entry, ["statement.json", "reserves.csv", "fund.json"]);
+    render();
+  });
+}
+
+wire();
+loadEmbedded();
+if (at("embedded") === null && location.protocol.startsWith("http")) await loadServed();
+await render();
+document.body.dataset.ready = "yes";

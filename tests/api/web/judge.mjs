@@ -1,0 +1,47 @@
+// What the page computes, as plain data: the tests run this under node and, in one page run, in a browser.
+// `code`: the page's modules by name. `ask`: what to compute; files in base64.
+export function judge(code, ask) {
+  const { fromBase64, toHex } = code.bytes;
+  const bytes = (text) => fromBase64(text) ?? new Uint8Array();
+  const plain = (value) => JSON.parse(JSON.stringify(value, (_, v) => (typeof v === "bigint" ? v.toString() : v)));
+  const tried = (run) => {
+    try {
+      return { ok: true, value: plain(run()) };
+    } catch (error) {
+      if (!(error instanceof code.canonical.Refused)) throw error;
+      return { ok: false, reason: error.reason, field: error.field, message: error.message };
+    }
+  };
+  const out = { selfTest: code.poseidon.selfTest() };
+  const statement = ask.statement ? code.statement.parseStatement(bytes(ask.statement)) : null;
+  if (ask.statements) out.statements = ask.statements.map((text) => tried(() => code.statement.parseStatement(bytes(text))));
+  if (ask.hashes) {
+    out.hashes = ask.hashes.map((text) => [toHex(code.sha2.sha256(bytes(text))), toHex(code.sha2.sha512(bytes(text)))]);
+  }
+  if (ask.compress) out.compress = ask.compress.map(([h, block]) => code.poseidon.compress(h, block));
+  if (ask.bundles) {
+    // Under node the processor's time: tests may share the machine.
+    const clock = () => (globalThis.process ? process.cpuUsage().user / 1000 : performance.now());
+    const started = clock();
+    out.bundles = ask.bundles.map((text) => plain(code.inclusion.checkBundle(bytes(text), statement, ask.known)));
+    out.milliseconds = clock() - started;
+  }
+  if (ask.reserves) out.reserves = ask.reserves.map((text) => tried(() => code.verdict.parseReserves(bytes(text), statement.instruments)));
+  if (ask.verdicts) {
+    out.verdicts = ask.verdicts.map(({ statement: text, reserves, fund }) => {
+      const of = code.statement.parseStatement(bytes(text));
+      const held = reserves && code.verdict.parseReserves(bytes(reserves), of.instruments);
+      return code.verdict.checkSolvency(of, held, fund && code.verdict.checkFund(bytes(fund), of));
+    });
+  }
+  if (ask.signatures) {
+    out.signatures = ask.signatures.map(([key, message, signature]) => code.ed25519.isValid(bytes(key), bytes(message), bytes(signature)));
+  }
+  if (ask.logs) {
+    out.logs = ask.logs.map(({ proof, manifest, policy, statement: text }) => {
+      const of = code.statement.parseStatement(bytes(text));
+      return plain(code.log.checkLogged(bytes(proof), bytes(manifest), of, policy));
+    });
+  }
+  return out;
+}

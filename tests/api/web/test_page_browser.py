@@ -1,0 +1,230 @@
+"""The page in a real Chromium: served and from a saved file, with honest and forged bundles."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.app import make_app
+from api.page import WEB, modules, single_file
+from api.store import Store
+from tests.api.publishing.serving import served
+from tests.api.web.chromium import CHROMIUM, DRIVER, MISSING, chromium, resize
+from tests.api.web.code import text
+from tests.api.web.forgeries import HOLDER, all_of, named, outcome, sharded
+from tests.api.web.publications import published, series
+from tests.verifier.log.signers import policy_text
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason=MISSING)
+COUNT = 3
+"""Publications."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as driver:
+        yield driver
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("page")
+    store, folders = published(place, COUNT)
+    store.close()
+    (place / "page.html").write_bytes(single_file(folders, policy_text()))
+    (place / "empty.html").write_bytes(single_file())
+    for number, of in enumerate(series(COUNT)):
+        (place / f"bundle-{number}.json").write_bytes(of.bundle(HOLDER))
+    return place
+
+
+@pytest.fixture(scope="module")
+def url(folder: Path) -> Iterator[str]:
+    with served(make_app(Store(str(folder / "store")))) as address:
+        yield address
+
+
+def wait(driver: Any, condition: str, *arguments: Any) -> Any:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(driver, 60, 0.02).until(lambda d: d.execute_script(f"return {condition}", *arguments))
+
+
+def opened(driver: Any, address: str) -> None:
+    driver.get(address)
+    wait(driver, "document.body.dataset.ready === 'yes'")
+
+
+def chosen(driver: Any, *files: Path) -> None:
+    """As if the user had chosen these files, the bundle last."""
+    driver.execute_script(
+        "document.getElementById('file').value = ''; document.getElementById('result').textContent = ''"
+    )
+    driver.find_element("id", "file").send_keys("\n".join(str(file) for file in files))
+
+
+def steps(driver: Any) -> dict[str, str]:
+    """Step: outcome, once the page shows them."""
+    wait(driver, "document.getElementById('command') !== null")
+    found = driver.execute_script(
+        "return [...document.querySelectorAll('#steps li')].map((li) => [li.dataset.step, li.dataset.outcome])"
+    )
+    return dict(found)
+
+
+def words(driver: Any, name: str = "result") -> str:
+    return str(driver.execute_script("return document.getElementById(arguments[0]).innerText", name))
+
+
+def complaints(driver: Any) -> list[str]:
+    """What the browser's console says: errors, and what the content security policy blocked."""
+    return [entry["message"] for entry in driver.get_log("browser") if "favicon" not in entry["message"]]
+
+
+LOGGED = {"9 files": "ok", "10 log signature": "ok", "11 witnesses": "not checked", "12 log inclusion": "ok"}
+COUNTED = {"0 proof": "not checked"} | dict.fromkeys(
+    ("1 file", "2 statement", "3 account id", "4 entries", "5 leaf", "6 path", "7 shard", "8 root"), "ok"
+)
+
+
+def test_served(browser: Any, url: str, folder: Path) -> None:
+    opened(browser, url + "/")
+    assert words(browser, "whose").startswith(f"acme, publication {7 + COUNT - 1}, 2026-11-24")
+    wait(browser, f"document.querySelectorAll('#sequence option').length === {COUNT}")
+    chosen(browser, folder / "bundle-0.json")
+    assert steps(browser) == COUNTED | LOGGED | {"10 log signature": "not checked"}
+    shown = words(browser)
+    assert "Your account is counted in publication 7" in shown and "Zoë 🦊 at acme" in shown
+    assert "100\u202f000\u202f000" in shown and "holds" in shown and "is short" in shown
+    assert words(browser, "command") == "solvent inclusion bundle-0.json --against DIR"
+    browser.execute_script("document.getElementById('trust').open = document.getElementById('own').open = true")
+    browser.find_element("id", "policy").send_keys(policy_text())
+    wait(browser, "document.querySelector('[data-step=\"10 log signature\"]').dataset.outcome === 'ok'")
+    browser.find_element("id", "user-id").send_keys("mallory")
+    wait(browser, "document.querySelector('[data-step=\"3 account id\"]').dataset.outcome === 'failed'")
+    own = "--user-id mallory --log-policy POLICY"
+    assert words(browser, "command") == f"solvent inclusion bundle-0.json --against DIR {own}"
+    names = browser.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
+    assert names and all(name.startswith(url) for name in names)
+    assert not any("bundle" in name for name in names)
+    assert complaints(browser) == []
+
+
+def test_saved_file(browser: Any, folder: Path) -> None:
+    opened(browser, (folder / "page.html").as_uri())
+    for number in range(COUNT):
+        chosen(browser, folder / f"bundle-{number}.json")
+        assert steps(browser) == COUNTED | LOGGED
+    assert browser.execute_script("return performance.getEntriesByType('resource').length") == 0
+    assert browser.execute_script("return document.querySelectorAll('svg').length") >= 4
+    assert complaints(browser) == []
+
+
+def test_saved_file_without_a_publication(browser: Any, folder: Path) -> None:
+    opened(browser, (folder / "empty.html").as_uri())
+    chosen(browser, folder / "bundle-1.json")
+    assert steps(browser) == {name: mark for name, mark in COUNTED.items() if name != "8 root"} | {
+        "2 statement": "not checked"
+    }
+    assert "agrees with itself" in words(browser)
+    files = [
+        folder / "publication-1" / name for name in ("reserves.csv", "fund.json", "manifest.json", "log.tlog-proof")
+    ]
+    chosen(browser, *files, folder / "publication-1" / "statement.json")
+    wait(browser, "document.querySelector('[data-step=\"12 log inclusion\"]')?.dataset.outcome === 'ok'")
+    assert "Your account is counted in publication 8" in words(browser)
+    assert "Per asset" in words(browser, "board")
+    assert complaints(browser) == []
+
+
+def test_each_forgery_fails_at_its_step(browser: Any, folder: Path, tmp_path: Path) -> None:
+    opened(browser, (folder / "page.html").as_uri())
+    got = {}
+    forged = named(series(1)[0])
+    for number, (name, (data, _, _)) in enumerate(forged.items()):
+        path = tmp_path / f"forged-{number}.json"
+        path.write_bytes(data)
+        chosen(browser, path)
+        failed = [step for step, mark in steps(browser).items() if mark == "failed"]
+        shown = words(browser)
+        assert "rejected" in shown and "counted in publication" not in shown
+        got[name] = failed
+    assert got == {name: [step] for name, (_, step, _) in forged.items()}
+    assert complaints(browser) == []
+
+
+def test_same_outcome_as_the_verifier_in_one_page_run(browser: Any, url: str) -> None:
+    of = sharded()
+    files = all_of(of, 150, 11)
+    assert len(files) > 200
+    opened(browser, url + "/page/")
+    names = [name.removesuffix(".js") for name in modules() if name != "page.js"]
+    judge = Path(__file__).with_name("judge.mjs").read_text("utf-8").replace("export function", "function")
+    result = browser.execute_async_script(
+        judge + "const [names, ask, done] = arguments; const code = {};"
+        "(async () => { for (const name of names) code[name] = await import(`${location.origin}/page/${name}.js`);"
+        "return judge(code, JSON.parse(ask)); })().then((value) => done(JSON.stringify(value)), done)",
+        names, json.dumps({"statement": text(of.statement.to_bytes()), "bundles": [text(data) for data in files]}),
+    )  # fmt: skip
+    answer = json.loads(result)
+    assert [(r["reason"], r["field"]) for r in answer["bundles"]] == [outcome(data, of.statement) for data in files]
+    assert answer["milliseconds"] / len(files) < 1000
+
+
+def test_readable(browser: Any, folder: Path) -> None:
+    """On a phone and a desk, in light and dark: nothing sticks out, and everything that is used has a name."""
+    for width, height in ((390, 844), (1200, 900)):
+        for dark in (False, True):
+            resize(browser, width, height, dark=dark)
+            opened(browser, (folder / "page.html").as_uri())
+            chosen(browser, folder / "bundle-2.json")
+            assert steps(browser) == COUNTED | LOGGED
+            assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+    unnamed = browser.execute_script(
+        "return [...document.querySelectorAll('input, select, textarea')].filter((e) => !e.labels.length).length"
+    )
+    pictures = browser.execute_script("return [...document.querySelectorAll('svg')].map((e) => e.ariaLabel)")
+    assert unnamed == 0 and all(pictures)
+
+
+def test_keyboard(browser: Any, folder: Path) -> None:
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    opened(browser, (folder / "page.html").as_uri())
+    reached = []
+    for _ in range(5):
+        ActionChains(browser).send_keys(Keys.TAB).perform()
+        reached.append(browser.execute_script("return document.activeElement.id || document.activeElement.className"))
+    assert reached[:2] == ["skip", "file"] and "sequence" in reached
+    chosen(browser, folder / "bundle-2.json")
+    steps(browser)
+    assert browser.execute_script("return document.activeElement.id") == "result"
+
+
+def test_contrast() -> None:
+    """WCAG AA: 4.5 to 1 for every pair of text and paper, in both schemes."""
+    style = (WEB / "style.css").read_text("utf-8")
+    light, dark = (
+        dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", block)) for block in re.findall(r":root \{([^}]*)\}", style)
+    )
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    for scheme in (light, dark):
+        pairs = [(ink, paper) for ink in ("ink", "soft", "link", "good", "bad", "note") for paper in ("card", "paper")]
+        pairs += [(mood, f"{mood}-paper") for mood in ("good", "bad", "note")] + [("ink", "good-paper")]
+        for one, other in pairs:
+            low, high = sorted((luminance(scheme[one]), luminance(scheme[other])))
+            assert (high + 0.05) / (low + 0.05) >= 4.5, (one, other)
+        for line in ("one", "two"):
+            low, high = sorted((luminance(scheme[line]), luminance(scheme["card"])))
+            assert (high + 0.05) / (low + 0.05) >= 3, line
