@@ -82,6 +82,8 @@ def named(of: Publication) -> dict[str, tuple[bytes, str, str]]:
         "blinding": (_set("blinding", flip=2), "7 shard", "path"),
         "nonce": (_set("nonce", flip=0), "7 shard", "path"),
         "user id": (_set("user_id", to="mallory"), "7 shard", "path"),
+        "an invisible character": (_set("user_id", to="Zo\u200bë 🦊"), "3 account id", "malformed"),
+        "a user id that is too long": (_set("user_id", to="🦊" * 257), "3 account id", "malformed"),
         "shard sum": (_set("shard", "sum", flip=1), "8 root", "path"),
         "shard document": (_set("shard", "document", flip=1), "8 root", "path"),
         "shard root": (_set("shard", "root", flip=1), "7 shard", "path"),
