@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -131,7 +133,7 @@ def prove(
     chosen = choose_executor(executor, workers, scheduler, (tls_ca, tls_cert, tls_key))
     started, loaded = time.perf_counter(), Snapshot.load(snapshot)
     stress = () if scenarios is None else _scenarios(scenarios, loaded)
-    with output.progress() as progress:
+    with _resumable(output, out), output.progress() as progress:
         report = prove_directory(
             loaded, out, profile=profile.value, policy=policy.value,
             circuit=None if circuit is None else circuit.value, scenarios=stress, prices=prices, reserves=reserves,
@@ -143,6 +145,19 @@ def prove(
     figures |= {"publication": str(out), "private": str(secrets), "scenarios": [scenario.name for scenario in stress]}
     _print_proved(output, report, figures)
     return ACCEPTED
+
+
+@contextmanager
+def _resumable(output: Output, out: Path) -> Iterator[None]:
+    """Says what an interrupt left behind."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        from prover.publication import work_folder
+
+        if work_folder(out).exists():
+            output.note(f"Finished shards are kept in {work_folder(out)}, secret: the same command goes on with them.")
+        raise
 
 
 def _print_proved(output: Output, report: ProveReport, figures: dict[str, Any]) -> None:
@@ -162,7 +177,8 @@ def _print_proved(output: Output, report: ProveReport, figures: dict[str, Any]) 
         f"in {figures['seconds']:.1f} s, memory at most {report.peak_memory_bytes / 2**20:.0f} MiB"
     )
     if report.resumed:
-        output.line(f"{report.resumed} shards were there from an earlier run")
+        were = "1 shard was" if report.resumed == 1 else f"{report.resumed} shards were"
+        output.line(f"{were} there from an earlier run")
     out, secrets = figures["publication"], figures["private"]
     output.line(f"Publish {out}, keep {secrets} secret. Next: solvent verify {out}")
 
