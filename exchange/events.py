@@ -295,7 +295,7 @@ PACKERS: Final[dict[object, tuple[Callable[..., bytes], int]]] = {
     event: (struct.Struct("<B" + layout).pack, kind) for kind, event, layout in _LAYOUTS
 }
 """Per event type: what packs (kind, *fields), and the kind."""
-_LAYOUT_OF: Final = {event: (kind, layout) for kind, event, layout in _LAYOUTS}
+_LAYOUT_OF: Final[dict[object, tuple[int, str]]] = {event: (kind, layout) for kind, event, layout in _LAYOUTS}
 
 
 def packer_alone(event: object) -> tuple[Callable[..., bytes], int]:
