@@ -317,10 +317,6 @@ def _pack_prices_set(kind: int, assets: tuple[int, ...], marks: tuple[int, ...])
     return _PRICES.pack(kind, *counts) + struct.pack(f"<{sum(counts)}q", *assets, *marks)
 
 
-PACKERS[AccountOpened] = (_pack_account_opened, ACCOUNT_OPENED)
-PACKERS[PricesSet] = (_pack_prices_set, PRICES_SET)
-
-
 def _pack_quotes_taken(
     kind: int,
     quotes: tuple[Quoted, ...],
@@ -335,6 +331,8 @@ def _pack_quotes_taken(
     return b"".join((head, rows, bytes(qualities), marks, evidence))
 
 
+PACKERS[AccountOpened] = (_pack_account_opened, ACCOUNT_OPENED)
+PACKERS[PricesSet] = (_pack_prices_set, PRICES_SET)
 PACKERS[QuotesTaken] = (_pack_quotes_taken, QUOTES_TAKEN)
 
 
