@@ -96,8 +96,12 @@ def test_damaged_proofs_and_manifests(files: tuple[bytes, bytes]) -> None:
     cases: list[tuple[bytes, bytes, str | None]] = [(proof, manifest, policy), (proof, manifest, None)]
     cases += [(data, manifest, policy) for data in _damaged(proof, 80, 1)]
     cases += [(proof, data, policy) for data in at_random(manifest, 60, random.Random(2))]
+    listed = parse_manifest(manifest)
+    others = tuple(replace(file, sha256=bytes(32)) if file.role == "statement" else file for file in listed.files)
+    cases.append((proof, replace(listed, files=others).to_bytes(), policy))
     answers = _judged(cases)
     assert [answer["reason"] for answer in answers] == [_expected(*case) for case in cases]
+    assert answers[-1]["field"] == "statement.json"
     assert [step["ok"] for step in answers[0]["steps"]] == [True, True, False, True]
     assert [step["ok"] for step in answers[1]["steps"]] == [True, False, False, True]
     assert {answer["failed"] for answer in answers} >= {None, "9 files", "10 log signature"}
@@ -128,6 +132,9 @@ def test_inclusion_at_every_size(files: tuple[bytes, bytes]) -> None:
     answers = _judged(cases)
     assert [answer["reason"] for answer in answers] == [_expected(*case) for case in cases]
     assert {answer["failed"] for answer in answers} == {None, "12 log inclusion"}
+    said = [answer["message"] for answer in answers]
+    assert all("an index below the size" in message for message in said[1::5])
+    assert all("digests" in message for message in [*said[3::5], *said[4::5]] if message)
 
 
 def test_witnesses(files: tuple[bytes, bytes]) -> None:
