@@ -98,6 +98,7 @@ def test_damaged_proofs_and_manifests(files: tuple[bytes, bytes]) -> None:
     cases += [(proof, data, policy) for data in at_random(manifest, 60, random.Random(2))]
     listed = parse_manifest(manifest)
     others = tuple(replace(file, sha256=bytes(32)) if file.role == "statement" else file for file in listed.files)
+    cases.append((proof, replace(listed, files=listed.files[::-1]).to_bytes(), policy))
     cases.append((proof, replace(listed, files=others).to_bytes(), policy))
     answers = _judged(cases)
     assert [answer["reason"] for answer in answers] == [_expected(*case) for case in cases]
