@@ -31,7 +31,6 @@ FILE_PROOF_BYTES_MAX = 2**14
 LEAF_DOMAIN, ROOT_DOMAIN = b"solvent/evidence-leaf/v1\0", b"solvent/evidence-root/v1\0"
 ROLES = (
     (re.compile(r"statement\.json"), "statement"),
-    (re.compile(r"proof\.bin"), "proof"),
     (re.compile(r"shards/[0-9]{6}\.json"), "shard"),
     (re.compile(r"shards/[0-9]{6}\.proof"), "shard-proof"),
     (re.compile(r"reserves\.csv"), "reserves"),

@@ -24,6 +24,12 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the victims are
 STEPS_MAX = 60
 
 
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A killed process loses nothing that it wrote: only a power cut would, and here is none."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
 @pytest.fixture(scope="module")
 def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two publications, and stores with none and one of them in the log; and what a third would be."""

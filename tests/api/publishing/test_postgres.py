@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from api.cli import main
 from api.files import Step, no_step
 from api.notes import log_key
 from api.store import Store
@@ -59,6 +60,16 @@ def test_publications_by_url(store: Store, server: str, tmp_path: Path) -> None:
     again.close()
     with pytest.raises(InputError, match="one that is in use"):
         Store.create(server, LOG_VKEY, tmp_path / "other")
+
+
+def test_the_commands_take_a_url(server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    key = str(tmp_path / "log.pem")
+    assert main(["log", "keygen", "--out", key, "--origin", ORIGIN]) == 0
+    words = ["log", "init", "--store", server, "--key", key, "--origin", ORIGIN]
+    assert main(words) == 2
+    assert main([*words, "--files", str(tmp_path / "files")]) == 0
+    assert main(["export", server, str(tmp_path / "out")]) == 2
+    assert "at least one publication" in capsys.readouterr().err
 
 
 def test_one_index_one_entry(store: Store, server: str) -> None:
