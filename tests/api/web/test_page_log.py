@@ -149,6 +149,7 @@ def test_witnesses(files: tuple[bytes, bytes]) -> None:
                 "quorum none\n", "log x\nquorum none\n", "", policy_text("w1", "w2", k=2).replace("group", "grpup"),
                 policy_text("w1", "w2", k=2).replace("all-of-them 2", "all-of-them 3"),
                 policy_text() + policy_text().split("\n")[0] + "\n"]  # fmt: skip
+    policies.append(policy_text("w1", "w2", k=1).replace("w1 w2\n", "w1 w1\n"))
     cases = [(proof, manifest, policy) for proof in (proof, one, both, late) for policy in policies]
     answers = _judged([*cases])
     assert [answer["reason"] for answer in answers] == [_expected(*case) for case in cases]
