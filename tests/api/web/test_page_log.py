@@ -12,7 +12,7 @@ from tests.api.web.code import judge, needs_node, text
 from tests.api.web.forgeries import at_random
 from tests.api.web.publications import published, series
 from tests.verifier.log.signers import cosigned, key_of, policy_text, signed
-from tests.verifier.test_ed25519 import EDGE_CASES, RFC_8032
+from tests.verifier.test_ed25519 import BASE, EDGE_CASES, NEUTRAL, RFC_8032, challenge, pack, times
 from verifier.ed25519 import L, is_valid
 from verifier.errors import VerificationError
 from verifier.log.policy import parse_policy
@@ -35,6 +35,9 @@ def _signatures() -> list[tuple[bytes, bytes, bytes]]:
             at, bit = source.randrange(64), 1 << source.randrange(8)
             cases.append((key, message, signature[:at] + bytes([signature[at] ^ bit]) + signature[at + 1 :]))
         cases += [(key, message + b"x", signature), (key[::-1], message, signature), (key, message, signature[:63])]
+    key_point, message = times(12345, BASE), b"message"
+    s = challenge(NEUTRAL, key_point, message) * 12345 % L  # an honest R is never the neutral element
+    cases.append((pack(key_point), message, pack(NEUTRAL) + s.to_bytes(32, "little")))
     message = source.randbytes(200)
     private = key_of("any")
     cases.append((private.public_key().public_bytes_raw(), message, private.sign(message)))
