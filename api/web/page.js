@@ -178,13 +178,14 @@ async function renderResult() {
   const { "manifest.json": manifest, "log.tlog-proof": proof } = entry?.files ?? {};
   const log = statement && manifest && proof ? checkLogged(proof, manifest, statement, at("policy").value.trim() || null) : null;
   const seconds = (performance.now() - started) / 1000;
-  at("result").replaceChildren(...result(bundle, log, statement, seconds), commandBox(name, own));
+  const refusal = entry?.error ?? null;
+  at("result").replaceChildren(...result(bundle, log, statement, refusal, seconds), commandBox(name, own));
 }
 
-function result(bundle, log, statement, seconds) {
+function result(bundle, log, statement, refusal, seconds) {
   const { report } = bundle;
   return [
-    headline(bundle, log, statement),
+    headline(bundle, log, statement, refusal),
     ...(bundle.ok ? balances(report) : []),
     el("h3", {}, `What was checked, in ${seconds.toFixed(2)} s`),
     el("ol", { class: "steps", id: "steps" },
@@ -195,7 +196,7 @@ function result(bundle, log, statement, seconds) {
   ];
 }
 
-function headline(bundle, log, statement) {
+function headline(bundle, log, statement, refusal) {
   for (const one of [bundle, log]) {
     if (one && !one.ok) {
       const what = one === bundle ? "This bundle is rejected" : "The publication is not in the log as it should be";
@@ -203,6 +204,7 @@ function headline(bundle, log, statement) {
       return box("bad", `${what}: step ${one.failed}`, el("p", {}, words));
     }
   }
+  if (refusal) return box("bad", "The publication's statement is refused", el("p", {}, refusal));
   if (!statement) {
     const more = "It shows nothing about a publication. Drop the publication's statement.json, too.";
     return box("note", "The bundle agrees with itself", el("p", {}, more));

@@ -142,6 +142,21 @@ def test_saved_file_without_a_publication(browser: Any, folder: Path) -> None:
     assert complaints(browser) == []
 
 
+def test_a_statement_that_is_none(browser: Any, folder: Path, tmp_path: Path) -> None:
+    statement = (folder / "publication-1" / "statement.json").read_bytes()
+    (tmp_path / "statement.json").write_bytes(statement.replace(b'"decimals":8', b'"decimals":7', 1))
+    (tmp_path / "other.json").write_bytes(statement.replace(b'"protocol":"solvent/1"', b'"protocol":"solvent/9"'))
+    for name, field in (("statement.json", "wrong-statement"), ("other.json", "statement.protocol")):
+        opened(browser, (folder / "empty.html").as_uri())
+        chosen(browser, tmp_path / name, folder / "bundle-1.json")
+        marks, shown = steps(browser), words(browser)
+        assert "counted in publication" not in shown
+        if field == "statement.protocol":
+            assert "The publication's statement is refused" in shown and field in shown
+        else:
+            assert marks["2 statement"] == "failed"
+
+
 def test_each_forgery_fails_at_its_step(browser: Any, folder: Path, tmp_path: Path) -> None:
     opened(browser, (folder / "page.html").as_uri())
     got = {}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -19,7 +21,7 @@ from verifier.fund import check_fund
 from verifier.inclusion import check_bundle
 from verifier.poseidon import compress
 from verifier.reserves import parse_reserves
-from verifier.statement import Statement, parse_statement
+from verifier.statement import Statement, Totals, parse_statement
 from verifier.tree import ENTRIES_MAX, account_leaf
 from verifier.verdict import FundValue, check_solvency
 
@@ -134,17 +136,64 @@ def test_statements_are_read_alike() -> None:
     files = []
     for seed, of in enumerate((sharded(), publication(), risk_publication("solvency_risk_v1"))):
         files += [of.statement.to_bytes(), *at_random(of.statement.to_bytes(), 120, random.Random(seed))]
-    files.append(edited(sharded().statement.to_bytes(), lambda value: value["capacity"].update(shards=65537)))
-    files.append(edited(sharded().statement.to_bytes(), lambda value: value.update(time="2026-02-30T00:00:00Z")))
+    files += [edited(of.statement.to_bytes(), change) for of, change in _wrong_tables()]
     answer = judge(statements=[text(data) for data in files])["statements"]
     got = [None if one["ok"] else (one["reason"], one["field"]) for one in answer]
     assert got == [_statement_outcome(data) for data in files]
     first = answer[0]["value"]
     assert first["digest"] == sharded().statement.digest.hex()
-    legs = sharded().statement.legs
-    assert [(leg["cap"], leg["price"], leg["health"]) for leg in first["legs"]] == [
-        (str(leg.cap), str(leg.price_coefficient), str(leg.lens_coefficients[0])) for leg in legs
+
+
+def _wrong_tables() -> list[tuple[Publication, Callable[[Any], object]]]:
+    """Edits of statements that only one rule forbids."""
+    of, plain, tier = sharded(), publication(), {"ratio": 100, "to": None}
+    return [
+        (of, lambda s: s["capacity"].update(shards=65537)),
+        (of, lambda s: s.update(time="2026-02-30T00:00:00Z")),
+        (of, lambda s: s.update(time="2026-02-28T24:00:00Z")),
+        (of, lambda s: s["instruments"][2].update(margin=[tier])),
+        (plain, lambda s: s["instruments"][0].update(margin=[tier])),
+        (plain, lambda s: s["instruments"][0].update(buckets=[{"name": "x", "tiers": []}])),
+        (of, lambda s: s["instruments"][0].update(buckets=[])),
+        (of, lambda s: s["instruments"][0].update(margin=[{"ratio": 100, "to": "5"}])),
+        (of, lambda s: s["instruments"][0].update(margin=[tier, tier])),
+        (of, lambda s: s["instruments"][0]["buckets"][1].update(name="LOAN")),
+        (of, lambda s: s["instruments"][0].update(symbol="USDT")),
+        (of, lambda s: s["instruments"][2].update(price="1")),
+        (of, lambda s: s["scenarios"][1].update(name="BTC -30 %")),
+        (of, lambda s: s["scenarios"][1].update(name=" btc")),
+        (of, lambda s: s["scenarios"][1]["values"].__setitem__(2, "1")),
+        (of, lambda s: s["scenarios"].extend(3 * s["scenarios"])),
+        (plain, lambda s: s["outputs"].update(total_margin_deficit="0")),
+        (of, lambda s: s["outputs"].update(total_margin_deficit=None)),
+        (of, lambda s: s["outputs"]["totals"].pop()),
+        (of, lambda s: s["outputs"]["totals"][0].update(long="1")),
+        (of, lambda s: s["outputs"]["losses"].pop()),
+        (of, lambda s: s["outputs"].update(total_shortfall="1")),
+        (of, lambda s: s.update(circuit_digest="00" * 32)),
+        (plain, lambda s: s["instruments"][0].update(kind="perpetual")),
     ]
+
+
+@needs_node
+def test_legs_are_derived_alike() -> None:
+    """At prices that no ratio divides, so that rounding shows, and at none."""
+    source = random.Random(4)
+    files = []
+    for of in (sharded(), publication(), risk_publication("solvency_risk_v1")):
+        prices = [source.randrange(1, 2**50) if i.kind != "cost-basis" else i.price for i in of.statement.instruments]
+        prices[-1] = 0
+        odd = tuple(replace(i, price=price) for i, price in zip(of.statement.instruments, prices, strict=True))
+        scenarios = tuple(replace(s, values=tuple(prices)) for s in of.statement.scenarios)
+        changed = replace(of.statement, instruments=odd, scenarios=scenarios)
+        liability = changed.net_value + 5
+        files += [of.statement, replace(changed, total_liability=liability, total_shortfall=5)]
+    answer = judge(statements=[text(statement.to_bytes()) for statement in files])["statements"]
+    for statement, one in zip(files, answer, strict=True):
+        assert [(leg["cap"], leg["price"], leg["health"], leg["total"]) for leg in one["value"]["legs"]] == [
+            (str(leg.cap), str(leg.price_coefficient), next(map(str, leg.lens_coefficients), None), leg.total)
+            for leg in statement.legs
+        ]
 
 
 @needs_node
@@ -184,6 +233,19 @@ def _checks(statement: Statement, reserves: bytes | None, fund: bytes | None) ->
     return [{key: getattr(check, key) for key in keys} for check in check_solvency(statement, held, value)]
 
 
+def _with_cost_basis(credited: int, charged: int) -> Publication:
+    """What positions owe each other is no whole number of the quote currency's atoms."""
+    of = sharded()
+    first, perpetual, cost, quote = of.statement.instruments
+    totals = (*of.statement.totals[:2], Totals(credited, charged), of.statement.totals[3])
+    changed = replace(
+        of.statement, instruments=(first, perpetual, cost, replace(quote, price=quote.price - 1)), totals=totals
+    )
+    liability = changed.net_value + changed.total_shortfall
+    scenarios = tuple(replace(s, values=(*s.values[:2], cost.price, s.values[3])) for s in changed.scenarios)
+    return replace(of, statement=replace(changed, total_liability=liability, scenarios=scenarios))
+
+
 def _cases() -> list[tuple[Publication, bytes | None, bytes | None]]:
     of, plain = sharded(), publication()
     free = replace(
@@ -195,6 +257,7 @@ def _cases() -> list[tuple[Publication, bytes | None, bytes | None]]:
         (plain, b"asset,amount\nbtc,1\neth,2\nusdt,3\n", None), (plain, None, None),
         (risk_publication("solvency_risk_v1"), RESERVES, risk_publication("solvency_risk_v1").bundle(0)),
         (of.stating(policy="strict"), RESERVES, None), (worthless, RESERVES, None),
+        (_with_cost_basis(7, 0), RESERVES, None), (_with_cost_basis(0, 7), RESERVES, None),
     ]  # fmt: skip
 
 

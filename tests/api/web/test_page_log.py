@@ -12,7 +12,7 @@ from tests.api.web.code import judge, needs_node, text
 from tests.api.web.forgeries import at_random
 from tests.api.web.publications import published, series
 from tests.verifier.log.signers import cosigned, key_of, policy_text, signed
-from tests.verifier.test_ed25519 import EDGE_CASES, RFC_8032
+from tests.verifier.test_ed25519 import BASE, EDGE_CASES, NEUTRAL, RFC_8032, challenge, pack, times
 from verifier.ed25519 import L, is_valid
 from verifier.errors import VerificationError
 from verifier.log.policy import parse_policy
@@ -35,6 +35,9 @@ def _signatures() -> list[tuple[bytes, bytes, bytes]]:
             at, bit = source.randrange(64), 1 << source.randrange(8)
             cases.append((key, message, signature[:at] + bytes([signature[at] ^ bit]) + signature[at + 1 :]))
         cases += [(key, message + b"x", signature), (key[::-1], message, signature), (key, message, signature[:63])]
+    key_point, message = times(12345, BASE), b"message"
+    s = challenge(NEUTRAL, key_point, message) * 12345 % L  # an honest R is never the neutral element
+    cases.append((pack(key_point), message, pack(NEUTRAL) + s.to_bytes(32, "little")))
     message = source.randbytes(200)
     private = key_of("any")
     cases.append((private.public_key().public_bytes_raw(), message, private.sign(message)))
@@ -96,8 +99,13 @@ def test_damaged_proofs_and_manifests(files: tuple[bytes, bytes]) -> None:
     cases: list[tuple[bytes, bytes, str | None]] = [(proof, manifest, policy), (proof, manifest, None)]
     cases += [(data, manifest, policy) for data in _damaged(proof, 80, 1)]
     cases += [(proof, data, policy) for data in at_random(manifest, 60, random.Random(2))]
+    listed = parse_manifest(manifest)
+    others = tuple(replace(file, sha256=bytes(32)) if file.role == "statement" else file for file in listed.files)
+    cases.append((proof, replace(listed, files=listed.files[::-1]).to_bytes(), policy))
+    cases.append((proof, replace(listed, files=others).to_bytes(), policy))
     answers = _judged(cases)
     assert [answer["reason"] for answer in answers] == [_expected(*case) for case in cases]
+    assert answers[-1]["field"] == "statement.json"
     assert [step["ok"] for step in answers[0]["steps"]] == [True, True, False, True]
     assert [step["ok"] for step in answers[1]["steps"]] == [True, False, False, True]
     assert {answer["failed"] for answer in answers} >= {None, "9 files", "10 log signature"}
@@ -128,6 +136,9 @@ def test_inclusion_at_every_size(files: tuple[bytes, bytes]) -> None:
     answers = _judged(cases)
     assert [answer["reason"] for answer in answers] == [_expected(*case) for case in cases]
     assert {answer["failed"] for answer in answers} == {None, "12 log inclusion"}
+    said = [answer["message"] for answer in answers]
+    assert all("an index below the size" in message for message in said[1::5])
+    assert all("digests" in message for message in [*said[3::5], *said[4::5]] if message)
 
 
 def test_witnesses(files: tuple[bytes, bytes]) -> None:
@@ -141,6 +152,7 @@ def test_witnesses(files: tuple[bytes, bytes]) -> None:
                 "quorum none\n", "log x\nquorum none\n", "", policy_text("w1", "w2", k=2).replace("group", "grpup"),
                 policy_text("w1", "w2", k=2).replace("all-of-them 2", "all-of-them 3"),
                 policy_text() + policy_text().split("\n")[0] + "\n"]  # fmt: skip
+    policies.append(policy_text("w1", "w2", k=1).replace("w1 w2\n", "w1 w1\n"))
     cases = [(proof, manifest, policy) for proof in (proof, one, both, late) for policy in policies]
     answers = _judged([*cases])
     assert [answer["reason"] for answer in answers] == [_expected(*case) for case in cases]
