@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 from verifier.files import read_file
@@ -64,7 +62,11 @@ def check_proofs(
     workers = min(os.cpu_count() or 1 if workers is None else workers, len(shards))
     if workers <= 1:
         return _sum(map(check, shards), len(shards), progress)
-    # A fresh interpreter a worker: the caller may run threads, which a fork would not survive.
+    # Imported only here: most publications need no other process. A fresh interpreter for each: the caller may run
+    # threads, which a fork would not survive.
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         try:
             sizes = pool.map(check, shards, chunksize=max(1, len(shards) // (8 * workers)))
