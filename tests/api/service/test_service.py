@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import json
 import re
@@ -142,6 +143,14 @@ def test_command_starts_soon_and_stops_in_order(folder: Path, workers: str) -> N
                 time.sleep(0.05)
         headers, body = get(f"http://127.0.0.1:{port}/latest.json")
         assert json.loads(body)["sequence"] == 8 and "server" not in headers
+        connection, quickest = http.client.HTTPConnection("127.0.0.1", int(port), timeout=20), 1.0
+        for number in range(60):
+            started = time.perf_counter()
+            connection.request("GET", "/latest.json")
+            connection.getresponse().read()
+            quickest = min(quickest, time.perf_counter() - started if number > 30 else 1.0)
+        connection.close()
+        assert quickest < 0.03, "headers and body wait for an acknowledgement: TCP_NODELAY is missing"
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=30)
     finally:
