@@ -71,8 +71,9 @@ bench-plots: venv ## cost against accounts (10^3 to 10^7, an hour) and entries: 
 	@$(BIN)/solvent bench --sweep entries --runs $(RUNS) --profile $(PROFILE) --out docs/plots/entries.json
 	@$(BIN)/solvent bench --plots docs/plots docs/plots/accounts.json docs/plots/entries.json
 
-keys: venv ## export the circuits again into verifier/keys
+keys: venv ## export the circuits again into verifier/keys, and their digests into the page
 	@$(BIN)/python -m circuits.export
+	@$(BIN)/python -m api.page
 
 lock: ## resolve the dependencies again (needs uv)
 	@uv lock --quiet --upgrade
