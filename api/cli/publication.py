@@ -16,6 +16,7 @@ from api.cli.options import (
     Publication,
     require_directory,
     require_file,
+    require_free,
 )
 from api.cli.output import ACCEPTED, REJECTED, Output
 from api.cli.report import print_report
@@ -64,6 +65,9 @@ def verify(
     reserves: Reserves = None,
     price_sources: PriceSources = None,
     workers: Workers = None,
+    report_file: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE", help="Write an auditor's report, one HTML page to print.")
+    ] = None,
     validators: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Demand a certificate of these validators in DIR/quorum.json."),
@@ -75,10 +79,14 @@ def verify(
     Profile and circuit are the verifier's choice, never the proof's. Reserves are taken from DIR/reserves.csv unless
     given here; without any, the proof shows what is owed, and whether it is covered stays open.
     """
+    from api.auditors_report import report_html
+    from api.cli.users import write_new
     from verifier import verify_directory
 
     output = Output(json)
     require_directory(publication, "a publication directory")
+    if report_file is not None:
+        require_free(report_file, force=False)
     if reserves is not None:
         require_file(reserves, "a reserves file")
     sources = None if price_sources is None else _sources(price_sources)
@@ -95,6 +103,9 @@ def verify(
     quorum = None if validators is None else _check_quorum(publication, validators, report.statement)
     output.json(report.to_json() | {"quorum": quorum.to_json() if quorum else None})
     print_report(report, output, quorum.summary if quorum else None)
+    if report_file is not None:
+        write_new(report_file, report_html(report, publication, quorum.summary if quorum else None))
+        output.note(f"Report written to {report_file}")
     return ACCEPTED if report.accepted else REJECTED
 
 
