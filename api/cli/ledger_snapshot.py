@@ -22,7 +22,7 @@ def snapshot(
         int | None, typer.Option(metavar="N", min=1, help="After this frame; default: the last one.")
     ] = None,
     scenarios: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Stress scenarios; default: those of the program.")
+        Path | None, typer.Option(metavar="FILE", help="Stress scenarios; default: those that come with the program.")
     ] = None,
     at_marks: Annotated[
         bool, typer.Option("--at-marks", help="Perpetuals at the venue's own marks, without signed prices.")
@@ -33,6 +33,7 @@ def snapshot(
 
     The journal is only read: a venue can go on while it is done.
     """
+    from api.importers.scenarios import DEFAULT
     from api.ledger_snapshots import PRICES_FILE, SCENARIOS_FILE, write_ledger_snapshot
     from exchange.errors import LedgerError
     from exchange.journal import Journal, journal_url
@@ -56,7 +57,8 @@ def snapshot(
         output.json({"verdict": "rejected", "message": str(error)})
         output.line(f"Journal broken: {error}", mood="bad")
         return REJECTED
-    risk = write_ledger_snapshot(ledger, out, scenarios=scenarios, at_marks=at_marks)
+    chosen = None if scenarios == Path(DEFAULT) else scenarios
+    risk = write_ledger_snapshot(ledger, out, scenarios=chosen, at_marks=at_marks)
     output.json({"out": str(out), **risk})
     output.line(f"{risk['accounts']} accounts after frame {ledger.sequence}: {out}")
     rows = [
