@@ -33,6 +33,9 @@ INTEGER_DIGITS_MAX = 17
 DECIMAL_DIGITS_MAX = 60
 """Longest number in a string, beyond every range in use: bounds the work before ranges are looked at."""
 SHOWN_CHARACTERS_MAX = 80
+NESTING_MAX = 64
+"""No document of ours nests ten deep. The interpreter's own limit is no guard: a library may have raised it, and the
+decoder's stack then ends in a crash instead of an error."""
 
 _ERRORS: Mapping[Reason, type[VerificationError]] = {
     Reason.UNKNOWN_CIRCUIT: UnacceptableParameters,
@@ -71,6 +74,8 @@ _ERRORS: Mapping[Reason, type[VerificationError]] = {
 """The class that goes with a reason; MalformedProof where none is given."""
 _DECIMAL = re.compile(r"0|[1-9][0-9]*")
 _HEX = re.compile(r"[0-9a-f]*")
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
+"""Strings as a whole, an open one to the end, so that brackets inside them do not count; linear in the text."""
 
 
 def dumps(value: object) -> bytes:
@@ -101,6 +106,8 @@ def loads(data: bytes, limit_bytes: int, name: str = "document") -> object:
     decoder = json.JSONDecoder(
         object_pairs_hook=_object, parse_int=_integer, parse_float=_no_number, parse_constant=_no_number
     )
+    if _nesting(text) > NESTING_MAX:
+        raise MalformedProof(Reason.MALFORMED, f"{name}: nested too deeply", field=name)
     try:
         value, end = decoder.raw_decode(text)
         if text[end:].strip():
@@ -111,8 +118,6 @@ def loads(data: bytes, limit_bytes: int, name: str = "document") -> object:
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
         raise MalformedProof(Reason.NON_CANONICAL, f"{name}: a lone surrogate in a string", field=name) from None
-    except RecursionError:
-        raise MalformedProof(Reason.MALFORMED, f"{name}: nested too deeply", field=name) from None
     except _Refused as error:
         raise MalformedProof(Reason.MALFORMED, f"{name}: {error}", field=name) from None
     except json.JSONDecodeError as error:
@@ -124,6 +129,19 @@ def loads(data: bytes, limit_bytes: int, name: str = "document") -> object:
             field=name,
         )
     return value
+
+
+def _nesting(text: str) -> int:
+    """How deep brackets stand inside each other; closing ones that nothing opened are the decoder's to refuse."""
+    depth = deepest = 0
+    for match in _STRING_OR_BRACKET.finditer(text):
+        token = match[0]
+        if token in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif token in "]}":
+            depth -= 1
+    return deepest
 
 
 class _Refused(Exception):

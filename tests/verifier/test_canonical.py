@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verifier.canonical import Record, dumps, hex_words, loads, shown
+from verifier.canonical import NESTING_MAX, Record, dumps, hex_words, loads, shown
 from verifier.errors import NotIncluded, Reason, VerificationError
 from verifier.field import P
 
@@ -74,6 +75,34 @@ def test_other_spellings_are_refused(data: bytes, reason: Reason, words: str) ->
 
 
 @pytest.mark.negative
+@pytest.mark.parametrize("opening", [b"[", b'{"a":', b'[{"a":'])
+def test_nesting_is_limited_whatever_the_interpreter_allows(opening: bytes) -> None:
+    """A library may raise the recursion limit, and the decoder would then run out of stack: no error, but a crash."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000_000)
+    try:
+        with pytest.raises(VerificationError) as caught:
+            loads(opening * 200_000, 2**23)
+    finally:
+        sys.setrecursionlimit(before)
+    assert (caught.value.reason, "nested too deeply" in str(caught.value)) == (Reason.MALFORMED, True)
+
+
+def test_what_nests() -> None:
+    deepest = b"[" * NESTING_MAX + b"]" * NESTING_MAX + b"\n"
+    assert dumps(loads(deepest, 2**10)) == deepest
+    with pytest.raises(VerificationError, match="nested too deeply"):
+        loads(b"[" + deepest[:-1] + b"]\n", 2**10)
+    flat = dumps([["[{"] * 100, '\\"[' * 100, "{" * 100, "]" * 100])
+    assert dumps(loads(flat, 2**12)) == flat
+
+
+def test_an_open_string_is_looked_at_once() -> None:
+    """Escaped quotes without end: from each of them to the end would be a square."""
+    with pytest.raises(VerificationError, match="not JSON"):
+        loads(b'"' + b'\\"' * 1_000_000, 2**22)
+
+
 def test_size_is_limited_before_anything_is_read() -> None:
     with pytest.raises(VerificationError) as caught:
         loads(b"[" * 11, 10)
