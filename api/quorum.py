@@ -10,9 +10,10 @@ Ethereum's consensus). Somebody who may choose their key after the others' can c
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from verifier.canonical import Record, dumps, read_document, refuse
@@ -317,8 +318,15 @@ def _possesses(key: bytes, possession: bytes) -> bool:
     return bool(_bls().PopVerify(key, possession))
 
 
+@cache
 def _bls() -> Any:
-    """The ciphersuite; its own types are newer names for bytes."""
+    """The ciphersuite; its own types are newer names for bytes.
+
+    Importing it raises the interpreter's recursion limit, under which a deeply nested document would crash a decoder
+    instead of being refused: the limit is put back.
+    """
+    limit = sys.getrecursionlimit()
     from py_ecc.bls.ciphersuites import G2ProofOfPossession
 
+    sys.setrecursionlimit(limit)
     return G2ProofOfPossession

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator
 
 import hypothesis
 import pytest
+
+RECURSION_LIMIT = 1000
+"""Python's own."""
 
 # A deadline per example measures the machine, not the code: speed has its own target, `make bench`.
 hypothesis.settings.register_profile("solvent", deadline=None)
@@ -21,3 +25,8 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         report.outcome = "failed"
         report.longrepr = f"skipped, where nothing may skip: {report.longrepr}"
     return report
+
+
+def pytest_collection_finish() -> None:
+    """Test modules that import `py_ecc` have raised the interpreter's recursion limit, which `api.quorum` puts back."""
+    sys.setrecursionlimit(RECURSION_LIMIT)

@@ -20,7 +20,7 @@ def test_figures_and_checks(capsys: pytest.CaptureFixture[str]) -> None:
     code = main(["bench", "--ledger", "--accounts", "200", "--commands", "3000", "--seed", "3", "--json"])
     data = json.loads(capsys.readouterr().out)
     assert (code, data["verdict"], data["same_state"], data["audit"]) == (0, "same state", True, True)
-    assert (data["commands"], data["accounts"], data["batch"], data["runs"]) == (3_000, 200, 1_000, 1)
+    assert (data["commands"], data["accounts"], data["batch"], data["runs"]) == (3_000, 200, 1_000, 3)
     assert data["frames"] > 3_000 and data["commands_per_second"] > 0 < data["replay_seconds"]
 
 

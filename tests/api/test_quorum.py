@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -31,6 +33,7 @@ from api.quorum import (
     register,
     vote,
 )
+from tests.api.files import ROOT
 from tests.verifier.small_tree import publication
 from verifier.canonical import dumps
 from verifier.errors import BadQuorum, Reason, VerificationError
@@ -268,3 +271,11 @@ def test_secrets_are_fresh_and_in_range() -> None:
     one, two = new_secret(), new_secret()
     assert one != two
     assert 0 < one < curve_order
+
+
+def test_the_library_leaves_the_recursion_limit_alone() -> None:
+    """In a fresh interpreter: here other modules have imported it already."""
+    code = "import sys; from api.quorum import _bls; a = sys.getrecursionlimit(); _bls(); print(a, sys.getrecursionlimit())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    before, after = done.stdout.split()
+    assert before == after
