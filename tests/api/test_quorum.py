@@ -275,7 +275,8 @@ def test_secrets_are_fresh_and_in_range() -> None:
 
 def test_the_library_leaves_the_recursion_limit_alone() -> None:
     """In a fresh interpreter: here other modules have imported it already."""
-    code = "import sys; from api.quorum import _bls; a = sys.getrecursionlimit(); _bls(); print(a, sys.getrecursionlimit())"
+    limit = "sys.getrecursionlimit()"
+    code = f"import sys; from api.quorum import _bls; a = {limit}; _bls(); print(a, {limit})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     before, after = done.stdout.split()
     assert before == after
