@@ -14,7 +14,7 @@ from api.importers.accounts import ImportLog
 from api.importers.binance import Invalid, import_binance
 from prover.errors import InputError
 from prover.positions import position_sides
-from prover.snapshot import Snapshot
+from tests.api.binance_loading import load, refused
 from tests.api.files import (
     ASSETS,
     BINANCE,
@@ -23,24 +23,11 @@ from tests.api.files import (
     binance_row,
     binance_users,
     options,
-    refusal,
     write,
 )
 
 SAMPLES = [BINANCE / "sample_users0.csv", BINANCE / "sample_users1.csv"]
 SAMPLE_ASSETS = BINANCE / "cex_assets_info_sample4.csv"
-
-
-def load(folder: Path, *users: str | bytes, assets: str | bytes = ASSETS, **changes: object) -> Snapshot:
-    paths = [write(folder / f"users{i}.csv", text) for i, text in enumerate(users)]
-    how = {name: changes.pop(name) for name in ("invalid", "equity_only") if name in changes}
-    return import_binance(paths, write(folder / "assets.csv", assets), options(**changes), **how)  # type: ignore[arg-type]
-
-
-def refused(folder: Path, *users: str | bytes, assets: str | bytes = ASSETS, **changes: object) -> str:
-    with pytest.raises(InputError) as caught:
-        load(folder, *users, assets=assets, **changes)
-    return refusal(caught.value, folder)
 
 
 def tables() -> dict[str, tuple[Decimal, list[list[tuple[int, int, int]]]]]:
