@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Protocol
 
 from tests.verifier.reference_polynomials import (
@@ -20,19 +19,18 @@ from tests.verifier.reference_polynomials import (
     add_polynomials,
     as_elements,
     coordinates,
+    domain_multipliers_on,
     elements,
+    evaluate_nodes,
     ext_interpolate,
     ext_values_on,
     interpolate,
-    linear,
     multiply,
     negate,
-    powers,
     shift_up,
     split,
     values_on,
 )
-from verifier.air import ALWAYS, FIRST, LAST, TRANSITION, ConstraintSystem
 from verifier.encoding import pack_exts, pack_words
 from verifier.field import (
     EXTENSION_DEGREE,
@@ -86,65 +84,6 @@ class SeededRandomness:
 
 
 # Polynomials. Base polynomials are lists of words, extension polynomials lists of elements, lowest first.
-
-
-def evaluate_nodes(
-    system: ConstraintSystem,
-    wanted: Iterable[int],
-    columns: Sequence[Vector],
-    step: int,
-    publics: Sequence[Words],
-    scalars: Sequence[Ext],
-) -> dict[int, Vector]:
-    """Values of the wanted nodes, and of those below them, at every point.
-
-    Args:
-        columns: values of each column, base and extension, at every point; what no wanted node reads may be missing.
-        step: the next row of point i is point i + step, cyclically.
-    """
-    size = len(columns[0])
-    needed = set(wanted)
-    for index in range(len(system.nodes) - 1, -1, -1):
-        node = system.nodes[index]
-        if index in needed and node[0] == "linear":
-            needed.update(child for _, child in node[2])
-        elif index in needed and node[0] == "product":
-            needed.update(node[1:])
-    out: dict[int, Vector] = {}
-    for index in sorted(needed):
-        node = system.nodes[index]
-        if node[0] == "column":
-            column, offset = columns[node[1]], step * node[2]
-            out[index] = [*column[offset:], *column[:offset]]
-        elif node[0] == "public":
-            out[index] = publics[node[1]]
-        elif node[0] == "scalar":
-            out[index] = [scalars[node[1]]] * size
-        elif node[0] == "linear":
-            out[index] = linear(node[1], [(c, out[child]) for c, child in node[2]], size)
-        else:
-            out[index] = multiply(out[node[1]], out[node[2]])
-    return out
-
-
-@cache
-def domain_multipliers_on(log2_rows: int, shift: int, size: int) -> dict[str, Words]:
-    """Multiplier of each kind of constraint at shift * w^i, w of order `size`."""
-    rows, root = 1 << log2_rows, root_of_unity(log2_rows)
-    points = [shift * power % P for power in powers(root_of_unity(size.bit_length() - 1), size)]
-    hidden = [1]  # the product of (X - w_N^i) over the hidden rows, lowest coefficient first
-    for i in range(rows - HIDDEN_ROWS, rows):
-        row = pow(root, i, P)
-        hidden = [(a - row * b) % P for a, b in zip([0, *hidden], [*hidden, 0], strict=True)]
-    numerators = values_on(hidden, shift, size)
-    always = [h * pow(pow(x, rows, P) - 1, -1, P) % P for h, x in zip(numerators, points, strict=True)]
-    last = pow(root, rows - HIDDEN_ROWS - 1, P)
-    return {
-        ALWAYS: always,
-        TRANSITION: [z * (x - last) % P for z, x in zip(always, points, strict=True)],
-        FIRST: [pow(x - 1, -1, P) for x in points],
-        LAST: [pow(x - last, -1, P) for x in points],
-    }
 
 
 class Tree:

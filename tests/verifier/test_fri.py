@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from tests.verifier.reference_prover import Exts, Tree, add_polynomials, ext_interpolate, ext_values_on
+from tests.verifier.reference_polynomials import Exts, add_polynomials, ext_interpolate, ext_values_on
+from tests.verifier.reference_prover import Tree
 from tests.verifier.toy_proofs import RATE_QUARTER, expect
 from verifier.encoding import as_exts, pack_words
 from verifier.errors import Reason, VerificationError

@@ -12,7 +12,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.verifier.reference_prover import Exts, ReferenceProver, SeededRandomness, Tree, Words
+from tests.verifier.reference_polynomials import Exts, Words
+from tests.verifier.reference_prover import ReferenceProver, SeededRandomness, Tree
 from tests.verifier.toy_circuits import (
     BLOCK,
     Case,

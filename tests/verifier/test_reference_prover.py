@@ -6,8 +6,7 @@ import random
 
 import pytest
 
-from tests.verifier.reference_prover import (
-    SeededRandomness,
+from tests.verifier.reference_polynomials import (
     domain_multipliers_on,
     evaluate_nodes,
     ext_interpolate,
@@ -16,6 +15,7 @@ from tests.verifier.reference_prover import (
     ntt,
     values_on,
 )
+from tests.verifier.reference_prover import SeededRandomness
 from tests.verifier.toy_circuits import ledger, ledger_system
 from tests.verifier.toy_proofs import prove
 from verifier.air import evaluate

@@ -9,7 +9,7 @@ from functools import cache, partial
 
 import pytest
 
-from tests.verifier.reference_prover import interpolate
+from tests.verifier.reference_polynomials import interpolate
 from tests.verifier.toy_circuits import Case, Toy, block_places, blocks, fibonacci, ledger, no_terminal
 from tests.verifier.toy_proofs import CASES, FREE, RATE_QUARTER, honest, parsed, prove, refused, verify
 from verifier import stark
