@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import tests.exchange.rules.order_book_venue_rules  # noqa: F401 - puts its rules into RULES
 from tests.exchange.rules.venue_rules import RULES
 
 VECTORS = Path(__file__).parent.parent / "vectors"
