@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from api.importers.accounts import ImportOptions
 from prover.errors import InputError
+
+PROOF = "shards/000000.proof"
+Run = Callable[..., tuple[int, str, str]]
+"""Exit code, standard output and standard error of a command."""
 
 ROOT = Path(__file__).resolve().parents[2]
 BINANCE = ROOT / "data" / "binance"
