@@ -391,6 +391,3 @@ def test_version(run_json: Callable[..., tuple[int, Any]]) -> None:
     code, data = run_json("version")
     assert code == 0
     assert data["protocol"] == "solvent/1"
-
-
-# A process of its own
