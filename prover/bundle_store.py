@@ -35,7 +35,6 @@ SLOT = np.dtype(
     [("high", "<u8"), ("low", "<u8"), ("segment", "<u4"), ("offset", "<u4"), ("length", "<u4"), ("check", "<u4")]
 )
 """A user's key in two halves, where the bundle stands, and its CRC-32. An empty slot has length 0."""
-_READ_BYTES = 2**22
 
 Table = npt.NDArray[Any]
 
@@ -68,11 +67,8 @@ class FileDigest:
     @classmethod
     def of(cls, path: Path) -> FileDigest:
         """Of a file on disk. Raises OSError."""
-        digest = hashlib.sha256()
         with path.open("rb") as stream:
-            while block := stream.read(_READ_BYTES):
-                digest.update(block)
-            return cls(stream.tell(), digest.hexdigest())
+            return cls(path.stat().st_size, hashlib.file_digest(stream, "sha256").hexdigest())
 
     @classmethod
     def read(cls, item: Record) -> FileDigest:

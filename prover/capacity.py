@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from prover.errors import InputError
+from verifier.params import HIDDEN_ROWS
 from verifier.statement import LOG2_ROWS_MAX, LOG2_ROWS_MIN, levels_for
 from verifier.tree import ENTRIES_MAX
 
 Int64 = npt.NDArray[np.int64]
 
-HIDDEN_ROWS = 512
 GROW_SLACK = 8
 """A new size of one shard leaves at least 1/8 of the rows free."""
 GROW_SLACK_SHARDS = 32

@@ -42,7 +42,7 @@ def _framed(name: str) -> bytes:
 
 
 def lookup_key(user_id: str) -> bytes:
-    """16 bytes under which an account is found: no user id is written down."""
+    """16 bytes under which an account is found, whatever the length of its user's id."""
     return hashlib.sha256(_KEY_DOMAIN + user_id.encode()).digest()[:KEY_BYTES]
 
 

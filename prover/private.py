@@ -35,7 +35,6 @@ PLACE_BYTES_MAX = 2**16
 SHARDS = "shards"
 PLACED_KEY_TYPE = np.dtype([("key", "S16"), ("index", "<u4"), ("shard", "<u4")])
 LEVEL_ARRAYS = ("source", "children", "state", "sums", "value_random", "value_digests")
-ACCOUNT_ARRAYS = ("user_ids", "user_offsets", "nonces", "blindings", "offsets", "legs", "amounts", "leaves")
 
 Array = npt.NDArray[Any]
 

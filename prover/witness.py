@@ -15,7 +15,6 @@ import numpy.typing as npt
 from circuits.gadgets.permutation import CELL_COLUMNS
 from circuits.gadgets.records import RecordLayout
 from circuits.solvency import BYTE_COLUMNS, COLUMNS, U16_COLUMNS
-from prover.capacity import HIDDEN_ROWS
 from prover.errors import InputError
 from prover.kernels.accounts import ABOVE_CAP, OK, fill_accounts, sum_bytes
 from prover.kernels.field import to_mont
@@ -27,6 +26,7 @@ from prover.randomness import Randomness
 from prover.records import fill_record_columns
 from prover.tree import Level, Tree, build_tree, compress_words, initial_values, value_row
 from verifier.legs import DIGITS, Leg
+from verifier.params import HIDDEN_ROWS
 from verifier.poseidon import DEFAULT, Instance
 from verifier.solvency import SpecialRows
 from verifier.tree import ARITY, ENTRIES_MAX, TAG_ACCOUNT, TAG_DUMMY, TAG_NODE

@@ -12,9 +12,10 @@ from typing import Final
 from api.cli.bench import COMPILE_PHASE, stress_scenarios, synthetic_snapshot
 from api.cli.bench_result import CIRCUITS_COMPARED, Point, check_place, document, write_result
 from api.cli.output import ACCEPTED, REJECTED, Output
-from prover.capacity import GROW_SLACK, HIDDEN_ROWS, rows_needed
+from prover.capacity import GROW_SLACK, rows_needed
 from prover.publication import prove_directory
 from verifier import verify_directory
+from verifier.params import HIDDEN_ROWS
 from verifier.solvency import CIRCUITS
 from verifier.statement import levels_for
 

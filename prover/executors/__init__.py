@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
@@ -10,12 +9,11 @@ from multiprocessing import resource_tracker
 from typing import Final, Protocol, TypeVar
 
 from prover.errors import InputError
+from prover.kernels.threads import THREADS_VARIABLE
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-THREADS_VARIABLE: Final = "SOLVENT_THREADS"
-"""How many threads a kernel may use. A worker has one: there are as many workers as processors."""
 DEATHS_MAX: Final = 3
 """A task during which so many workers died is given up."""
 
@@ -66,7 +64,7 @@ def task_words(task: object) -> str:
 
 
 def single_thread() -> dict[str, str]:
-    """Environment of a worker."""
+    """Environment of a worker: there are as many workers as processors."""
     return {name: "1" for name in (THREADS_VARIABLE, "NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 
 
@@ -79,8 +77,3 @@ def deaf_to_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def processors() -> int:
-    """Processors this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)

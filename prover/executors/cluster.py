@@ -23,10 +23,10 @@ from prover.executors import (
     Task,
     WorkersDied,
     deaf_to_interrupts,
-    processors,
     single_thread,
     task_words,
 )
+from prover.kernels.threads import processors
 
 AHEAD: Final = 2
 """Tasks per worker that are with the scheduler at once, so that no worker waits for the next."""
@@ -116,7 +116,7 @@ class ClusterExecutor:
         with dask.config.set({f"distributed.scheduler.{name}": value for name, value in settings.items()}):
             with deaf_to_interrupts():
                 cluster = LocalCluster(
-                    n_workers=self.workers or processors(),
+                    n_workers=self.processes,
                     threads_per_worker=1,
                     processes=True,
                     host=f"tls://{LOOPBACK}",

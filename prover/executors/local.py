@@ -26,10 +26,10 @@ from prover.executors import (
     Task,
     WorkersDied,
     deaf_to_interrupts,
-    processors,
     single_thread,
     task_words,
 )
+from prover.kernels.threads import processors
 from verifier.errors import SolvencyError
 
 READY, DONE, FAILED = "ready", "done", "failed"
@@ -59,7 +59,7 @@ class LocalExecutor:
         self, function: Callable[[Task], Result], tasks: Iterable[Task]
     ) -> Generator[tuple[Task, Result], None, None]:
         """A task whose worker dies is given to another one, up to three times in all."""
-        pool = _Pool(function, self.workers or processors(), tasks)
+        pool = _Pool(function, self.processes, tasks)
         try:
             yield from pool.results()
         finally:

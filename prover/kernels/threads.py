@@ -46,6 +46,11 @@ def thread_count() -> int:
     given = os.environ.get(THREADS_VARIABLE, "")
     if given.isdecimal() and int(given) > 0:
         return int(given)
+    return processors()
+
+
+def processors() -> int:
+    """Processors this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 

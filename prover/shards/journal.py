@@ -42,6 +42,7 @@ class Run:
         shards: how many.
         seed: 32 secret bytes.
         spec: as given when the run was begun.
+        inputs: SHA-256 (hex) of each shard's input, or None while they are not all written.
         finished: by index, what the journal lists and `done/` holds.
         repairs: in words, what was found damaged and is done again.
     """
@@ -59,7 +60,7 @@ class Run:
         self.path, self.spec = path.absolute(), spec
         self.repairs: list[str] = []
         self.finished: dict[int, ShardResult] = {}
-        self._inputs: list[str] | None = None
+        self.inputs: list[str] | None = None
         self.shards = shards
         self._header = {"format": FORMAT, "spec": hashlib.sha256(spec).hexdigest(), "shards": shards}
         self._require_ours()
@@ -90,11 +91,6 @@ class Run:
         """Another process may go on."""
         self._stream.close()
 
-    @property
-    def inputs(self) -> list[str] | None:
-        """SHA-256 (hex) of each shard's input, or None while they are not all written."""
-        return self._inputs
-
     def add_inputs(self, digests: Sequence[str]) -> None:
         """All inputs are on disk.
 
@@ -113,7 +109,10 @@ class Run:
         Raises:
             InputError: the inputs are not complete.
         """
-        return [task_of(self.path, index) for index in range(self.shards)]
+        return [
+            ShardTask(index, self.shards, self.path, digest, self.spec)
+            for index, digest in enumerate(_require_inputs(self.path, self.inputs))
+        ]
 
     def add(self, result: ShardResult) -> None:
         """A shard is finished, its files are in place; returns when the journal says so on disk.
@@ -123,7 +122,7 @@ class Run:
         """
         with told_plainly(self.path / JOURNAL_FILE):
             end = self._stream.seek(0, os.SEEK_END)
-            line = journal_line(result, (self._inputs or [])[result.index])
+            line = journal_line(result, (self.inputs or [])[result.index])
             try:
                 if self._stream.write(line) != len(line):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -183,8 +182,8 @@ class Run:
 
     def _read(self) -> None:
         """Inputs, and the finished shards that are as the journal, or a process of its own, said."""
-        self._inputs = _read_inputs(self.path, self.shards)
-        if self._inputs is None:
+        self.inputs = _read_inputs(self.path, self.shards)
+        if self.inputs is None:
             return
         lines = self._whole_lines()
         said = [self._result(line, f"{JOURNAL_FILE}:{number}") for number, line in enumerate(lines, 1)]
@@ -218,7 +217,7 @@ class Run:
             item: dict[str, Any] = json.loads(line)
             digest = item.pop("input")
             result = ShardResult(**item)
-            known = (self._inputs or [])[result.index]
+            known = (self.inputs or [])[result.index]
             files = result.files.items()
             is_plain = result.index >= 0 and all("/" not in name and len(sha256) == 64 for name, sha256 in files)
         except (ValueError, TypeError, AttributeError, KeyError, IndexError):
@@ -252,11 +251,7 @@ def task_of(path: Path, index: int) -> ShardTask:
         raise InputError(file=path, got="something else", expected="a run folder") from None
     if not 0 <= index < shards:
         raise InputError(field="--index", got=str(index), expected=f"0 to {shards - 1}")
-    digests = _read_inputs(path, shards)
-    if digests is None:
-        raise InputError(
-            file=path / INPUTS, got="inputs that are not complete", expected="those of a run that has begun"
-        )
+    digests = _require_inputs(path, _read_inputs(path, shards))
     return ShardTask(index, shards, path.absolute(), digests[index], spec)
 
 
@@ -278,6 +273,14 @@ def _read_inputs(path: Path, shards: int) -> list[str] | None:
     if not _is_list_of_digests(digests) or len(digests) != shards:
         raise InputError(file=file, got="damage", expected=f"{shards} digests")
     return list(digests)
+
+
+def _require_inputs(path: Path, digests: list[str] | None) -> list[str]:
+    if digests is None:
+        raise InputError(
+            file=path / INPUTS, got="inputs that are not complete", expected="those of a run that has begun"
+        )
+    return digests
 
 
 def _is_list_of_digests(value: Any) -> bool:

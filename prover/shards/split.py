@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from prover.capacity import HIDDEN_ROWS, Capacity, Int64, account_costs, rows_needed
+from prover.capacity import Capacity, Int64, account_costs, rows_needed
 from prover.errors import InputError
 from prover.randomness import Randomness
 from prover.shards.files import sync, told_plainly, write_whole
@@ -22,10 +23,10 @@ from prover.shards.journal import INPUTS, INPUTS_FILE, Run
 from prover.shards.task import shard_name
 from prover.snapshot import META_FILE, Snapshot, read_accounts
 from prover.snapshot_meta import SnapshotMeta
+from verifier.params import HIDDEN_ROWS
 from verifier.statement import levels_for
 
 ORDER_LABEL: Final = "accounts"
-READ_BYTES: Final = 1 << 20
 
 
 def shard_bounds(costs: Int64, shards: int) -> Int64:
@@ -124,11 +125,8 @@ def _write_accounts(part: Snapshot, path: Path) -> None:
 
 
 def _digest(meta: bytes, path: Path) -> str:
-    hashed = hashlib.sha256(meta)
     with told_plainly(path), path.open("rb") as stream:
-        while block := stream.read(READ_BYTES):
-            hashed.update(block)
-    return hashed.hexdigest()
+        return hashlib.file_digest(stream, partial(hashlib.sha256, meta)).hexdigest()
 
 
 def _require_room(dealt: Int64, bounds: Int64, capacity: Capacity, special_rows: int, record_rows: int) -> None:

@@ -31,7 +31,7 @@ from tests.verifier.small_tree import Builder, Publication, edited, make_account
 from verifier.errors import Reason, VerificationError
 from verifier.statement import parse_statement
 
-NAMES = ("plain", 'a "quoted" one', "back\\slash", "zoë", "日本", "🙂 smile", "tab-free\x7f", "x" * 200, "0")
+NAMES = ("plain", 'a "quoted" one', "back\\slash", "zoë", "日本", "🙂 smile", "tilde ~", "x" * 200, "0")
 
 
 @cache

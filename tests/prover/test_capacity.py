@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from prover.capacity import (
     COST_UNIT,
-    HIDDEN_ROWS,
     SHARDS_MAX,
     Capacity,
     Int64,
@@ -22,6 +21,7 @@ from prover.capacity import (
 )
 from prover.errors import InputError
 from prover.shards.split import shard_bounds
+from verifier.params import HIDDEN_ROWS
 from verifier.statement import levels_for
 from verifier.tree import ENTRIES_MAX
 

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from prover.errors import InputError
-from prover.executors import WorkersDied, processors, single_thread, task_words
+from prover.executors import WorkersDied, single_thread, task_words
 from prover.executors.local import LocalExecutor
+from prover.kernels.threads import processors
 from verifier.errors import Reason, VerificationError
 
 Task = tuple[str, int, Path]
