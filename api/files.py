@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from prover.files import sync
 from verifier.errors import InvariantBroken
 
 Step = Callable[[str], None]
@@ -34,7 +35,7 @@ def write_file(path: Path, data: bytes, step: Step = no_step) -> None:
         Path(name).unlink(missing_ok=True)
         raise
     step(f"{path.name}: in place")
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def write_once(path: Path, data: bytes, step: Step = no_step) -> None:
@@ -58,13 +59,4 @@ def adopt(source: Path, path: Path, step: Step = no_step) -> None:
     step(f"{path.name}: synced")
     source.replace(path)
     step(f"{path.name}: in place")
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """What was renamed in the folder stays so after a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(path.parent)

@@ -22,8 +22,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from api.database import Database, tables
-from api.files import Step, adopt, no_step, sync_folder
+from api.files import Step, adopt, no_step
 from prover.errors import InputError
+from prover.files import sync
 from verifier.errors import InvariantBroken
 from verifier.files import read_file
 from verifier.log.checkpoint import Checkpoint, parse_checkpoint, with_signatures
@@ -112,7 +113,7 @@ class Store:
             raise InputError(file=folder, got="something that exists", expected="a new or empty folder")
         for part in (ARTEFACTS, LOG, STAGING):
             (folder / part).mkdir(parents=True)
-        sync_folder(folder)
+        sync(folder)
         database = Database(_url(place), MIGRATIONS, create=True)
         rows = {"origin": key.name, "vkey": key.vkey, "files": str(folder)}
         with database.transaction() as connection:

@@ -34,11 +34,11 @@ from prover.bundle_store import (
 )
 from prover.bundles import open_pair
 from prover.errors import InputError
+from prover.files import sync
 from prover.kernels.text import STEP_BYTES, Bytes, Int64, Runs, bundle_texts, step_texts
 from prover.kernels.threads import thread_count
 from prover.private import ShardStore
 from prover.progress import Progress
-from prover.shards.files import sync
 from prover.staging import put_in_place, require_apart, require_place, staged
 from verifier.canonical import dumps
 from verifier.errors import InvariantBroken

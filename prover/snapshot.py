@@ -7,7 +7,6 @@ the clear, so it is made readable for its owner only.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prover.errors import InputError
+from prover.files import sync
 from prover.positions import account_blocks, find_overflow, first_positions
 from prover.snapshot_meta import ZERO_DIGEST, SnapshotMeta
 from verifier.canonical import dumps
@@ -231,11 +231,11 @@ class Snapshot:
                 self.write_accounts(new / ACCOUNTS_FILE)
                 (new / META_FILE).write_bytes(self.meta.to_bytes())
                 for part in (new / ACCOUNTS_FILE, new / META_FILE, new):
-                    _sync(part)
+                    sync(part)
                 if replaces:
                     path.rename(work / "old")
                 new.rename(path)
-                _sync(path.parent)
+                sync(path.parent)
             finally:
                 shutil.rmtree(work, ignore_errors=True)
         except OSError as error:
@@ -371,11 +371,3 @@ def _is_snapshot(path: Path) -> bool:
 
 def _first_line(error: BaseException) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

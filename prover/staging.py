@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from prover.errors import InputError
-from prover.shards.files import sync
+from prover.files import sync
 
 
 def require_apart(*folders: Path) -> None:

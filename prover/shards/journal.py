@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from prover.errors import InputError
+from prover.files import sync, told_plainly, write_whole
 from prover.randomness import SEED_BYTES, fresh_seed
-from prover.shards.files import outputs_wrong, sync, told_plainly, write_whole
+from prover.shards.files import outputs_wrong
 from prover.shards.task import ShardResult, ShardTask, shard_name
 
 FORMAT: Final = "solvent/run/v1"

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from circuits.registry import records_of
 from prover.errors import InputError
+from prover.files import Bytes
 from prover.identities import account_ids
 from prover.outputs import MaskPair
 from prover.positions import split_positions
@@ -18,7 +19,7 @@ from prover.private import npy_bytes, shard_arrays
 from prover.progress import Phases, peak_memory_bytes
 from prover.prove import prove
 from prover.randomness import Randomness
-from prover.shards.files import Bytes, put_outputs
+from prover.shards.files import put_outputs
 from prover.shards.journal import SEED_FILE, done_folder
 from prover.shards.split import read_input
 from prover.shards.task import ShardResult, ShardTask

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from prover.executors import Executor
-from prover.shards.files import write_whole
+from prover.files import write_whole
 from prover.shards.journal import DONE, Run, journal_line, task_of
 from prover.shards.task import ShardFunction, ShardResult, ShardTask, shard_name
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from prover.capacity import Capacity, Int64, account_costs, rows_needed
 from prover.errors import InputError
+from prover.files import sync, told_plainly, write_whole
 from prover.randomness import Randomness
-from prover.shards.files import sync, told_plainly, write_whole
 from prover.shards.journal import INPUTS, INPUTS_FILE, Run
 from prover.shards.task import shard_name
 from prover.snapshot import META_FILE, Snapshot, read_accounts

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from prover.errors import InputError
-from prover.shards.files import put_outputs, sha256_of_file, write_whole
+from prover.files import sha256_of_file, write_whole
+from prover.shards.files import put_outputs
 from prover.shards.journal import INPUTS, Run, done_folder
 from prover.shards.task import ShardResult, ShardTask, shard_name
 

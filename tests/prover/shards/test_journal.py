@@ -13,7 +13,8 @@ import pytest
 
 from prover.errors import InputError
 from prover.executors.inline import InlineExecutor
-from prover.shards.files import outputs_wrong, put_outputs, write_whole
+from prover.files import write_whole
+from prover.shards.files import outputs_wrong, put_outputs
 from prover.shards.journal import Run, done_folder, journal_line
 from prover.shards.run import run_one, run_shards
 from prover.shards.task import ShardResult, shard_name
