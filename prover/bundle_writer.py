@@ -35,7 +35,7 @@ from prover.bundle_store import (
 from prover.bundles import open_pair
 from prover.errors import InputError
 from prover.files import sync
-from prover.kernels.text import STEP_BYTES, Bytes, Int64, Runs, bundle_texts, step_texts
+from prover.kernels.text import STEP_BYTES, AccountText, Bytes, Int64, Runs, ShardText, bundle_texts, step_texts
 from prover.kernels.threads import thread_count
 from prover.private import ShardStore
 from prover.progress import Progress
@@ -62,17 +62,10 @@ _SAFE[[0x22, 0x5C]] = False
 
 @dataclass(frozen=True)
 class Shard:
-    """One tree, and what all of its bundles share.
-
-    Args:
-        constants, legs_text, steps, step_starts: as `prover.kernels.text.bundle_texts` takes them.
-    """
+    """One tree, and what all of its bundles share."""
 
     store: ShardStore
-    constants: Runs
-    legs_text: Runs
-    steps: Bytes
-    step_starts: Int64
+    text: ShardText
 
     @classmethod
     def of(cls, statement: Statement, store: ShardStore) -> Shard:
@@ -83,12 +76,12 @@ class Shard:
             starts.append(sum(map(len, steps)))
             steps.append(_steps(store, level, 0, items))
         constants, legs_text = bundle_constants(statement, store.place)
-        return cls(store, constants, legs_text, np.concatenate(steps), np.array(starts, np.int64))
+        return cls(store, ShardText(constants, legs_text, np.concatenate(steps), np.array(starts, np.int64)))
 
     def sizes(self) -> Int64:
         """(accounts,): estimates of the bundles' bytes, hardly ever too low."""
-        fixed = len(self.constants.text) + 112 + (STEP_BYTES + 1) * self.store.levels
-        entry = AMOUNT_DIGITS + 12 + int(np.diff(self.legs_text.offsets).max(initial=0))
+        fixed = len(self.text.constants.text) + 112 + (STEP_BYTES + 1) * self.store.levels
+        entry = AMOUNT_DIGITS + 12 + int(np.diff(self.text.legs_text.offsets).max(initial=0))
         names = np.diff(self.store.array("user_offsets"))
         return np.asarray(fixed + entry * np.diff(self.store.array("offsets")) + names, np.int64)
 
@@ -109,13 +102,14 @@ class Shard:
         offsets = np.array(array("offsets")[start : stop + 1])
         legs, amounts = (np.array(array(name)[offsets[0] : offsets[-1]]) for name in ("legs", "amounts"))
         sound = (np.diff(offsets) >= 0).all() and len(legs) == len(amounts) == offsets[-1] - offsets[0]
-        if not sound or legs.max(initial=0) >= len(self.legs_text.offsets) - 1:
+        if not sound or legs.max(initial=0) >= len(self.text.legs_text.offsets) - 1:
             raise damaged(self.store)
         blindings = np.array(array("blindings")[start:stop], "<u4").view(np.uint8)
-        text, ends = bundle_texts(
-            self.constants, self.legs_text, escaped(users), blindings, np.array(array("nonces")[start:stop]),
-            offsets, legs, amounts, _steps(self.store, 1, start, stop - start), self.steps, self.step_starts, start,
+        accounts = AccountText(
+            escaped(users), blindings, np.array(array("nonces")[start:stop]), offsets, legs, amounts,
+            _steps(self.store, 1, start, stop - start),
         )  # fmt: skip
+        text, ends = bundle_texts(self.text, accounts, start)
         return users, text, ends
 
 

@@ -42,6 +42,41 @@ class Runs(NamedTuple):
         return self.text[self.offsets[number] : self.offsets[number + 1]].tobytes()
 
 
+class ShardText(NamedTuple):
+    """What the bundles of a shard share.
+
+    Args:
+        constants: the text before each varying part and after the last (BLINDING .. END), then that before an amount.
+        legs_text: what follows the amount in an entry, by leg.
+        steps: (.., STEP_BYTES) path steps from the items of all levels above the accounts, one level after the other;
+            step_starts: where each level begins.
+    """
+
+    constants: Runs
+    legs_text: Runs
+    steps: Bytes
+    step_starts: Int64
+
+
+class AccountText(NamedTuple):
+    """What differs between the bundles of n accounts.
+
+    Args:
+        users: n user ids, escaped for JSON.
+        blindings, nonces: (n, 24) and (n, 32) bytes.
+        offsets: (n + 1,), of which offsets[0] is the first entry given; legs, amounts: their entries.
+        steps: (n, STEP_BYTES), from these accounts up.
+    """
+
+    users: Runs
+    blindings: Bytes
+    nonces: Bytes
+    offsets: Int64
+    legs: npt.NDArray[np.uint16]
+    amounts: npt.NDArray[np.uint64]
+    steps: Bytes
+
+
 def _step(position: int, siblings: list[tuple[int, ...]], value: tuple[int, ...]) -> bytes:
     return dumps(path_data([PathStep(position, tuple(siblings), value)])[0])[:-1]
 
@@ -72,33 +107,19 @@ def _step_texts_twin(source: Words, children: Words, values: Words, first: int, 
     return out, written
 
 
-def _bundle_texts_twin(
-    constants: Runs,
-    legs_text: Runs,
-    users: Runs,
-    blindings: Bytes,
-    nonces: Bytes,
-    offsets: Int64,
-    legs: npt.NDArray[np.uint16],
-    amounts: npt.NDArray[np.uint64],
-    own_steps: Bytes,
-    steps: Bytes,
-    step_starts: Int64,
-    first: int,
-) -> tuple[Bytes, Int64]:
+def _bundle_texts_twin(shard: ShardText, accounts: AccountText, first: int) -> tuple[Bytes, Int64]:
+    constants, (offsets, legs, amounts) = shard.constants, (accounts.offsets, accounts.legs, accounts.amounts)
     entry_head = constants.part(END + 1)
     bundles = []
-    for i in range(len(own_steps)):
+    for i in range(len(accounts.steps)):
         held = range(int(offsets[i] - offsets[0]), int(offsets[i + 1] - offsets[0]))
-        entries = [entry_head + str(int(amounts[e])).encode() + legs_text.part(int(legs[e])) for e in held]
-        item, path = first + i, [own_steps[i].tobytes()]
-        for start in step_starts.tolist():
+        entries = [entry_head + str(int(amounts[e])).encode() + shard.legs_text.part(int(legs[e])) for e in held]
+        item, path = first + i, [accounts.steps[i].tobytes()]
+        for start in shard.step_starts.tolist():
             item //= ARITY
-            path.append(steps[start + item].tobytes())
-        varying = (
-            *(blindings[i].tobytes().hex().encode(), b",".join(entries), nonces[i].tobytes().hex().encode()),
-            *(b",".join(path), users.part(i)),
-        )
+            path.append(shard.steps[start + item].tobytes())
+        blinding, nonce = (part[i].tobytes().hex().encode() for part in (accounts.blindings, accounts.nonces))
+        varying = blinding, b",".join(entries), nonce, b",".join(path), accounts.users.part(i)
         bundles.append(b"".join(constants.part(k) + part for k, part in enumerate(varying)) + constants.part(END))
     runs = Runs.of(bundles)
     return runs.text, runs.offsets
@@ -126,43 +147,17 @@ def step_texts(source: Words, children: Words, values: Words, first: int, count:
 
 
 @kernel(twin=_bundle_texts_twin)
-def bundle_texts(
-    constants: Runs,
-    legs_text: Runs,
-    users: Runs,
-    blindings: Bytes,
-    nonces: Bytes,
-    offsets: Int64,
-    legs: npt.NDArray[np.uint16],
-    amounts: npt.NDArray[np.uint64],
-    own_steps: Bytes,
-    steps: Bytes,
-    step_starts: Int64,
-    first: int,
-) -> tuple[Bytes, Int64]:
+def bundle_texts(shard: ShardText, accounts: AccountText, first: int) -> tuple[Bytes, Int64]:
     """Bundles of the n accounts first .. first + n - 1 of a shard. Works on the calling thread without the lock.
-
-    Args:
-        constants: the text before each varying part and after the last (BLINDING .. END), then that before an amount.
-        legs_text: what follows the amount in an entry, by leg.
-        users: n user ids, escaped for JSON.
-        blindings, nonces: (n, 24) and (n, 32) bytes.
-        offsets: (n + 1,), of which offsets[0] is the first entry given; legs, amounts: their entries.
-        own_steps: (n, STEP_BYTES), from these accounts up. steps: those of all levels above, one level after the other;
-            step_starts: where each begins.
 
     Returns:
         All text, and the offsets (n + 1,) of each bundle in it.
     """
-    accounts, path_bytes = len(own_steps), STEP_BYTES + (STEP_BYTES + 1) * len(step_starts)
-    ends = np.zeros(accounts + 1, np.int64)
-    _measure(constants.offsets, legs_text.offsets, users.offsets, offsets, legs, amounts, path_bytes, ends)
-    ends = np.cumsum(ends)
+    lengths = np.zeros(len(accounts.steps) + 1, np.int64)
+    _measure(shard, accounts, lengths)
+    ends = np.cumsum(lengths)
     out = np.empty(int(ends[-1]), np.uint8)
-    _fill_bundles(
-        constants, legs_text, users, blindings, nonces, offsets, legs, amounts, own_steps, steps, step_starts, first,
-        ends, out,
-    )  # fmt: skip
+    _fill_bundles(shard, accounts, first, ends, out)
     return out, ends
 
 
@@ -227,66 +222,47 @@ def _fill_steps(
 
 
 @compiled
-def _measure(
-    constants: Int64,
-    legs_text: Int64,
-    users: Int64,
-    offsets: Int64,
-    legs: npt.NDArray[np.uint16],
-    amounts: npt.NDArray[np.uint64],
-    path_bytes: int,
-    lengths: Int64,
-) -> None:
+def _measure(shard: ShardText, accounts: AccountText, lengths: Int64) -> None:
     """lengths[i + 1]: bytes of bundle i."""
+    constants, legs_text = shard.constants.offsets, shard.legs_text.offsets
+    users, offsets = accounts.users.offsets, accounts.offsets
+    step_bytes = shard.steps.shape[1]
+    path_bytes = step_bytes + (step_bytes + 1) * len(shard.step_starts)
     fixed = constants[END + 1] + 2 * (_BLINDING_BYTES + _DIGEST_BYTES) + path_bytes
     head = constants[END + 2] - constants[END + 1]
     for i in range(len(lengths) - 1):
         length = fixed + users[i + 1] - users[i]
         for e in range(offsets[i] - offsets[0], offsets[i + 1] - offsets[0]):
-            leg = np.int64(legs[e])
-            length += head + _digits(amounts[e]) + legs_text[leg + 1] - legs_text[leg]
+            leg = np.int64(accounts.legs[e])
+            length += head + _digits(accounts.amounts[e]) + legs_text[leg + 1] - legs_text[leg]
         lengths[i + 1] = length + max(0, offsets[i + 1] - offsets[i] - 1)
 
 
 @compiled
-def _fill_bundles(
-    constants: Runs,
-    legs_text: Runs,
-    users: Runs,
-    blindings: Bytes,
-    nonces: Bytes,
-    offsets: Int64,
-    legs: npt.NDArray[np.uint16],
-    amounts: npt.NDArray[np.uint64],
-    own_steps: Bytes,
-    steps: Bytes,
-    step_starts: Int64,
-    first: int,
-    ends: Int64,
-    out: Bytes,
-) -> None:
-    fixed, bounds = constants.text, constants.offsets
-    for i in range(len(own_steps)):
+def _fill_bundles(shard: ShardText, accounts: AccountText, first: int, ends: Int64, out: Bytes) -> None:
+    fixed, bounds = shard.constants.text, shard.constants.offsets
+    legs_text, users, offsets = shard.legs_text, accounts.users, accounts.offsets
+    for i in range(len(accounts.steps)):
         to = _copy(fixed, bounds[BLINDING], bounds[BLINDING + 1], out, ends[i])
-        to = _hex(blindings[i], 0, _BLINDING_BYTES, out, to)
+        to = _hex(accounts.blindings[i], 0, _BLINDING_BYTES, out, to)
         to = _copy(fixed, bounds[ENTRIES], bounds[ENTRIES + 1], out, to)
         for e in range(offsets[i] - offsets[0], offsets[i + 1] - offsets[0]):
             if e > offsets[i] - offsets[0]:
                 out[to] = 44  # a comma
                 to += 1
-            leg = np.int64(legs[e])
+            leg = np.int64(accounts.legs[e])
             to = _copy(fixed, bounds[END + 1], bounds[END + 2], out, to)
-            to = _decimal(amounts[e], out, to)
+            to = _decimal(accounts.amounts[e], out, to)
             to = _copy(legs_text.text, legs_text.offsets[leg], legs_text.offsets[leg + 1], out, to)
         to = _copy(fixed, bounds[NONCE], bounds[NONCE + 1], out, to)
-        to = _hex(nonces[i], 0, _DIGEST_BYTES, out, to)
+        to = _hex(accounts.nonces[i], 0, _DIGEST_BYTES, out, to)
         to = _copy(fixed, bounds[PATH], bounds[PATH + 1], out, to)
-        to = _copy(own_steps[i], 0, own_steps.shape[1], out, to)
+        to = _copy(accounts.steps[i], 0, accounts.steps.shape[1], out, to)
         item = first + i
-        for level in range(len(step_starts)):
+        for level in range(len(shard.step_starts)):
             item //= ARITY
             out[to] = 44
-            to = _copy(steps[step_starts[level] + item], 0, steps.shape[1], out, to + 1)
+            to = _copy(shard.steps[shard.step_starts[level] + item], 0, shard.steps.shape[1], out, to + 1)
         to = _copy(fixed, bounds[USER_ID], bounds[USER_ID + 1], out, to)
         to = _copy(users.text, users.offsets[i], users.offsets[i + 1], out, to)
         _copy(fixed, bounds[END], bounds[END + 1], out, to)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prover.kernels.field import P, U32Array
-from prover.kernels.text import STEP_BYTES, Runs
+from prover.kernels.text import STEP_BYTES, AccountText, Runs, ShardText
 from verifier.field import Ext
 
 
@@ -138,11 +138,12 @@ def _bundle_texts(s: Source) -> Iterator[Arguments]:
         offsets = 1000 + np.cumsum([0, *counts.tolist()])
         items = [1 + (first + accounts) // 8**level for level in range(1, levels + 1)]
         starts = np.cumsum([0, *items])[:-1].astype(np.int64)
-        yield (
-            s.runs(7), s.runs(5), s.runs(accounts), s.bytes(accounts, 24), s.bytes(accounts, 32), offsets,
+        shard = ShardText(s.runs(7), s.runs(5), s.bytes(sum(items), STEP_BYTES), starts)
+        held = AccountText(
+            s.runs(accounts), s.bytes(accounts, 24), s.bytes(accounts, 32), offsets,
             (s.bytes(entries) % 5).astype(np.uint16), s.amounts(entries), s.bytes(accounts, STEP_BYTES),
-            s.bytes(sum(items), STEP_BYTES), starts, first,
         )  # fmt: skip
+        yield shard, held, first
 
 
 _PREFIXES = ((40, 0), (92, 6), (93, 8), (94, 1), (95, 7), (96, 8), (97, 9), (98, 5), (99, 8), (100, 8), (170, 8))
