@@ -9,13 +9,11 @@ import numpy.typing as npt
 
 from prover.kernels.field import empty_words, from_mont
 from prover.kernels.merkle_hash import MerkleTree, hash_rows
-from prover.kernels.ntt import lde
+from prover.kernels.ntt import SMALL_LOG2, lde
 from prover.randomness import Randomness
 from verifier.proof import Opening
 
 Words = npt.NDArray[np.uint32]
-SMALL_LOG2, SMALL_SHIFT = 9, 9
-"""The extra coset on which the quotient is also evaluated: 512 points 9 * w^i, disjoint from the domain and from H."""
 COLUMNS_AT_ONCE = 16
 """Between two reports of progress."""
 

@@ -12,10 +12,18 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from prover.commit import SMALL_LOG2, SMALL_SHIFT, Extended
+from prover.commit import Extended
 from prover.kernels.deep import combine_columns
 from prover.kernels.field import empty_words, mont_of_int, multiply_rows, powers, to_mont
-from prover.kernels.ntt import SHIFT, coset_shifts, interpolate_coset, lde, lde_from_coefficients
+from prover.kernels.ntt import (
+    SHIFT,
+    SMALL_LOG2,
+    SMALL_SHIFT,
+    coset_shifts,
+    interpolate_coset,
+    lde,
+    lde_from_coefficients,
+)
 from prover.kernels.rowkernels import RowKernels
 from prover.kernels.threads import run_ranges
 from prover.randomness import Randomness

@@ -45,7 +45,7 @@ from prover.kernels.threads import run_ranges
 SHIFT = 3
 """Shift of the evaluation domain."""
 SMALL_LOG2, SMALL_SHIFT = 9, 9
-"""The small extra coset: 512 points 9 * w_512**i."""
+"""The extra coset on which the quotient is also evaluated: 512 points 9 * w_512**i, disjoint from domain and H."""
 
 # -- order and tables -----------------------------------------------------------------------------------------------
 
@@ -174,20 +174,18 @@ def _lde_twin(
     if coefficients is not None:
         coefficients[...] = internal
     if small is not None:
-        small[...] = _evaluate_small_coset_twin(internal)
+        small[...] = _small_coset_twin(internal)
     if small_next is not None and following is not None:
         next_shift = SMALL_SHIFT * root_of_unity(_log2(matrix.shape[1])) % P
-        small_next[following] = _evaluate_small_coset_twin(internal[following], shift=next_shift)
+        small_next[following] = _small_coset_twin(internal[following], shift=next_shift)
     natural = _to_natural_coefficients_twin(internal)
     return _lde_from_coefficients_twin(natural, _log2(matrix.shape[1]), blowup, shift, out)
 
 
-def _evaluate_small_coset_twin(
-    coefficients: U32Array, log_size: int = SMALL_LOG2, shift: int = SMALL_SHIFT
-) -> U32Array:
+def _small_coset_twin(coefficients: U32Array, shift: int = SMALL_SHIFT) -> U32Array:
     natural = _to_natural_coefficients_twin(coefficients)
-    rows = [_montgomery(_plain_evaluate(_canonical(row), log_size, shift)) for row in natural]
-    return np.array(rows, dtype=np.uint32).reshape(len(coefficients), 1 << log_size)
+    rows = [_montgomery(_plain_evaluate(_canonical(row), SMALL_LOG2, shift)) for row in natural]
+    return np.array(rows, dtype=np.uint32).reshape(len(coefficients), 1 << SMALL_LOG2)
 
 
 def _to_natural_coefficients_twin(coefficients: U32Array) -> U32Array:
@@ -269,9 +267,9 @@ def lde(
             for coset, coset_table in enumerate(tables):
                 evaluate_column(row, result[column, coset], log_n, coset_table)
             if small is not None:
-                small[column] = _small_coset_columns(row.reshape(1, n), SMALL_LOG2, SMALL_SHIFT)[0]
+                _small_coset(row, SMALL_SHIFT, small[column])
             if small_next is not None and following is not None and following[column]:
-                small_next[column] = _small_coset_columns(row.reshape(1, n), SMALL_LOG2, next_shift)[0]
+                _small_coset(row, next_shift, small_next[column])
 
     run_ranges(extend, width)
     return result
@@ -304,52 +302,36 @@ def lde_from_coefficients(
     return result
 
 
-def _small_coset_columns(coefficients: U32Array, log_size: int, shift: int) -> U32Array:
-    """Reduce internal-order coefficients modulo X**size - shift**size, then evaluate; one thread."""
-    width, n = coefficients.shape
-    log_n, size = _log2(n), 1 << log_size
-    if n < size:
-        natural = _to_natural(coefficients)
-        return lde_from_coefficients(natural, log_size, 1, shift).reshape(width, size)
-    weights, positions, blocks_are_whole = _small_coset_tables(log_n, log_size, shift)
+def _small_coset(coefficients: U32Array, shift: int, out: U32Array) -> None:
+    """One column of internal-order coefficients reduced modulo X**512 - shift**512, evaluated into `out` (512,)."""
+    log_n, size = _log2(len(coefficients)), 1 << SMALL_LOG2
+    if log_n < SMALL_LOG2:
+        natural = to_natural_coefficients(coefficients.reshape(1, -1))
+        lde_from_coefficients(natural, SMALL_LOG2, 1, shift, out.reshape(1, 1, size))
+        return
+    weights, positions, blocks_are_whole = _small_coset_tables(log_n, shift)
     source = coefficients if blocks_are_whole else _transposed_squares(coefficients)
-    result = empty_words(width, size)
-    for row, reduced in zip(source, result, strict=True):
-        reduce_column(row, weights, positions, reduced)
-        evaluate_column(reduced, reduced, log_size, twiddles(log_size, shift))
-    return result
+    reduce_column(source, weights, positions, out)
+    evaluate_column(out, out, SMALL_LOG2, twiddles(SMALL_LOG2, shift))
 
 
 @lru_cache(maxsize=8)
-def _small_coset_tables(log_n: int, log_size: int, shift: int) -> tuple[U32Array, IndexArray, bool]:
+def _small_coset_tables(log_n: int, shift: int) -> tuple[U32Array, IndexArray, bool]:
     """Weights of one block, where block g's sum goes, and whether the blocks of internal order are whole chunks.
 
-    The coefficients whose exponents agree mod 2**log_size form one block of bit-reversed order.
+    The coefficients whose exponents agree mod 512 form one block of bit-reversed order.
     """
-    log_length = log_n - log_size
-    weights = powers(pow(shift, 1 << log_size, P), 1 << log_length)
+    log_length = log_n - SMALL_LOG2
+    weights = powers(pow(shift, 1 << SMALL_LOG2, P), 1 << log_length)
     is_whole = log_length >= CHUNK_LOG2
     order = internal_order(log_length) if is_whole else _bit_reversed(log_length)
-    positions = _transposed_squares(np.arange(1 << log_size, dtype=np.int64))
+    positions = _transposed_squares(np.arange(1 << SMALL_LOG2, dtype=np.int64))
     return weights[order], positions, is_whole
 
 
-@kernel(twin=_evaluate_small_coset_twin)
-def evaluate_small_coset(coefficients: U32Array, log_size: int = SMALL_LOG2, shift: int = SMALL_SHIFT) -> U32Array:
-    """Internal-order coefficients (w, N) to values (w, 2**log_size) at shift * w**i, natural order, in O(N) a column.
-
-    uint32 Montgomery words in [0, p), read only. Threaded over columns.
-    """
-    result = empty_words(len(coefficients), 1 << log_size)
-
-    def evaluate(start: int, stop: int) -> None:
-        result[start:stop] = _small_coset_columns(coefficients[start:stop], log_size, shift)
-
-    run_ranges(evaluate, len(coefficients))
-    return result
-
-
-def _to_natural(coefficients: U32Array) -> U32Array:
+@kernel(twin=_to_natural_coefficients_twin)
+def to_natural_coefficients(coefficients: U32Array) -> U32Array:
+    """Internal-order coefficients (w, N) to a new array with the coefficient of X**k at k. Threaded over columns."""
     natural = empty_words(*coefficients.shape)
     positions = _internal_position(_log2(coefficients.shape[1]))
 
@@ -361,12 +343,6 @@ def _to_natural(coefficients: U32Array) -> U32Array:
     return natural
 
 
-@kernel(twin=_to_natural_coefficients_twin)
-def to_natural_coefficients(coefficients: U32Array) -> U32Array:
-    """Internal-order coefficients (w, N) to a new array with the coefficient of X**k at k."""
-    return _to_natural(coefficients)
-
-
 @kernel(twin=_interpolate_coset_twin)
 def interpolate_coset(values: U32Array, shift: int = SHIFT) -> U32Array:
     """Values (w, C, N), placed as in `lde` with blowup C, to natural-order coefficients (w, C * N).
@@ -376,6 +352,6 @@ def interpolate_coset(values: U32Array, shift: int = SHIFT) -> U32Array:
     width, cosets, n = values.shape
     interleaved = empty_words(width, cosets * n)
     run_ranges(lambda start, stop: interleave(values[start:stop], interleaved[start:stop]), width)
-    natural = _to_natural(interpolate(interleaved))
+    natural = to_natural_coefficients(interpolate(interleaved))
     multiply_rows(natural, powers(pow(shift, -1, P), cosets * n))
     return natural

@@ -87,13 +87,9 @@ def _lde(s: Source) -> Iterator[Arguments]:
     for log_n in (0, 3, 8, 9, 11):
         n = 1 << log_n
         yield s.words(2, n), 2, 3, None, s.words(2, n), s.words(2, 512), s.words(2, 512), np.array([log_n > 8, True])
+    yield s.words(1, 1 << 12), 4, 5, None, None, s.words(1, 512), s.words(1, 512), np.array([True])
     yield s.words(1, 1 << 13), 4, 5
     yield full(1, 1 << 8), 2
-
-
-def _evaluate_small(s: Source) -> Iterator[Arguments]:
-    yield from ((s.words(2, 1 << log_n),) for log_n in (3, 8, 9, 12))
-    yield from ((s.words(1, 1 << log_n), 4, 7) for log_n in (3, 4, 9, 13))
 
 
 def _fold8(s: Source) -> Iterator[Arguments]:
@@ -159,7 +155,6 @@ CASES: dict[str, Callable[[Source], Iterator[Arguments]]] = {
     "ntt.interpolate": _interpolate,
     "ntt.lde": _lde,
     "ntt.lde_from_coefficients": lambda s: ((s.words(2, k), n, b) for k, n, b in ((1, 0, 2), (5, 3, 4), (200, 8, 2))),
-    "ntt.evaluate_small_coset": _evaluate_small,
     "ntt.to_natural_coefficients": lambda s: ((s.words(2, 1 << log_n),) for log_n in (0, 5, 8, 10)),
     "ntt.interpolate_coset": lambda s: ((s.words(5, c, n),) for c, n in ((1, 1), (2, 1), (2, 64), (4, 128))),
     "deep.denominators": lambda s: ((s.ext(), log_n, 2) for log_n in (0, 2, 6)),
