@@ -122,6 +122,7 @@ class ClusterExecutor:
                     host=f"tls://{LOOPBACK}",
                     security=Security.temporary(),
                     dashboard_address=None,
+                    scheduler_kwargs={"dashboard_address": f"{LOOPBACK}:0"},  # its own default, 8787, may be taken
                     worker_dashboard_address=None,
                     memory_limit=0,
                     silence_logs=logging.CRITICAL,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,14 @@ def test_the_same_results_as_processes_of_our_own(tmp_path: Path) -> None:
     assert found == {task[1]: result for task, result in LocalExecutor(2).run(act, again)}
 
 
+def test_two_clusters_on_one_machine(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        with suppress(OSError):  # another process has it already
+            taken.bind(("127.0.0.1", 8787))
+            taken.listen()
+        assert list(ClusterExecutor(workers=1).run(act, [("square", 3, tmp_path)])) == [(("square", 3, tmp_path), 9)]
+
+
 def test_a_scheduler_over_tls(tmp_path: Path) -> None:
     from distributed import LocalCluster
     from distributed.security import Security
@@ -38,7 +48,8 @@ def test_a_scheduler_over_tls(tmp_path: Path) -> None:
         path.write_text(pem)
     with LocalCluster(
         n_workers=1, threads_per_worker=1, processes=True, host="tls://127.0.0.1", security=security,
-        dashboard_address=None, worker_dashboard_address=None, memory_limit=0,
+        dashboard_address=None, scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+        worker_dashboard_address=None, memory_limit=0,
     ) as cluster:  # fmt: skip
         executor = ClusterExecutor(cluster.scheduler_address, tls=files)
         found = {task[1]: result for task, result in executor.run(act, [("square", n, tmp_path) for n in range(5)])}
