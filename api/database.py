@@ -25,6 +25,11 @@ _VERSIONS: Final = sa.Table(
 )
 
 
+def database_url(place: str) -> str:
+    """SQLAlchemy's URL of a database that is named by a URL, or by an SQLite file."""
+    return place if "://" in place else f"sqlite:///{Path(place).absolute()}"
+
+
 class Database:
     """One database, whose schema is at its newest version.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from api.evidence import manifest_of
-from api.log import require_key, show, sign_new
+from api.log import show, sign_new
 from api.store import Store
 from api.witnesses import Answer, collect
 from verifier.canonical import refuse
@@ -72,7 +72,6 @@ def publish(
         Insolvent: its verdict is "insolvent".
         InputError: a file that does not belong there, another key, a store in use.
     """
-    require_key(store, key)
     with store.publishing():
         sign_new(store, key)
         staged = store.stage(directory)

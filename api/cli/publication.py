@@ -86,7 +86,7 @@ def verify(
     output = Output(json)
     require_directory(publication, "a publication directory")
     if report_file is not None:
-        require_free(report_file, force=False)
+        require_free(report_file)
     if reserves is not None:
         require_file(reserves, "a reserves file")
     sources = None if price_sources is None else _sources(price_sources)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli.options import Force, Json, Private, private_directory, require_directory, require_file
+from api.cli.options import Force, Json, Private, private_directory, require_directory, require_file, require_free
 from api.cli.output import ACCEPTED, Output
 from api.cli.publication import AcceptedCircuit, LogPolicy, StatementOnly, read_against
 from api.cli.report import print_steps
@@ -81,8 +81,7 @@ def bundle(
         require_directory(publication, "a publication directory")
     if not account.isprintable():
         raise InputError(field="--account", got=account, expected="the id of an account in this publication")
-    if out.exists() and not (force and out.is_file()):
-        raise InputError(file=out, got="something that exists", expected="a new file (or an older one and --force)")
+    require_free(out, force)
     data = _bundle(publication, private, store, account)
     report = check_bundle(data, None if publication is None else read_statement(publication), user_id=account)
     write_whole(out, data)

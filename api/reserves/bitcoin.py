@@ -11,13 +11,12 @@ import base64
 import binascii
 from typing import Final
 
+from api.reserves.evm import ORDER
 from api.reserves.results import Outcome, Undecodable, failed, inconclusive, verified
 
 SIGNATURE_CHARACTERS_MAX: Final = 20_000
 COMPACT_BYTES: Final = 65
 """A recovery flag, r and s: `signmessage`. No BIP-322 signature has this length."""
-ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
-"""Of the curve secp256k1."""
 LEGACY: Final = "signmessage"
 PREFIXES: Final = ("smp", "ful", "pof")
 

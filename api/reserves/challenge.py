@@ -170,13 +170,8 @@ def parse_challenges(data: bytes) -> Challenges:
     keys = ("exchange", "sequence", "blocks", "challenges")
     top = read_document(data, CHALLENGES_BYTES_MAX, "challenges", FORMAT, keys)
     blocks = read_blocks(top)
-    addresses = []
-    known = {block.network.name for block in blocks}
-    for row in top.records("challenges", ("network", "address", "message", "typed_data"), ADDRESSES_MAX):
-        network, address = read_address(row)
-        if network.name not in known:
-            refuse(row.where("network"), "a network with a block", network.name, Reason.RESERVES)
-        addresses.append((network, address))
+    rows = top.records("challenges", ("network", "address", "message", "typed_data"), ADDRESSES_MAX)
+    addresses = read_addresses(rows, blocks)
     exchange, sequence = top.text("exchange", EXCHANGE_CHARACTERS_MAX), top.integer("sequence", 0, 2**53 - 1)
     challenges = Challenges.make(exchange, sequence, blocks, addresses)
     if challenges.to_bytes() != data:
@@ -197,16 +192,26 @@ def read_blocks(top: Record) -> tuple[Block, ...]:
         network = _read_network(row)
         if blocks and network.name <= blocks[-1].network.name:
             refuse(row.where("network"), "each network once, sorted by name", network.name)
+        height, text = row.integer("height", 0, HEIGHT_MAX), row.symbol("hash", HASH_CHARACTERS_MAX)
         try:
-            block = make_block(network, row.integer("height", 0, HEIGHT_MAX), row.symbol("hash", HASH_CHARACTERS_MAX))
+            blocks.append(make_block(network, height, text))
         except Undecodable as error:
-            refuse(row.where("hash"), str(error), row.symbol("hash", HASH_CHARACTERS_MAX))
-        blocks.append(block)
+            refuse(row.where("hash"), str(error), text)
     return tuple(blocks)
 
 
-def read_address(row: Record) -> tuple[Network, Address]:
-    """The fields `network` and `address` of one object."""
+def read_addresses(rows: Iterable[Record], blocks: Iterable[Block]) -> list[tuple[Network, Address]]:
+    """The fields `network` and `address` of each object; a network has to be that of a block."""
+    known, addresses = {block.network.name for block in blocks}, []
+    for row in rows:
+        network, address = _read_address(row)
+        if network.name not in known:
+            refuse(row.where("network"), "a network with a block", network.name, Reason.RESERVES)
+        addresses.append((network, address))
+    return addresses
+
+
+def _read_address(row: Record) -> tuple[Network, Address]:
     network, text = _read_network(row), row.symbol("address", ADDRESS_CHARACTERS_MAX)
     try:
         # A validator's key can be challenged, too: it has another length, so nothing is mistaken for it.
