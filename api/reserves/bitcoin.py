@@ -41,7 +41,7 @@ def check(address: str, message: bytes, signature: str) -> Outcome:
     """Whether the owner of `address` (decodable) signed `message`."""
     try:
         raw = decode_signature(signature)
-        if len(raw) == COMPACT_BYTES and not signature.startswith(PREFIXES):
+        if len(raw) == COMPACT_BYTES:
             return _check_legacy(address, message, signature, raw)
         return _check_bip322(address, message, signature)
     except Exception as error:

@@ -33,6 +33,7 @@ CHALLENGES_BYTES_MAX: Final = 1 << 26
 
 _HEX_HASH = re.compile(r"[0-9a-f]{64}")
 _BASE58_HASH = re.compile(r"[1-9A-HJ-NP-Za-km-z]{32,44}")
+_LINE: Final = TEXT_FORMAT + " sequence {} network {} block {} {} address {} exchange {}"
 _TEXT = re.compile(
     rf"{re.escape(TEXT_FORMAT)} sequence (0|[1-9][0-9]{{0,15}}) network (\S+) block (0|[1-9][0-9]{{0,15}}) (\S+) "
     r"address (\S+) exchange (.+)"
@@ -72,16 +73,12 @@ class Challenge:
     @property
     def text(self) -> str:
         """One line; what wallets sign as a message (UTF-8)."""
-        return " ".join((TEXT_FORMAT, *(f"{name} {value}" for name, value in self._parts())))
+        return _LINE.format(*self._values())
 
-    def _parts(self) -> tuple[tuple[str, str], ...]:
-        return (
-            ("sequence", str(self.sequence)),
-            ("network", self.block.network.name),
-            ("block", f"{self.block.height} {self.block.hash}"),
-            ("address", self.address.text),
-            ("exchange", self.exchange),
-        )
+    def _values(self) -> tuple[str, ...]:
+        """In the order of `_FIELDS`."""
+        block = self.block
+        return str(self.sequence), block.network.name, str(block.height), block.hash, self.address.text, self.exchange
 
     @property
     def typed_data(self) -> dict[str, Any] | None:
@@ -106,10 +103,10 @@ class Challenge:
         """Why `message` is not this challenge's text, in words; empty where it is."""
         if message == self.text:
             return ""
-        match, own = _TEXT.fullmatch(message), _TEXT.fullmatch(self.text)
-        if match is None or own is None:
+        match = _TEXT.fullmatch(message)
+        if match is None:
             return "the message is not a challenge: whoever saw it once can show it again for any snapshot"
-        pairs = zip(_FIELDS, match.groups(), own.groups(), strict=True)
+        pairs = zip(_FIELDS, match.groups(), self._values(), strict=True)
         wrong = [f"{name} {theirs}, expected {ours}" for name, theirs, ours in pairs if theirs != ours]
         return f"the message is the challenge of another {'; '.join(wrong)}"
 
