@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from prover.errors import InputError
 
@@ -42,7 +42,7 @@ class Database:
     def __init__(self, url: str, migrations: Sequence[Migration], create: bool) -> None:
         try:
             self.engine = sa.create_engine(url)
-        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        except (ArgumentError, ModuleNotFoundError) as error:
             raise InputError(got=str(error), expected="the URL of an SQLite or PostgreSQL database") from None
         self.place = self.engine.url.render_as_string(hide_password=True)
         self._is_sqlite = self.engine.dialect.name == "sqlite"

@@ -167,6 +167,8 @@ def test_one_key_one_publisher_at_a_time(tmp_path: Path) -> None:
     second = Store(str(tmp_path / "store"))
     with second.publishing(), pytest.raises(InputError, match="one publisher at a time"):
         published(store, directory)
+    with store._database.transaction():  # readers wait for nobody
+        Store(str(tmp_path / "store")).close()
     with pytest.raises(InputError, match="another publisher"):
         store.append(0, entry(1))
         second.append(0, entry(2))
@@ -392,8 +394,9 @@ def test_places_that_are_no_store(tmp_path: Path) -> None:
         Store(str(tmp_path / "bad"))
     with pytest.raises(InputError, match="--files"):
         Store.create("sqlite:///x.db", LOG_VKEY)
-    with pytest.raises(InputError, match="URL of an SQLite or PostgreSQL"):
-        Store("nonsense://x")
+    for url in ("nonsense://x", "mysql://x", "sqlite://x"):
+        with pytest.raises(InputError, match="URL of an SQLite or PostgreSQL"):
+            Store(url)
 
 
 @pytest.mark.negative
