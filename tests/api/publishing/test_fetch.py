@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request, Response
 
+import api.fetch
 from api.app import make_app
 from api.cli import main
 from api.fetch import fetch_log, fetch_publication
@@ -99,6 +101,36 @@ def test_what_is_no_http_is_no_answer(tmp_path: Path, raw: bytes) -> None:
         fetch_log(url, tmp_path / "log")
     with pytest.raises(InputError, match="expected an answer"):
         fetch_log("http://[::1", tmp_path / "log")
+
+
+@pytest.mark.negative
+def test_a_publication_that_claims_to_be_huge_is_not_downloaded(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = sum(path.stat().st_size for path in (tmp_path / "p2").rglob("*") if path.is_file())
+    with served(make_app(Store(str(store.files)))) as url:
+        monkeypatch.setattr("api.fetch.PUBLICATION_BYTES_MAX", size)
+        assert fetch_publication(url, tmp_path / "out") == 2
+        monkeypatch.setattr("api.fetch.PUBLICATION_BYTES_MAX", size - 1)
+        with pytest.raises(InputError, match=f"got {size} bytes, expected at most {size - 1}"):
+            fetch_publication(url, tmp_path / "more")
+
+
+@pytest.mark.negative
+def test_no_more_is_read_than_a_file_may_have(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, counts = api.fetch._read, list[int]()
+
+    def counted(answer: Any, count: int, address: str) -> bytes:
+        if address.endswith("reserves.csv"):
+            counts.append(count)
+        return read(answer, count, address)
+
+    monkeypatch.setattr("api.fetch._read", counted)
+    app = lying(store, lambda p, d: d + bytes(2**20) if p.endswith("reserves.csv") else d)
+    size = (tmp_path / "p2" / "reserves.csv").stat().st_size
+    with served(app) as url, pytest.raises(VerificationError):
+        fetch_publication(url, tmp_path / "out")
+    assert counts == [size + 1, 0]
 
 
 @pytest.mark.negative

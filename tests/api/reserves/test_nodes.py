@@ -148,6 +148,7 @@ CHANGED: dict[str, tuple[str, str, Answer, str]] = {
         lambda p: {"bestblock": BITCOIN.hash, "unspents": [{"scriptPubKey": SCRIPTS["p2tr"], "amount": "1"}]},
         "or without an amount",
     ),
+    "no list of outputs": ("BTC", "scantxoutset", lambda p: {"bestblock": BITCOIN.hash}, "what scantxoutset returns"),
     "no outputs": ("BTC", "scantxoutset", lambda p: True, "expected what scantxoutset returns"),
     "another chain": ("ETH", "eth_chainId", lambda p: "0x38", "56 as its chain id"),
     "no such block": ("ETH", "eth_getBlockByHash", lambda p: None, "None as the block's height"),

@@ -167,6 +167,8 @@ def test_what_needs_a_node_is_inconclusive_and_counts_nothing() -> None:
         assert reason in result.outcome.reason
         assert report.accepted
         assert report.totals == verified_list().totals
+    strangers = replace(changes[2][1], owners=("0x" + "dd" * 20,))  # whose first signature is not that owner's
+    assert verified_list([strangers], [("ETH", contract)]).results[0].outcome.reason.startswith("signed by another key")
     asked = challenges([("ETH", contract)])
     key = decode_address(network_of("ETH"), validator, staked=True)
     asked = replace(asked, addresses=(*asked.addresses, (network_of("ETH"), key)))
