@@ -12,8 +12,6 @@ from verifier.canonical import dumps
 from verifier.errors import InvariantBroken
 from verifier.manifest import (
     FILE_PROOF_FORMAT,
-    LOG_PROOF_FILE,
-    MANIFEST_FILE,
     File,
     Manifest,
     Stated,
@@ -40,8 +38,6 @@ def manifest_of(directory: Path, statement: Stated) -> Manifest:
     """
     files = []
     for name in walk(directory):
-        if name in (MANIFEST_FILE, LOG_PROOF_FILE):
-            continue
         path = directory / name
         if role_of(name) is None or path.is_symlink():
             raise InputError(file=path, got="something else", expected="only files that belong into a publication")

@@ -241,6 +241,8 @@ def test_nothing_is_replaced_unasked(command: Command, signed: list[Path], tmp_p
     assert command("prices", "sign", tmp_path / "alpha.csv", "--key", key, "--source", "alpha", "--out", quotes)[0] == 2
     assert command("prices", "assemble", *signed, "--out", quotes)[0] == 2
     assert before == (key.read_bytes(), quotes.read_bytes())
+    (tmp_path / "link").symlink_to("nowhere")
+    assert command("prices", "keygen", "--out", tmp_path / "link")[0] == 2
 
 
 @pytest.mark.negative

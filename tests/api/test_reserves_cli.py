@@ -93,8 +93,8 @@ def test_from_a_signed_list_to_the_verdict(
     assert (code, found["verdict"], found["counts"]["verified"]) == (0, "reserves signed", 7)
     # Another reserves file beside the same evidence.
     (directory / "reserves.csv").write_bytes(b"asset,amount\nbtc,1000\neth,1000\nusdt,1000000\n")
-    for words in (("verify",), ("reserves", "check")):
-        code, found = command(*words, directory)
+    for asked_again in (("verify",), ("reserves", "check")):
+        code, found = command(*asked_again, directory)
         assert (code, found["reason"]) == (1, "reserves")
     # Without its own reserves the evidence is of nothing; reserves from elsewhere have none.
     (directory / "reserves.csv").unlink()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from api.evidence import file_proof, manifest_of
 from prover.errors import InputError
 from verifier.canonical import dumps
-from verifier.errors import Reason, VerificationError
+from verifier.errors import InvariantBroken, Reason, VerificationError
 from verifier.manifest import (
     FORMAT,
     MANIFEST_FILE,
@@ -255,4 +255,11 @@ def test_only_what_belongs_there_is_published(tmp_path: Path) -> None:
     (tmp_path / "p" / "private.json").unlink()
     (tmp_path / "p" / "fund.json").symlink_to(tmp_path / "p" / "statement.json")
     with pytest.raises(InputError, match=r"fund\.json"):
+        manifest_of(tmp_path / "p", STATEMENT)
+
+
+def test_a_library_that_builds_another_tree_stops_us(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_publication(tmp_path / "p")
+    monkeypatch.setattr("api.evidence.wrap", lambda root, count: bytes(32))
+    with pytest.raises(InvariantBroken, match="another evidence tree"):
         manifest_of(tmp_path / "p", STATEMENT)

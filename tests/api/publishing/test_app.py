@@ -137,6 +137,8 @@ def test_a_range_of_what_has_changed_is_all_of_it(site: Site) -> None:
     etag = site.get("/latest.json").headers["etag"]
     assert site.get("/latest.json", Range="bytes=0-1", If_Range=etag).status == 206
     assert site.get("/latest.json", Range="bytes=0-1", If_Range='"another"').status == 200
+    assert site.get("/latest.json", If_None_Match='"another"').status == 200
+    assert site.get("/latest.json", "HEAD", Range="bytes=0-1").status == 200  # ranges are for GET
 
 
 @given(st.integers(1, 50), st.integers(0, 60), st.integers(0, 60))

@@ -192,6 +192,7 @@ def test_fraud_is_accepted_as_evidence(tmp_path: Path, capsys: pytest.CaptureFix
         (["log", "keygen", "--out", "{key}", "--origin", "a"], "got something that exists, expected a new file"),
         (["log", "init", "--store", "{store}", "--key", "{key}", "--origin", ORIGIN], "a new or empty folder"),
         (["log", "init", "--store", "{folder}/s2", "--key", "{key}", "--origin", "a+b"], "without blanks and plus"),
+        (["log", "init", "--store", "{folder}/s2", "--key", "{key}", "--origin", "a\u200b"], "without blanks and plus"),
         (["log", "init", "--store", "{folder}/s2", "--key", "{policy}", "--origin", "a"], "private key in PEM"),
         (["log", "verify", "{folder}/none", "--policy", "{policy}"], "no such directory"),
         (["log", "verify", "{folder}", "--policy", "{folder}/none"], "no such file"),

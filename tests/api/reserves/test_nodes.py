@@ -50,7 +50,7 @@ class Fake:
             "eth_chainId": lambda p: "0x1",
             "eth_getBlockByHash": lambda p: {"number": hex(ETHEREUM.height)} if p[0] == "0x" + ETHEREUM.hash else None,
             "eth_getBalance": lambda p: hex(WEI),
-            "eth_call": lambda p: hex(1_000_000 * 10**6),
+            "eth_call": lambda p: f"0x{1_000_000 * 10**6:064x}",  # a whole word
         }
 
     def reply(self, body: bytes) -> bytes:
@@ -154,6 +154,8 @@ CHANGED: dict[str, tuple[str, str, Answer, str]] = {
     "no such block": ("ETH", "eth_getBlockByHash", lambda p: None, "None as the block's height"),
     "another height": ("ETH", "eth_getBlockByHash", lambda p: {"number": "0x1"}, "0x1 as the block's height"),
     "no number": ("ETH", "eth_getBalance", lambda p: 5, "expected a number in hex"),
+    "no prefix": ("ETH", "eth_getBalance", lambda p: hex(WEI)[2:], "expected a number in hex"),
+    "a long number": ("ETH", "eth_getBalance", lambda p: f"0x{WEI:065x}", "expected a number in hex"),
     "no hex": ("ETH", "eth_getBalance", lambda p: "0xzz", "expected a number in hex"),
 }
 
@@ -172,7 +174,7 @@ def test_a_node_that_does_not_fit_is_refused(name: str, fake: tuple[Fake, str]) 
 @pytest.mark.parametrize("raw", [b"", b"[]", b"{}", b"null", b"500", b'{"error":{"code":1},"result":1}', b"<html>"])
 def test_what_is_no_answer_is_refused(raw: bytes, fake: tuple[Fake, str]) -> None:
     fake[0].raw = raw
-    with pytest.raises(InputError, match="the node of BTC at"):
+    with pytest.raises(InputError, match=r"the node of BTC at .* to getblockhash, expected a"):
         source(fake[1]).balances(BITCOIN, wanted("BTC"))
 
 
@@ -197,6 +199,8 @@ def test_a_password_is_sent_and_not_shown(fake: tuple[Fake, str]) -> None:
 def test_nobody_there_and_no_url() -> None:
     with pytest.raises(InputError, match="expected an answer"):
         source("http://127.0.0.1:9").balances(BITCOIN, wanted("BTC"))
+    with pytest.raises(InputError, match="expected an answer"):
+        source("http://" + "a" * 64).balances(BITCOIN, wanted("BTC"))  # no name of a host
     for url in ("ftp://127.0.0.1", "127.0.0.1:8332", "http://", "file:///etc/passwd", "http://[::1", "http://a:b"):
         with pytest.raises(InputError, match="with http or https"):
             source(url).balances(BITCOIN, wanted("BTC"))
