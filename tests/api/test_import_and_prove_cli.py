@@ -10,6 +10,8 @@ import pytest
 
 import prover.bundles
 import prover.publication
+from api.cli.executors import Who, choose_executor
+from prover.errors import InputError
 from prover.publication import ProveReport
 from prover.snapshot import Snapshot
 from tests.api.files import Command, Run, binance_row, binance_users, write
@@ -246,6 +248,22 @@ def test_prove_never_replaces_what_is_not_its_own(
         assert code == 2
         assert f"{tmp_path / name}: got something that exists" in err
     assert proving.arguments == {}
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize(
+    ("who", "scheduler", "tls", "line"),
+    [
+        (None, "tls://host:8786", (None, None, None), "dask with a scheduler or certificates"),
+        (Who.LOCAL, None, (None, None, Path("key.pem")), "dask with a scheduler or certificates"),
+        (Who.DASK, "tls://host:8786", (Path("ca.pem"), None, Path("key.pem")), "--tls-ca, --tls-cert and --tls-key"),
+    ],
+)
+def test_options_of_a_cluster_belong_together(
+    who: Who | None, scheduler: str | None, tls: tuple[Path | None, Path | None, Path | None], line: str
+) -> None:
+    with pytest.raises(InputError, match=line):
+        choose_executor(who, None, scheduler, tls)
 
 
 def test_prove_replaces_an_older_publication_when_told(

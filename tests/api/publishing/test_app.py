@@ -83,6 +83,11 @@ def test_every_path_of_an_export_is_served(site: Site) -> None:
 def test_what_is_published_meanwhile_is_served(site: Site) -> None:
     assert json.loads(site.get("/latest.json").body)["sequence"] == 1
     assert site.get("/publications/2/statement.json").status == 404
+    assert site.get("/page/nothing.js").status == site.get("/index.html").status == 404
+    fresh = ReadSide(site.store)
+    assert fresh.get("index.html") is None
+    assert fresh.get("publications/9/statement.json") is None and fresh.get("publications/1/statement.json")
+    assert not fresh._made, "what strangers ask for is not remembered, and files are not kept twice"
     proof = site.get("/publications/1/log.tlog-proof").body
     published(site.store, write_publication(site.folder / "p2", 2))
     assert json.loads(site.get("/latest.json").body)["sequence"] == 2
@@ -100,6 +105,7 @@ def test_what_is_published_meanwhile_is_served(site: Site) -> None:
     [
         ("bytes=0-4", 206, (0, 5)),
         ("bytes=3-", 206, (3, None)),
+        ("bytes=3-3", 206, (3, 4)),
         ("bytes=-3", 206, (-3, None)),
         ("bytes=0-999999", 206, (0, None)),
         ("bytes=-999999", 206, (0, None)),
@@ -219,8 +225,9 @@ def test_the_shelf_holds_so_much_and_no_more(monkeypatch: pytest.MonkeyPatch) ->
     for i in range(20):
         shelf.keep(str(i), load(Resource(bytes(10), JSON)))
         shelf.get("0")
-    kept = [i for i in range(20) if shelf.get(str(i)) is not None]
-    assert len(kept) == 10
-    assert kept[0] == 0 and kept[-1] == 19
-    shelf.keep("large", Loaded(bytes(1), answers.KEPT_FILE_BYTES_MAX + 1, {}, ""))
+    kept = [0, *range(11, 20)]
+    assert [i for i in range(20) if shelf.get(str(i)) is not None] == kept
+    shelf.keep("19", load(Resource(bytes(10), JSON)))  # counts once
+    shelf.keep("large", Loaded(bytes(1), answers.KEPT_FILE_BYTES_MAX + 1, {}, ""))  # and nothing goes for this
+    assert [i for i in range(20) if shelf.get(str(i)) is not None] == kept
     assert shelf.get("large") is None
