@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -132,14 +133,14 @@ def test_import_of_the_other_formats(run_json: Command, tmp_path: Path) -> None:
 @pytest.fixture
 def proving(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A prover that only notes how it was called."""
-    called = SimpleNamespace(arguments={})
+    called = SimpleNamespace(arguments={}, report=PROVED)
 
     def prove_directory(snapshot: Snapshot, out: Path, *, progress: Any, **arguments: Any) -> ProveReport:
         called.arguments = {"accounts": snapshot.meta.accounts, "out": out, **arguments}
         for phase in ("compile", "witness"):
             progress(phase, 0.0)
             progress(phase, 1.0)
-        return PROVED
+        return called.report
 
     monkeypatch.setattr(prover.publication, "prove_directory", prove_directory)
     return called
@@ -248,6 +249,12 @@ def test_prove_never_replaces_what_is_not_its_own(
         assert code == 2
         assert f"{tmp_path / name}: got something that exists" in err
     assert proving.arguments == {}
+
+
+def test_inputs_alone_are_no_proof(run_json: Command, proving: SimpleNamespace, snapshot: Path, tmp_path: Path) -> None:
+    proving.report = replace(PROVED, statement_digest=None, work=tmp_path / "out.work")
+    code, data = run_json("prove", snapshot, "--out", tmp_path / "out", "--shards", "3", "--only-inputs")
+    assert (code, data["verdict"]) == (0, "inputs written")
 
 
 @pytest.mark.negative

@@ -243,6 +243,8 @@ def test_nothing_is_replaced_unasked(command: Command, signed: list[Path], tmp_p
     assert before == (key.read_bytes(), quotes.read_bytes())
     (tmp_path / "link").symlink_to("nowhere")
     assert command("prices", "keygen", "--out", tmp_path / "link")[0] == 2
+    code, found = command("prices", "assemble", *signed, "--out", tmp_path, "--force")  # a folder never is
+    assert (code, found["got"]) == (2, "something that exists")
 
 
 @pytest.mark.negative
