@@ -10,12 +10,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from api.feed import CONFIDENCE, Feed, check_taken, evidence_of, read_documents
 from exchange.commands import Quoted
 from exchange.events import QuotesTaken
+from exchange.oracle import PRICE_END
 from exchange.venue import Oracle, Source, Venue
 from prover.errors import InputError
 from prover.prices import public_key, sign_quotes
 from tests.exchange.venues import venue
 from verifier.errors import BadPrices, VerificationError
-from verifier.prices import parse_evidence
+from verifier.prices import AGE_MAX_SECONDS, parse_evidence
+from verifier.statement import units
 
 KEYS = [Ed25519PrivateKey.from_private_bytes(bytes([n + 1]) * 32) for n in range(4)]
 TIME, TIME_MS = "2025-10-10T21:15:00Z", 1_760_130_900_000
@@ -49,6 +51,18 @@ def test_numbers_are_in_the_ledgers_units() -> None:
     assert [signed.source for signed in read_documents(command.evidence)] == ["alpha", "beta"]
 
 
+def test_what_the_ledger_cannot_hold_has_no_vote() -> None:
+    for rows, count in (
+        ([("eth", units(PRICE_END - 1, 6))], 1),
+        ([("eth", units(PRICE_END, 6))], 0),
+        ([("eth", "3000"), ("eth" + CONFIDENCE, units(PRICE_END - 1, 6))], 1),
+        ([("eth", "3000"), ("eth" + CONFIDENCE, units(PRICE_END, 6))], 0),
+    ):
+        feed = Feed(listening())
+        feed.take(sign_quotes(KEYS[0], NAMES[0], "USDT", TIME, rows).to_bytes(), NOW)
+        assert len(feed.command(TIME_MS).quotes) == count
+
+
 def test_who_is_too_old_or_ahead_has_no_vote_and_newer_ones_replace() -> None:
     feed = Feed(listening(stale_ms=60_000, future_ms=1_000))
     feed.take(document(0), NOW)
@@ -57,6 +71,7 @@ def test_who_is_too_old_or_ahead_has_no_vote_and_newer_ones_replace() -> None:
     assert feed.command(TIME_MS + 60_001).evidence == b""
     feed.take(document(0, "2025-10-10T21:16:00Z"), NOW)
     assert feed.command(TIME_MS + 60_001).quotes[0].time_ms == TIME_MS + 60_000
+    feed.take(document(1, "2025-10-10T21:16:01Z"), NOW)
     with pytest.raises(InputError, match="1000 ms ahead"):
         feed.take(document(1, "2025-10-10T21:16:02Z"), NOW)
     with pytest.raises(InputError, match="none older"):
@@ -105,5 +120,7 @@ def test_what_the_ledger_took_can_be_checked_against_the_documents() -> None:
             check_taken(found, changed, TIME_MS)
     evidence = parse_evidence(evidence_of(found, command.evidence))
     assert evidence.weights == (2, 2, 3) and evidence.rules.age_max == 120
+    patient = listening(stale_ms=2 * 1000 * AGE_MAX_SECONDS)  # longer than any verifier accepts
+    assert parse_evidence(evidence_of(patient, command.evidence)).rules.age_max == AGE_MAX_SECONDS
     with pytest.raises(VerificationError):
         evidence_of(found, b"")

@@ -140,7 +140,8 @@ def proving(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         for phase in ("compile", "witness"):
             progress(phase, 0.0)
             progress(phase, 1.0)
-        return called.report
+        report: ProveReport = called.report
+        return report
 
     monkeypatch.setattr(prover.publication, "prove_directory", prove_directory)
     return called

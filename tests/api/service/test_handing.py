@@ -201,6 +201,7 @@ def test_wrong_places(site: Site, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="printable"):
             site.tokens.issue([user])
     assert site.tokens.issue([]) == []
+    assert len(site.tokens.issue(["a", "x" * 256])) == 2
 
 
 def test_two_publications(tmp_path: Path) -> None:
