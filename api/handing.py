@@ -7,6 +7,7 @@ same answer, after the same work. Answers are padded to few lengths, which say l
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,10 +18,16 @@ from api.reading import ReadSide
 from api.tokens import Tokens
 from prover.bundle_store import BundleStore
 from prover.errors import InputError
+from verifier.errors import InvariantBroken
+from verifier.manifest import LOG_PROOF_FILE, MANIFEST_FILE
+from verifier.receipt import around_bundle
+from verifier.report import STATEMENT_FILE
 
 BLOCK_BYTES: Final = 2048
 """What a bundle is longer than the shortest one is padded to a multiple of this, which is some sixteen entries. The
 padding is a header: a bundle has one spelling. Proxies take headers of 4 kB."""
+BUNDLE: Final = "bundle"
+RECEIPT: Final = "receipt"
 CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="bundles"'}
 _PRIVATE: Final = {
     "Content-Type": "application/json",
@@ -69,27 +76,64 @@ class Bundles:
         return user is not None, bundle if store else None
 
 
+class _Receipts:
+    """What stands around a bundle in the receipts of a publication; the same for all of its users."""
+
+    def __init__(self, side: ReadSide) -> None:
+        self._side = side
+        self._made = lru_cache(16)(self._make)
+
+    def around(self, sequence: int, bundle: bytes) -> bytes:
+        """The receipt with this bundle, of a publication that is shown."""
+        # The log proof changes with the log's size, the other files do not.
+        before, after = self._made(sequence, self._read(sequence, LOG_PROOF_FILE))
+        return before + bundle.removesuffix(b"\n") + after
+
+    def _make(self, sequence: int, log_proof: bytes) -> tuple[bytes, bytes]:
+        return around_bundle(self._read(sequence, STATEMENT_FILE), self._read(sequence, MANIFEST_FILE), log_proof)
+
+    def _read(self, sequence: int, name: str) -> bytes:
+        found = self._side.get(f"publications/{sequence}/{name}")
+        if found is None:
+            raise InvariantBroken(f"publication {sequence} is shown without its {name}")
+        return found.content if isinstance(found.content, bytes) else found.content.read_bytes()
+
+
 def add_bundles(app: FastAPI, bundles: Bundles, side: ReadSide) -> None:
     """The routes."""
 
-    def send(request: Request, sequence: int, store: BundleStore | None) -> Response:
+    def send(request: Request, kind: str, sequence: int, store: BundleStore | None) -> Response:
         is_known, bundle = bundles.fetch(_token(request), store)
         if not is_known:
             return problem(401, "this needs the token that you were given with your account", CHALLENGE)
         if bundle is None or store is None:
             return problem(404, "there is no bundle for you in this publication")
-        name = f'attachment; filename="bundle-{sequence}.json"'
+        name = f'attachment; filename="{kind}-{sequence}.json"'
         more = {"Content-Disposition": name, "Padding": bundles.padding(len(bundle), store)}
-        return Response(bundle, 200, {**_PRIVATE, **more})
+        body = bundle if kind == BUNDLE else receipts.around(sequence, bundle)
+        return Response(body, 200, {**_PRIVATE, **more})
+
+    def newest() -> tuple[int, BundleStore | None]:
+        found = ((sequence, bundles.of(statement)) for sequence, statement in side.statements())
+        return next((pair for pair in found if pair[1] is not None), (0, None))
+
+    receipts = _Receipts(side)
 
     @_route(app, "/bundle", "My bundle in the newest publication that has bundles")
-    async def newest(request: Request) -> Response:
-        found = ((sequence, bundles.of(statement)) for sequence, statement in side.statements())
-        return send(request, *next((pair for pair in found if pair[1] is not None), (0, None)))
+    async def newest_bundle(request: Request) -> Response:
+        return send(request, BUNDLE, *newest())
 
     @_route(app, "/bundles/{sequence}", "My bundle in a publication")
-    async def one(request: Request, sequence: SequenceNumber) -> Response:
-        return send(request, sequence, bundles.of(side.statement(sequence)))
+    async def bundle(request: Request, sequence: SequenceNumber) -> Response:
+        return send(request, BUNDLE, sequence, bundles.of(side.statement(sequence)))
+
+    @_route(app, "/receipt", "The same with statement and log proof: all that I need, in one file")
+    async def newest_receipt(request: Request) -> Response:
+        return send(request, RECEIPT, *newest())
+
+    @_route(app, "/receipts/{sequence}", "My receipt in a publication")
+    async def receipt(request: Request, sequence: SequenceNumber) -> Response:
+        return send(request, RECEIPT, sequence, bundles.of(side.statement(sequence)))
 
     described = app.openapi
 

@@ -221,6 +221,10 @@ class Record:
     def record(self, key: str, keys: Collection[str]) -> Record:
         return Record(self._value[key], self.where(key), keys)
 
+    def document(self, key: str) -> bytes:
+        """A document inside this one: its canonical bytes, to be read as if they had come alone."""
+        return dumps(self._value[key])
+
     def records(self, key: str, keys: Collection[str], longest: int, reason: Reason = Reason.MALFORMED) -> list[Record]:
         """A list of at most `longest` objects."""
         items = self._value[key]
@@ -260,6 +264,13 @@ class Record:
         value = self._value[key]
         if not isinstance(value, str) or not 1 <= len(value) <= longest or not value.isprintable():
             refuse(self.where(key), f"1 to {longest} printable characters", value)
+        return value
+
+    def string(self, key: str, longest: int) -> str:
+        """At most `longest` characters of any kind."""
+        value = self._value[key]
+        if not isinstance(value, str) or len(value) > longest:
+            refuse(self.where(key), f"at most {longest} characters", value)
         return value
 
     def symbol(self, key: str, longest: int = 32) -> str:

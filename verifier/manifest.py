@@ -195,7 +195,24 @@ def check_directory(directory: Path, statement: Stated) -> Manifest:
         MalformedProof: as `parse_manifest`; FILE_MISSING.
         BadManifest: MANIFEST: another statement, another length or digest of a file, a file that is not listed.
     """
-    manifest = parse_manifest(read_file(directory / MANIFEST_FILE, MANIFEST_BYTES_MAX))
+    manifest = read_manifest(read_file(directory / MANIFEST_FILE, MANIFEST_BYTES_MAX), statement)
+    listed = {file.name: file for file in manifest.files}
+    for name in walk(directory):
+        if name not in listed and name not in (MANIFEST_FILE, LOG_PROOF_FILE):
+            refuse(name, "only files that the manifest lists", "one more", Reason.MANIFEST)
+    for file in manifest.files:
+        check_file(file, digest_file(directory, file.name))
+    return manifest
+
+
+def read_manifest(data: bytes, statement: Stated) -> Manifest:
+    """A manifest.json that belongs to `statement`. No file is looked at.
+
+    Raises:
+        MalformedProof: as `parse_manifest`.
+        BadManifest: MANIFEST: that of another statement, or as `parse_manifest`.
+    """
+    manifest = parse_manifest(data)
     for name, expected, got in (
         ("exchange", statement.exchange, manifest.exchange),
         ("sequence", statement.sequence, manifest.sequence),
@@ -204,12 +221,6 @@ def check_directory(directory: Path, statement: Stated) -> Manifest:
     ):
         if expected != got:
             refuse(f"manifest.{name}", f"{expected}, as in the statement", got, Reason.MANIFEST)
-    listed = {file.name: file for file in manifest.files}
-    for name in walk(directory):
-        if name not in listed and name not in (MANIFEST_FILE, LOG_PROOF_FILE):
-            refuse(name, "only files that the manifest lists", "one more", Reason.MANIFEST)
-    for file in manifest.files:
-        check_file(file, digest_file(directory, file.name))
     return manifest
 
 

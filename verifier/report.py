@@ -6,7 +6,7 @@ import hashlib
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -238,10 +238,15 @@ class Against:
         if not statement_only:
             report = verify_directory(path, circuit=circuit)
             return cls(report.statement, report, _logged(path, report.statement, log_policy))
-        statement = read_statement(path)
+        stated = cls.stated(read_statement(path), circuit)
+        return replace(stated, logged=_logged(path, stated.statement, log_policy))
+
+    @classmethod
+    def stated(cls, statement: Statement, circuit: str | None = None) -> Against:
+        """A statement whose proof is not looked at. Raises UnacceptableParameters: circuit or parameters."""
         _accept_circuit(statement, circuit)
         _accepted_params(statement, None, None)
-        return cls(statement, None, _logged(path, statement, log_policy))
+        return cls(statement, None)
 
     @property
     def steps(self) -> tuple[Step, ...]:
