@@ -18,7 +18,8 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
 from api.page import POLICY
-from api.reading import SEQUENCE_END, Resource
+from api.paths import SEQUENCE_END
+from api.reading import Resource
 
 SequenceNumber = Annotated[int, PathParameter(ge=0, lt=SEQUENCE_END, description="sequence number of the publication")]
 PROBLEM_TYPE: Final = "application/problem+json"

@@ -21,7 +21,7 @@ from api.answers import PROBLEM_TYPE, SequenceNumber, Shelf, answer, load, probl
 from api.handing import Bundles, add_bundles
 from api.observing import METRICS_TYPE, Observer, Watched
 from api.page import PAGE_FILE
-from api.reading import (
+from api.paths import (
     BINARY,
     JSON,
     LATEST,
@@ -31,8 +31,8 @@ from api.reading import (
     PUBLICATIONS,
     PUBLICATIONS_FORMAT,
     TILE_PATTERN,
-    ReadSide,
 )
+from api.reading import ReadSide
 from api.settings import Settings
 from api.store import Store
 from api.tokens import Tokens

@@ -14,6 +14,7 @@ from typing import Any, Final
 from fastapi import FastAPI, Request, Response
 
 from api.answers import PROBLEM_TYPE, SequenceNumber, problem
+from api.paths import BUNDLE, BUNDLES, RECEIPT, RECEIPTS
 from api.reading import ReadSide
 from api.tokens import Tokens
 from prover.bundle_store import BundleStore
@@ -26,8 +27,6 @@ from verifier.report import STATEMENT_FILE
 BLOCK_BYTES: Final = 2048
 """What a bundle is longer than the shortest one is padded to a multiple of this, which is some sixteen entries. The
 padding is a header: a bundle has one spelling. Proxies take headers of 4 kB."""
-BUNDLE: Final = "bundle"
-RECEIPT: Final = "receipt"
 CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="bundles"'}
 _PRIVATE: Final = {
     "Content-Type": "application/json",
@@ -119,19 +118,19 @@ def add_bundles(app: FastAPI, bundles: Bundles, side: ReadSide) -> None:
 
     receipts = _Receipts(side)
 
-    @_route(app, "/bundle", "My bundle in the newest publication that has bundles")
+    @_route(app, f"/{BUNDLE}", "My bundle in the newest publication that has bundles")
     async def newest_bundle(request: Request) -> Response:
         return send(request, BUNDLE, *newest())
 
-    @_route(app, "/bundles/{sequence}", "My bundle in a publication")
+    @_route(app, f"/{BUNDLES}/{{sequence}}", "My bundle in a publication")
     async def bundle(request: Request, sequence: SequenceNumber) -> Response:
         return send(request, BUNDLE, sequence, bundles.of(side.statement(sequence)))
 
-    @_route(app, "/receipt", "The same with statement and log proof: all that I need, in one file")
+    @_route(app, f"/{RECEIPT}", "The same with statement and log proof: all that I need, in one file")
     async def newest_receipt(request: Request) -> Response:
         return send(request, RECEIPT, *newest())
 
-    @_route(app, "/receipts/{sequence}", "My receipt in a publication")
+    @_route(app, f"/{RECEIPTS}/{{sequence}}", "My receipt in a publication")
     async def receipt(request: Request, sequence: SequenceNumber) -> Response:
         return send(request, RECEIPT, sequence, bundles.of(side.statement(sequence)))
 

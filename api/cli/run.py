@@ -106,6 +106,8 @@ def _missing(out: Output, error: ModuleNotFoundError, words: Sequence[str]) -> i
     if extra is None and package != "merkletools":
         raise error  # not an optional package: the installation is damaged
     # What merkletools asks for does not build any more; README.md says so.
-    message = f'this needs: pip install "solvent[{extra}]"' if extra else "this needs: pip install --no-deps merkletools"
+    message = (
+        f'this needs: pip install "solvent[{extra}]"' if extra else "this needs: pip install --no-deps merkletools"
+    )
     out.fail(message, {"error": message, "missing": error.name})
     return USAGE
