@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from api.files import Step, no_step, write_file
 from api.reading import ReadSide, Resource
 from api.store import Store
 from prover.errors import InputError
+from prover.files import PUBLIC_MODE, Step, no_step, write_whole
 from verifier.log.tiles import CHECKPOINT_FILE
 
 COPIED_BYTES_MIN: Final = 2**20
@@ -57,12 +57,12 @@ def _put(out: Path, path: str, resource: Resource, step: Step) -> None:
     if isinstance(resource.content, Path):
         _copy(resource.content, target, step)
     else:
-        write_file(target, resource.content, step)
+        write_whole(target, resource.content, PUBLIC_MODE, step)
 
 
 def _copy(source: Path, target: Path, step: Step) -> None:
     if source.stat().st_size < COPIED_BYTES_MIN:
-        write_file(target, source.read_bytes(), step)
+        write_whole(target, source.read_bytes(), PUBLIC_MODE, step)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".tmp-{target.name}")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from api.files import write_file, write_once
 from api.notes import log_key, sign_checkpoint
 from api.store import Store
 from prover.errors import InputError
+from prover.files import PUBLIC_MODE, write_once, write_whole
 from verifier.errors import InvariantBroken, Reason, VerificationError
 from verifier.files import read_file
 from verifier.log.check import reader
@@ -90,7 +90,7 @@ def show(store: Store, policy: Policy | None = None) -> bool:
             raise
     path = store.log / CHECKPOINT_FILE
     if not path.exists() or path.read_bytes() != note:
-        write_file(path, note, store.step)
+        write_whole(path, note, PUBLIC_MODE, store.step)
     return True
 
 

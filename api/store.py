@@ -22,9 +22,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from api.database import Database, tables
-from api.files import Step, adopt, no_step
 from prover.errors import InputError
-from prover.files import sync
+from prover.files import Step, adopt, no_step, sync
 from verifier.errors import InvariantBroken
 from verifier.files import read_file
 from verifier.log.checkpoint import Checkpoint, parse_checkpoint, with_signatures

@@ -20,9 +20,9 @@ from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.exc import IntegrityError
 
 from api.database import Database, tables
-from api.files import Step, no_step
 from api.notes import cosign, witness_key
 from prover.errors import InputError
+from prover.files import Step, no_step
 from verifier.errors import Reason, VerificationError
 from verifier.log.checkpoint import Opened, open_signed, parse_digest, parse_number, with_signatures
 from verifier.log.note import NOTE_BYTES_MAX, Note, VerifierKey

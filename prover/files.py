@@ -6,15 +6,24 @@ import errno
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from prover.errors import InputError
+from verifier.errors import InvariantBroken
 
 Bytes = bytes | bytearray | memoryview
 NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+PRIVATE_MODE: Final = 0o600
+PUBLIC_MODE: Final = 0o644
+Step = Callable[[str], None]
+"""Called before and after each change of what is on disk, with its name: tests stop the process there."""
+
+
+def no_step(_name: str) -> None:
+    """What is called outside tests."""
 
 
 def sha256_of_file(path: Path) -> str:
@@ -54,21 +63,53 @@ def told_plainly(path: Path) -> Iterator[None]:
         raise InputError(file=path, got=error.strerror or str(error), expected="a place to write") from None
 
 
-def write_whole(path: Path, data: Bytes) -> None:
-    """`path` holds `data` and is on disk, or is what it was before.
+def write_whole(path: Path, data: Bytes, mode: int = PRIVATE_MODE, step: Step = no_step) -> None:
+    """`path` holds `data` and is on disk, or is what it was before. Its folder is made where there is none.
+
+    Args:
+        mode: who may read it: the owner alone, unless said otherwise.
 
     Raises:
         InputError: full disk, or no place to write.
     """
     with told_plainly(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
         fresh = Path(name)
         try:
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(data)
                 stream.flush()
-                os.fsync(stream.fileno())
+                os.fchmod(descriptor, mode)
+                step(f"{path.name}: written")
+                os.fsync(descriptor)
+            step(f"{path.name}: synced")
             fresh.replace(path)
+            step(f"{path.name}: in place")
             sync(path.parent)
         finally:
             fresh.unlink(missing_ok=True)
+
+
+def write_once(path: Path, data: bytes, step: Step = no_step) -> None:
+    """Write a file for all to read that never changes.
+
+    Raises:
+        InputError: full disk, or no place to write.
+        InvariantBroken: there is one of this name with other contents.
+    """
+    if path.exists():
+        if path.read_bytes() != data:
+            raise InvariantBroken(f"{path}: would be overwritten with other contents, but never changes")
+        return
+    write_whole(path, data, PUBLIC_MODE, step)
+
+
+def adopt(source: Path, path: Path, step: Step = no_step) -> None:
+    """Move a finished file to its place; on return it is there on disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sync(source)
+    step(f"{path.name}: synced")
+    source.replace(path)
+    step(f"{path.name}: in place")
+    sync(path.parent)

@@ -10,8 +10,9 @@ import typer
 from api.cli.options import Force, Json, Private, Publication, private_directory, require_directory, require_file
 from api.cli.output import ACCEPTED, Output
 from api.cli.publication import AcceptedCircuit, LogPolicy, StatementOnly, read_against
-from api.cli.users import write_new
+from api.cli.report import print_steps
 from prover.errors import InputError
+from prover.files import write_whole
 
 
 def opening(
@@ -44,7 +45,7 @@ def opening(
         raise InputError(file=out, got="something that exists", expected="a new file (or an older one and --force)")
     data = make_opening(publication, hidden, shard, int(level), int(number))
     report = check_opening(data, read_statement(publication))
-    write_new(out, data)
+    write_whole(out, data)
     output.json(report.to_json() | {"opening": str(out), "bytes": len(data)})
     output.line(f"Opening of {len(data)} bytes written to {out}, for the auditor and nobody else.")
     output.line(f"They run: solvent check-opening {out.name} --against {publication}")
@@ -69,8 +70,7 @@ def check(
     compared = read_against(against, circuit, statement_only, log_policy)
     report = check_opening(read_file(file, OPENING_BYTES_MAX), compared.statement)
     output.json(compared.extend(report.to_json()) | {"reason": None})
-    for step in (*compared.steps, *report.steps):
-        output.line(f"  {'ok  ' if step.ok else 'SKIP'} {step.name}: {step.detail}")
+    print_steps((*compared.steps, *report.steps), output)
     amount = f"{units(report.value, report.value_decimals)} {report.quote}"
     words = f"{amount} are owed below this node of level {report.level} {compared.place} {report.statement_digest}"
     output.line(f"Verdict: {words}", mood="good" if compared.report else "plain")

@@ -21,7 +21,6 @@ from verifier.params import accepted_profile
 from verifier.solvency import constraint_system
 
 CIRCUIT = "solvency_equity_v1"
-COMPILE = PHASES[0]
 HASHING_TARGET = 40
 """Proving takes at most this many times as long as hashing the accounts and their tree with the same kernels."""
 

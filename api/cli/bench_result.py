@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from prover.errors import InputError
+from prover.files import PUBLIC_MODE, write_whole
 from prover.kernels.threads import thread_count
 from verifier.statement import PROTOCOL
 
@@ -88,9 +89,7 @@ def write_result(out: Path | None, result: Mapping[str, Any]) -> None:
     """Write a document, whole or not at all, over an older one; nothing for None."""
     if out is None:
         return
-    fresh = out.with_name(f".{out.name}.new")
-    fresh.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    fresh.replace(out)
+    write_whole(out, (json.dumps(result, indent=1) + "\n").encode(), PUBLIC_MODE)
 
 
 def read_result(path: Path) -> dict[str, Any]:

@@ -17,11 +17,12 @@ from api.cli.options import Profile, private_directory
 from api.cli.output import ACCEPTED, REJECTED, Output
 from api.cli.proving import check_free
 from api.cli.report import print_report
-from api.cli.users import print_inclusion, write_new
+from api.cli.users import print_inclusion
 from api.importers.accounts import ImportOptions
 from api.importers.binance import import_binance
 from prover.bundles import make_bundle
 from prover.errors import InputError
+from prover.files import write_whole
 from prover.prices import simulate_evidence
 from prover.publication import prove_directory
 from prover.snapshot import Snapshot
@@ -144,7 +145,7 @@ class _Demo:
     def _include(self, account: str) -> None:
         with self._step("Check that one user's account is counted, as that user") as step:
             data = make_bundle(self.publication, self.private, account)
-            write_new(self.bundle, data)
+            write_whole(self.bundle, data)
             against = Against.read(self.publication)
             report = check_bundle(data, against.statement, user_id=account)
             print_inclusion(report, against, self.output)

@@ -15,8 +15,8 @@ import typer
 
 from api.cli.options import Force, Json
 from api.cli.output import ACCEPTED, Output
-from api.cli.users import write_new
 from prover.errors import InputError
+from prover.files import write_whole
 from verifier.statement import units
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ def _save(read: Callable[[], Snapshot], log: ImportLog, out: Path, force: bool, 
     snapshot = read()
     snapshot.write(out, overwrite=force)
     if log.dropped:
-        write_new(dropped, _dropped_csv(log.dropped))
+        write_whole(dropped, _dropped_csv(log.dropped))
     else:
         dropped.unlink(missing_ok=True)  # of an earlier import
     seconds = time.perf_counter() - started

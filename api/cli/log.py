@@ -9,8 +9,9 @@ import typer
 
 from api.cli.options import Json, require_directory, require_file
 from api.cli.output import ACCEPTED, Output
-from api.cli.users import write_new
+from api.cli.report import print_steps
 from prover.errors import InputError
+from prover.files import write_whole
 
 if TYPE_CHECKING:
     from verifier.log.findings import Finding
@@ -135,13 +136,12 @@ def new_key_file(out: Path, pem: bytes) -> Path:
     """Write a private key where nothing is; an older one is never replaced. Raises InputError."""
     if out.exists() or out.is_symlink():
         raise InputError(file=out, got="something that exists", expected="a new file: keys are never replaced")
-    write_new(out, pem)
+    write_whole(out, pem)
     return out
 
 
 def _say(finding: Finding, output: Output) -> int:
     output.json(finding.to_json())
-    for step in finding.steps:
-        output.line(f"  {'ok  ' if step.ok else 'SKIP'} {step.name}: {step.detail}")
+    print_steps(finding.steps, output)
     output.line(f"Verdict: {finding.verdict}", mood="good")
     return ACCEPTED

@@ -23,8 +23,8 @@ def page(
     json: Json = False,
 ) -> int:
     """Write the page as one file: it checks bundles in a browser, offline, and can send nothing to anybody."""
-    from api.files import write_file
     from api.page import single_file
+    from prover.files import PUBLIC_MODE, write_whole
     from verifier.log.policy import read_policy
 
     folders = publications or []
@@ -37,7 +37,7 @@ def page(
         read_policy(log_policy)
         policy = log_policy.read_text("utf-8")
     data = single_file(folders, policy)
-    write_file(out, data)
+    write_whole(out, data, PUBLIC_MODE)
     output = Output(json)
     output.json({"verdict": "written", "out": str(out), "bytes": len(data), "publications": len(folders)})
     output.line(f"{out}: {len(data)} bytes, {len(folders)} publications. Open it in a browser.")

@@ -13,8 +13,8 @@ import typer
 
 from api.cli.options import Force, Json, require_directory, require_file, require_free
 from api.cli.output import ACCEPTED, Output
-from api.cli.users import write_new
 from prover.errors import InputError
+from prover.files import write_whole
 from verifier.errors import VerificationError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def keygen(
 
     output = Output(json)
     require_free(out, force=False)  # an older key is never replaced
-    write_new(out, new_key())
+    write_whole(out, new_key())
     key = public_key(load_key(out)).hex()
     output.json({"verdict": "drawn", "public_key": key, "private_key": str(out)})
     output.line(key)
@@ -83,7 +83,7 @@ def sign(
         signed = sign_quotes(load_key(key), source, quote, moment or _now(), rows)
     except VerificationError as error:
         raise _as_option(error) from None
-    write_new(out, signed.to_bytes())
+    write_whole(out, signed.to_bytes())
     output.json(
         {
             "verdict": "signed",
@@ -137,7 +137,7 @@ def assemble(
         data = assembled(signed, weights, Rules(age_max, deviation_max, sources_min))
     except VerificationError as error:
         raise _as_option(error) from None
-    write_new(out, data)
+    write_whole(out, data)
     names = sorted(each.source for each in signed)
     output.json({"verdict": "assembled", "prices": str(out), "bytes": len(data), "sources": names})
     output.line(
@@ -183,7 +183,7 @@ def fill(
     writer = csv.DictWriter(text, table.header, lineterminator="\n")
     writer.writeheader()
     writer.writerows(row | {price: units(medians.get(row[symbol], ONE), PRICE_DECIMALS)} for row in rows)
-    write_new(out, text.getvalue().encode())
+    write_whole(out, text.getvalue().encode())
     shown = {"verdict": "filled", "instruments": str(out), "time": at, "quoted": len(wanted), "stale": list(stale)}
     output.json(shown)
     output.line(f"{len(wanted)} prices at {at} written to {out}. Next: solvent import .. --time {at}")

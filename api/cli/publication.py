@@ -80,7 +80,7 @@ def verify(
     given here; without any, the proof shows what is owed, and whether it is covered stays open.
     """
     from api.auditors_report import report_html
-    from api.cli.users import write_new
+    from prover.files import write_whole
     from verifier import verify_directory
 
     output = Output(json)
@@ -104,7 +104,7 @@ def verify(
     output.json(report.to_json() | {"quorum": quorum.to_json() if quorum else None})
     print_report(report, output, quorum.summary if quorum else None)
     if report_file is not None:
-        write_new(report_file, report_html(report, publication, quorum.summary if quorum else None))
+        write_whole(report_file, report_html(report, publication, quorum.summary if quorum else None))
         output.note(f"Report written to {report_file}")
     return ACCEPTED if report.accepted else REJECTED
 

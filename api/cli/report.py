@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from api.cli.output import Output
 
 if TYPE_CHECKING:
+    from verifier.inclusion import Step
     from verifier.report import Report
 
 ASSETS_SHOWN: Final = 10
@@ -46,6 +48,12 @@ def print_report(report: Report, output: Output, quorum: str | None = None) -> N
     output.line(f"Verdict: {report.spoken}", mood="good" if report.accepted else "bad")
     for caveat in report.caveats:
         output.line(f"  caveat: {caveat}")
+
+
+def print_steps(steps: Iterable[Step], output: Output) -> None:
+    """A line for each step of a check."""
+    for step in steps:
+        output.line(f"  {'ok  ' if step.ok else 'SKIP'} {step.name}: {step.detail}")
 
 
 def _print_stress(report: Report, output: Output) -> None:

@@ -11,8 +11,8 @@ import typer
 
 from api.cli.options import Force, Json, require_directory, require_file, require_free
 from api.cli.output import ACCEPTED, REJECTED, Output
-from api.cli.users import write_new
 from prover.errors import InputError
+from prover.files import write_whole
 
 if TYPE_CHECKING:
     from api.reserves.balances import BalanceSource
@@ -100,7 +100,7 @@ def challenge(
             raise InputError(file=addresses, row=line, field="network", got=network.name, expected=expected)
     challenges = Challenges.make(exchange, sequence, blocks.values(), wanted)
     data = challenges.to_bytes()
-    write_new(out, data)
+    write_whole(out, data)
     count = len(challenges.addresses)
     output.json({"verdict": "challenged", "challenges": str(out), "addresses": count, "bytes": len(data)})
     output.line(f"{count} challenges for {exchange}, sequence {sequence}, written to {out}.")
@@ -149,8 +149,8 @@ def verify(
         for name in (RESERVES_FILE, EVIDENCE_FILE):
             require_free(out / name, force)
             written[name] = str(out / name)
-        write_new(out / EVIDENCE_FILE, evidence_bytes(report))
-        write_new(out / RESERVES_FILE, reserves)
+        write_whole(out / EVIDENCE_FILE, evidence_bytes(report))
+        write_whole(out / RESERVES_FILE, reserves)
     output.json(_data(report) | {"left_out": list(left_out), "files": written})
     _print(report, output)
     if left_out:

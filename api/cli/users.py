@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +11,9 @@ import typer
 from api.cli.options import Force, Json, Private, private_directory, require_directory, require_file
 from api.cli.output import ACCEPTED, Output
 from api.cli.publication import AcceptedCircuit, LogPolicy, StatementOnly
+from api.cli.report import print_steps
 from prover.errors import InputError
+from prover.files import write_whole
 
 if TYPE_CHECKING:
     from verifier.inclusion import InclusionReport
@@ -93,7 +93,7 @@ def bundle(
         report, _ = check_user_file(data, user_id=account)
     else:
         report = check_bundle(data, None if publication is None else read_statement(publication), user_id=account)
-    write_new(out, data)
+    write_whole(out, data)
     output.json(
         {
             "verdict": "bundled",
@@ -194,8 +194,7 @@ def inclusion(
 
 def print_inclusion(report: InclusionReport, against: Against | None, output: Output) -> None:
     """The steps, the balances in words, and the verdict."""
-    for step in (*against.steps, *report.steps) if against else report.steps:
-        output.line(f"  {'ok  ' if step.ok else 'SKIP'} {step.name}: {step.detail}")
+    print_steps((*against.steps, *report.steps) if against else report.steps, output)
     output.line(f"Account {report.user_id} at {report.exchange}, sequence {report.sequence}:")
     for balance in report.balances or ("holds and owes nothing",):
         output.line(f"  {balance}")
@@ -206,21 +205,6 @@ def print_inclusion(report: InclusionReport, against: Against | None, output: Ou
         output.line(f"Verdict: included {against.place} {report.statement_digest}", mood=mood)
     else:
         output.line("Verdict: the bundle agrees with itself; add --against DIR to compare it with a publication")
-
-
-def write_new(path: Path, data: bytes) -> None:
-    """Writes a private file (mode 600) whole, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _nonce(text: str) -> bytes:

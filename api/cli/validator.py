@@ -10,8 +10,9 @@ import typer
 from api.cli.options import Force, Json, Publication, require_file, require_free
 from api.cli.output import ACCEPTED, Output
 from api.cli.publication import StatementOnly, read_against
-from api.cli.users import write_new
+from api.cli.report import print_steps
 from prover.errors import InputError
+from prover.files import PUBLIC_MODE, write_whole
 
 if TYPE_CHECKING:
     from api.quorum import State, Validators
@@ -59,8 +60,8 @@ def keygen(
         raise InputError(field="--name", got=name, expected=expected)
     secret = new_secret()
     public = register(secret, name)
-    write_new(out, dumps({"format": KEY_FORMAT, "secret_key": secret.to_bytes(SECRET_BYTES, "big").hex()}))
-    write_new(registration, public.to_bytes())
+    write_whole(out, dumps({"format": KEY_FORMAT, "secret_key": secret.to_bytes(SECRET_BYTES, "big").hex()}))
+    write_whole(registration, public.to_bytes())
     output.json({"verdict": "drawn", "public_key": public.key.hex(), "secret_key": str(out)})
     output.line(public.key.hex())
     output.note(f"The secret key is in {out}: whoever has it can sign in your name. {registration} is for everybody.")
@@ -87,7 +88,7 @@ def register(
         require_file(path, "a validator's registration")
     members = [parse_registration(read_file(path, FILE_BYTES_MAX)) for path in registrations]
     validators = make_validators(members, quorum)
-    write_new(out, validators.to_bytes())
+    write_whole(out, validators.to_bytes())
     names = [member.name for member in validators.members]
     output.json({"verdict": "registered", "validators": names, "quorum": validators.quorum, "file": str(out)})
     output.line(f"{len(names)} validators, of whom {validators.quorum} have to sign: {', '.join(names)}")
@@ -121,7 +122,7 @@ def sign(
     state.require(own, "statement")
     _remember(key.with_name(key.name + SIGNED_SUFFIX), state)
     signed = vote(secret, state)
-    write_new(out, signed.to_bytes())
+    write_whole(out, signed.to_bytes())
     output.json({"verdict": "signed", "public_key": signed.key.hex(), "signature": str(out), **state.data()})
     output.line(f"{state.exchange}, sequence {state.sequence}, ledger state {state.ledger_state}: signed into {out}")
     return ACCEPTED
@@ -147,8 +148,7 @@ def aggregate(
     members = read_validators(validators)
     certificate = add_up([parse_vote(read_file(path, FILE_BYTES_MAX)) for path in signatures], members)
     data = certificate.to_bytes()
-    write_new(out, data)
-    out.chmod(0o644)  # part of what is published
+    write_whole(out, data, PUBLIC_MODE)  # for everybody to read: it is part of what is published
     output.json({"verdict": "aggregated", "signers": len(certificate.signers), "certificate": str(out)})
     output.line(f"{len(certificate.signers)} signatures, {len(data)} bytes: {out}")
     return ACCEPTED
@@ -187,8 +187,7 @@ def verify(
             **found.to_json(),
         }
     )
-    for step in compared.steps:
-        output.line(f"  {'ok  ' if step.ok else 'SKIP'} {step.name}: {step.detail}")
+    print_steps(compared.steps, output)
     words = f"certified: {found.summary} {compared.place} of {found.state.exchange}, sequence {found.state.sequence}"
     output.line(f"Verdict: {words}", mood="good" if report else "plain")
     return ACCEPTED
@@ -243,4 +242,4 @@ def _remember(path: Path, state: State) -> None:
                 refuse("statement", expected, f"{state.ledger_state}, root {state.root}", Reason.QUORUM)
             return
     states.append(state)
-    write_new(path, dumps({"format": SIGNED_FORMAT, "states": [each.data() for each in states]}))
+    write_whole(path, dumps({"format": SIGNED_FORMAT, "states": [each.data() for each in states]}))

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from api.cli import main
-from api.files import Step, no_step
 from api.notes import log_key
 from api.store import Store
 from api.witness import Refused, Witness
 from prover.errors import InputError
+from prover.files import Step, no_step
 from tests.api.publishing.made_up import published, write_publication
 from tests.api.publishing.test_publish import entry
 from tests.api.publishing.test_witness import request

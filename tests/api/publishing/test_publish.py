@@ -10,12 +10,12 @@ import pytest
 import sqlalchemy as sa
 
 from api.database import Database
-from api.files import write_file, write_once
 from api.log import log_proof, sign_new, write_tiles
 from api.notes import log_key, sign_checkpoint
 from api.publish import Insolvent, publish
 from api.store import MIGRATIONS, Store
 from prover.errors import InputError
+from prover.files import PUBLIC_MODE, write_once, write_whole
 from tests.api.publishing.made_up import (
     digest_of,
     insolvent,
@@ -208,11 +208,15 @@ def test_a_database_from_a_copy_signs_no_second_history(tmp_path: Path) -> None:
 
 
 @pytest.mark.negative
-def test_files_that_never_change_do_not(tmp_path: Path) -> None:
+def test_files_that_never_change_do_not_and_private_ones_are(tmp_path: Path) -> None:
     write_once(tmp_path / "file", b"one")
     write_once(tmp_path / "file", b"one")
     with pytest.raises(InvariantBroken, match="never changes"):
         write_once(tmp_path / "file", b"two")
+    write_whole(tmp_path / "folder" / "own", b"for the owner alone")
+    write_whole(tmp_path / "all", b"for all", PUBLIC_MODE)
+    modes = [(tmp_path / name).stat().st_mode & 0o777 for name in ("folder/own", "all", "file")]
+    assert modes == [0o600, 0o644, 0o644]
 
 
 def test_tiles_of_a_large_log_are_those_of_its_entries(tmp_path: Path) -> None:
@@ -328,9 +332,9 @@ def test_a_log_that_is_no_chain_is_found(tmp_path: Path, second: Entry, what: st
     """A publisher without our rules."""
     entries = [entry(1).to_bytes(), second.to_bytes()]
     hashes = [leaf_hash(data) for data in entries]
-    write_file(tmp_path / "tile/entries/000.p/2", pack_entries(entries))
-    write_file(tmp_path / "tile/0/000.p/2", b"".join(hashes))
-    write_file(tmp_path / "checkpoint", signed(2, node_hash(*hashes)))
+    write_whole(tmp_path / "tile/entries/000.p/2", pack_entries(entries))
+    write_whole(tmp_path / "tile/0/000.p/2", b"".join(hashes))
+    write_whole(tmp_path / "checkpoint", signed(2, node_hash(*hashes)))
     with pytest.raises(VerificationError, match=what) as caught:
         audit(tmp_path, policy())
     assert caught.value.reason is Reason.LOG_ENTRY

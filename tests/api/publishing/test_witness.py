@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from api.files import Step, no_step
 from api.notes import log_key
 from api.witness import Refused, Witness
 from api.witnesses import add_checkpoint_body
 from prover.errors import InputError
+from prover.files import Step, no_step
 from tests.api.publishing.victims import Failing, killed_at
 from tests.verifier.log.signers import LOG_VKEY, ORIGIN, key_of, policy_text, root, signed
 from tests.verifier.log.test_tree import LARGE_FILES

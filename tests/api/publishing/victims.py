@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 
-from api.files import Step
+from prover.files import Step
 
 
 def killed_at(number: int, act: Callable[[Step], None]) -> bool:
