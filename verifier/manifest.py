@@ -11,15 +11,15 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
 from verifier.canonical import SAFE_INTEGER_END, Record, dumps, read_document, refuse
-from verifier.errors import BadManifest, Reason
-from verifier.files import read_file
+from verifier.errors import Reason
+from verifier.files import opened, read_file
 from verifier.statement import EXCHANGE_CHARACTERS_MAX
 
 FORMAT, ENTRY_FORMAT, FILE_PROOF_FORMAT = "solvent/manifest/v1", "solvent/log-entry/v1", "solvent/file-proof/v1"
@@ -221,12 +221,12 @@ def check_file(expected: File, got: File) -> None:
         refuse(expected.name, f"SHA-256 {expected.sha256.hex()}", got.sha256.hex(), Reason.MANIFEST)
 
 
-def walk(directory: Path) -> Iterator[str]:
+def walk(directory: Path) -> list[str]:
     """The paths of all files below the directory, with `/`, sorted; links are not followed into directories."""
     found = []
     for folder, _, names in os.walk(directory):
         found += [(Path(folder) / name).relative_to(directory).as_posix() for name in names]
-    return iter(sorted(found))
+    return sorted(found)
 
 
 def digest_file(directory: Path, name: str) -> File:
@@ -235,17 +235,11 @@ def digest_file(directory: Path, name: str) -> File:
     Raises:
         MalformedProof: FILE_MISSING.
     """
-    path = directory / name
-    try:
-        if not path.is_file():
-            raise BadManifest(Reason.FILE_MISSING, f"{name}: not a regular file", field=name)
-        digest, size = hashlib.sha256(), 0
-        with path.open("rb") as stream:
-            while block := stream.read(_BLOCK_BYTES):
-                digest.update(block)
-                size += len(block)
-    except OSError as error:
-        raise BadManifest(Reason.FILE_MISSING, f"{name}: {error.strerror}", field=name) from None
+    digest, size = hashlib.sha256(), 0
+    with opened(directory / name, name) as stream:
+        while block := stream.read(_BLOCK_BYTES):
+            digest.update(block)
+            size += len(block)
     return File(name, size, digest.digest())
 
 
