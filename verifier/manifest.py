@@ -27,7 +27,7 @@ MANIFEST_FILE, LOG_PROOF_FILE = "manifest.json", "log.tlog-proof"
 MANIFEST_BYTES_MAX = 2**26
 FILES_MAX = 2**18
 FILE_BYTES_END = 2**40
-FILE_PROOF_BYTES_MAX = 2**14
+ENTRY_BYTES_MAX, FILE_PROOF_BYTES_MAX = 2**16, 2**14
 LEAF_DOMAIN, ROOT_DOMAIN = b"solvent/evidence-leaf/v1\0", b"solvent/evidence-root/v1\0"
 ROLES = (
     (re.compile(r"statement\.json"), "statement"),
@@ -184,7 +184,7 @@ def parse_manifest(data: bytes) -> Manifest:
 
 def parse_entry(data: bytes, where: str = "log entry") -> Entry:
     """Read a log entry. Raises MalformedProof."""
-    top = read_document(data, 2**16, where, ENTRY_FORMAT, (*_FIELDS, "manifest", "evidence"))
+    top = read_document(data, ENTRY_BYTES_MAX, where, ENTRY_FORMAT, (*_FIELDS, "manifest", "evidence"))
     return Entry(*_head(top), top.raw("manifest", 32), top.raw("evidence", 32))
 
 
