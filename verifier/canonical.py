@@ -74,8 +74,9 @@ _ERRORS: Mapping[Reason, type[VerificationError]] = {
 """The class that goes with a reason; MalformedProof where none is given."""
 _DECIMAL = re.compile(r"0|[1-9][0-9]*")
 _HEX = re.compile(r"[0-9a-f]*")
-_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
-"""Strings as a whole, an open one to the end, so that brackets inside them do not count; linear in the text."""
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
+"""Strings as a whole, an open one to the end, so that brackets inside them do not count; linear in the text, since
+every quote that is met begins a match."""
 
 
 def dumps(value: object) -> bytes:
@@ -96,10 +97,7 @@ def loads(data: bytes, limit_bytes: int, name: str = "document") -> object:
         MalformedProof: FILE_TOO_LARGE; MALFORMED for what is not JSON, nests too deeply, repeats a key or holds
             a float or a large integer; TRAILING_BYTES; NON_CANONICAL for another spelling of the same value.
     """
-    if len(data) > limit_bytes:
-        raise MalformedProof(
-            Reason.FILE_TOO_LARGE, f"{name}: {len(data)} bytes, expected at most {limit_bytes}", field=name
-        )
+    require_size(data, limit_bytes, name)
     if not data.isascii():
         raise MalformedProof(Reason.NON_CANONICAL, f"{name}: a byte is not ASCII", field=name)
     text = data.decode("ascii")
@@ -129,6 +127,13 @@ def loads(data: bytes, limit_bytes: int, name: str = "document") -> object:
             field=name,
         )
     return value
+
+
+def require_size(data: bytes, limit_bytes: int, name: str) -> None:
+    """At most so many bytes, before anything looks at them. Raises MalformedProof: FILE_TOO_LARGE."""
+    if len(data) > limit_bytes:
+        message = f"{name}: {len(data)} bytes, expected at most {limit_bytes}"
+        raise MalformedProof(Reason.FILE_TOO_LARGE, message, field=name)
 
 
 def _nesting(text: str) -> int:

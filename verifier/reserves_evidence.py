@@ -27,7 +27,7 @@ DECIMALS = 30
 WHOLE_DIGITS_MAX = 40
 HEIGHT_MAX = 2**48
 ADDRESS_CHARACTERS_MAX, HASH_CHARACTERS_MAX, SIGNATURE_CHARACTERS_MAX = 128, 64, 20_000
-REASON_CHARACTERS_MAX, SCHEME_CHARACTERS_MAX = 400, 64
+REASON_CHARACTERS_MAX = 400
 KEYS = ("exchange", "sequence", "balances", "blocks", "addresses", "totals")
 ADDRESS_KEYS = (
     *("asset", "network", "address", "amount", "signature1", "signature2", "public_key", "owner1", "owner2", "staked"),
