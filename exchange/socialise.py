@@ -6,7 +6,7 @@ import numpy as np
 
 from exchange.events import LossShared
 from exchange.rules.fund import socialise
-from exchange.scanning import scan_accounts
+from exchange.scanning import scan_accounts, view
 from exchange.state import FIRST_USER, Ledger
 
 
@@ -32,7 +32,7 @@ def _claims(ledger: Ledger, account: int) -> dict[int, int]:
     holders = {
         holder
         for number in perpetuals
-        for holder in np.flatnonzero(np.array(ledger.size[number], np.int64)).tolist()
+        for holder in np.flatnonzero(view(ledger.size[number])).tolist()
         if holder >= FIRST_USER and holder != account
     }
     claims = {}

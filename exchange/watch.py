@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from exchange.codes import Reject
 from exchange.events import Event, ModeSet, SignSeen
 from exchange.rules.breakers import band, breaker_variant, extremes, in_band, trips, venue_trips
 from exchange.rules.modes import Action, Mode, Permission, Scope, Trigger, allowed, mode_of
@@ -28,6 +29,15 @@ def permission(ledger: Ledger, market: int, action: Action) -> Permission:
         return Permission.NO
     mode = ledger.venue_mode if market == VENUE_WIDE else ledger.effective_modes[market]
     return allowed(Mode(mode), action)
+
+
+def market_refusal(ledger: Ledger, account: int, market: int, action: Action) -> Reject | None:
+    """Why `account` may not do that to a market: it is no user's business, and the market's mode has to allow it."""
+    if account != FUND:
+        return Reject.ACCOUNT_RESERVED
+    if not 0 <= market < len(ledger.marks):
+        return Reject.MARKET_UNKNOWN
+    return None if permission(ledger, market, action) else Reject.MODE_FORBIDS
 
 
 def signs_of_prices(ledger: Ledger, prices: Sequence[int], marks: Sequence[int], time_ms: int) -> list[tuple[int, int]]:
