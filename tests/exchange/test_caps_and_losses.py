@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from exchange.codes import Reject
-from exchange.commands import Deposit, Liquidate, SetPrices
+from exchange.commands import Deposit, Liquidate
 from exchange.engine import Done, Engine, Sink
 from exchange.events import Deleveraged, FundReason, FundSettled, LiquidationCounted, LossShared, ModeSet, Traded
 from exchange.liquidator import due
 from exchange.risk import account_risk
 from exchange.rules.modes import Mode
-from exchange.state import FUND, QUOTE, UNKNOWN, VENUE_WIDE, Ledger
+from exchange.state import FUND, QUOTE, UNKNOWN, VENUE_WIDE
 from exchange.statehash import ledger_from_bytes, state_bytes
-from tests.exchange.venues import ALICE, BOB, BUY, CAROL, MARKS, PERP, PRICES, RICH, SELL, UNIT, Desk, venue
+from tests.exchange.venues import ALICE, BOB, BUY, CAROL, MARKS, PERP, RICH, SELL, UNIT, Desk, btc_at, venue
 
 P = MARKS[PERP]
 DAVE = 5
@@ -23,23 +23,17 @@ def capped(*, notional: int = 0, fund: int = 0, account: int = 0) -> Desk:
     """Alice and Dave are long 10 lots each with 33 USDT, Bob is short; Carol is rich; the caps are in USDT."""
     first, *others = venue().markets
     first = replace(first, liquidation_notional_max=notional * UNIT, fund_loss_max=fund * UNIT)
-    desk = Desk(0, 0)
-    markets = (first, *others)
-    desk.engine = Engine(
-        Ledger(replace(venue(account_liquidation_max=account * UNIT), markets=markets).check()), Sink()
-    )
-    desk.open(4, 0)
-    for user, cash in ((ALICE, 33 * UNIT), (BOB, RICH), (CAROL, RICH), (DAVE, 33 * UNIT)):
-        desk.accept(Deposit(next(desk.time), user, 0, 0, cash))
+    definition = replace(venue(account_liquidation_max=account * UNIT), markets=(first, *others)).check()
+    desk = Desk(4, 0, definition=definition)
+    desk.deposit(33 * UNIT, RICH, RICH, 33 * UNIT)
     for user in (ALICE, DAVE):
         desk.trade(user, BOB, P, 10)
     return desk
 
 
 def price(desk: Desk, ppm: int) -> int:
-    mark = P + P * ppm // 10**6
-    desk.accept(SetPrices(next(desk.time), 0, 0, (UNIT, mark * 100_000, PRICES[2]), (mark, MARKS[1], mark)))
-    return mark
+    desk.accept(btc_at(next(desk.time), ppm))
+    return desk.ledger.marks[PERP]
 
 
 def liquidate(desk: Desk, account: int = ALICE) -> Liquidate:
@@ -101,8 +95,7 @@ def test_the_fund_pays_no_more_than_its_cap_between_two_prices() -> None:
 def owing() -> Desk:
     """Bob (short) and Carol are in profit, Dave is flat; Alice owes 20 USDT, holds nothing, and the fund has 6."""
     desk = Desk(4, 0)
-    for user, cash in ((BOB, 1_000 * UNIT), (CAROL, 1_000 * UNIT), (DAVE, RICH), (ALICE, UNIT)):
-        desk.accept(Deposit(next(desk.time), user, 0, 0, cash))
+    desk.deposit(UNIT, 1_000 * UNIT, 1_000 * UNIT, RICH)
     desk.trade(DAVE, BOB, P, 30)
     desk.trade(DAVE, CAROL, P, 10)
     price(desk, -10_000)  # Bob +18, Carol +6, Dave -24

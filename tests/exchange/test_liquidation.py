@@ -20,28 +20,25 @@ from tests.exchange.venues import (
     CAROL,
     MARKS,
     PERP,
-    PRICES,
     SELL,
     UNIT,
     Desk,
     check_invariants,
+    marked,
 )
 
 P = MARKS[PERP]
 
 
 def prices(desk: Desk, btc: int) -> SetPrices:
-    assets = (UNIT, btc * 100_000, PRICES[2])
-    return SetPrices(next(desk.time), 0, 0, assets, (btc, MARKS[1], btc))
+    return marked(next(desk.time), btc)
 
 
 def leveraged(**changes: int) -> Desk:
     """Alice is long 10 lots (600 USDT), Bob short; Alice has 33 USDT and half the fees, Bob and Carol are rich."""
     desk = Desk(3, 0, None, **changes)
-    for account, amount in ((ALICE, 33 * UNIT), (BOB, 10**12), (CAROL, 10**12)):
-        desk.accept(Deposit(next(desk.time), account, 0, 0, amount))
-    desk.accept(desk.order(ALICE, BUY, P, 10))
-    desk.accept(desk.order(BOB, SELL, P, 10))
+    desk.deposit(33 * UNIT, 10**12, 10**12)
+    desk.trade(ALICE, BOB, P, 10)
     return desk
 
 

@@ -48,8 +48,7 @@ def test_the_price_is_the_weighted_median_and_all_of_it_is_journalled() -> None:
     # Weights 1, 2, 2 reach half of 9 at the third price from below.
     assert prices == PricesSet((UNIT, INDEX, PRICES[ETH]), MARKS)
     assert taken == QuotesTaken(command.quotes, (0, 0, 0), (0, 0, 0), (0, 0, 0), b"documents")
-    payload = (0).to_bytes(0, "little") + pack_event(taken)
-    frame = b"\x01\x00\x00\x00" + bytes(24) + payload
+    frame = b"\x01\x00\x00\x00" + bytes(24) + pack_event(taken)
     assert next(unpack_frames(frame)).events == (taken,)
     for cut in (1, 9, 40):
         with pytest.raises(Exception, match="unreadable frame"):
@@ -95,8 +94,7 @@ def test_below_half_of_the_quorum_not_even_with_others_silent(
 def leveraged(**changes: Any) -> OracleDesk:
     """Alice is long 10 lots (600 USDT) on 33 USDT, Bob short; Carol bids at every price."""
     desk = OracleDesk(3, 0, **changes)
-    for account, amount in ((ALICE, 33 * UNIT), (BOB, 10**12), (CAROL, 10**12)):
-        desk.accept(Deposit(next(desk.time), account, 0, 0, amount))
+    desk.deposit(33 * UNIT, 10**12, 10**12)
     desk.trade(ALICE, BOB, P, 10)
     desk.accept(desk.order(CAROL, BUY, P - P * 49 // 1000, 50))
     return desk
