@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 from exchange.codes import Reject
 from exchange.events import Event, ModeSet, SignSeen
@@ -11,8 +10,6 @@ from exchange.rules.breakers import band, breaker_variant, extremes, in_band, tr
 from exchange.rules.modes import Action, Mode, Permission, Scope, Trigger, allowed, mode_of
 from exchange.rules.rounding import PPM
 from exchange.state import FUND, QUOTE, VENUE_WIDE, Ledger
-
-_TRADING: Final = (Action.TAKE, Action.LIQUIDATE, Action.DELEVERAGE)
 
 
 def is_calling(ledger: Ledger, market: int) -> bool:
@@ -23,9 +20,9 @@ def is_calling(ledger: Ledger, market: int) -> bool:
 def permission(ledger: Ledger, market: int, action: Action) -> Permission:
     """What the stricter of the market's and the venue's mode says; `market` VENUE_WIDE: the venue's alone.
 
-    While a market calls for its auction nothing trades there, so nobody is liquidated.
+    While a market calls for its auction nothing trades there, so nobody is liquidated; orders only rest.
     """
-    if action in _TRADING and is_calling(ledger, market):
+    if action is Action.LIQUIDATE and is_calling(ledger, market):
         return Permission.NO
     mode = ledger.venue_mode if market == VENUE_WIDE else ledger.effective_modes[market]
     return allowed(Mode(mode), action)

@@ -38,9 +38,16 @@ class OracleDesk(Desk):
 
     first_ms = 1_000_000
 
-    def __init__(self, users: int = 3, cash: int = RICH, weights: Sequence[int] = WEIGHTS, **changes: int) -> None:
+    def __init__(
+        self,
+        users: int = 3,
+        cash: int = RICH,
+        weights: Sequence[int] = WEIGHTS,
+        definition: Venue | None = None,
+        **changes: int,
+    ) -> None:
         self.sources = len(weights)
-        super().__init__(users, cash, definition=oracle_venue(weights, **changes))
+        super().__init__(users, cash, definition=definition or oracle_venue(weights, **changes))
 
     def set_first_prices(self) -> None:
         self.submit()

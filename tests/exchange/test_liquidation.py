@@ -18,6 +18,7 @@ from tests.exchange.venues import (
     BTC_SPOT,
     BUY,
     CAROL,
+    ETH_PERP,
     MARKS,
     PERP,
     SELL,
@@ -128,6 +129,29 @@ def test_a_large_position_is_closed_in_parts() -> None:
     assert type(events[0]) is Traded and 2 <= events[0].lots < 10
     risk = account_risk(desk.ledger, ALICE)
     assert risk.equity >= risk.maintenance and desk.ledger.size[PERP][ALICE] > 0
+
+
+def test_a_halted_market_is_left_alone_where_another_position_can_be_closed() -> None:
+    desk = leveraged()
+    desk.trade(ALICE, BOB, MARKS[ETH_PERP], 10, ETH_PERP)  # 30 USDT beside 600
+    desk.accept(prices(desk, P - P * 36 // 1000))
+    desk.ledger.set_mode(PERP, Mode.CANCEL_ONLY)
+    desk.accept(desk.order(CAROL, BUY, MARKS[ETH_PERP], 10, ETH_PERP))
+    desk.accept(liquidate(desk))
+    assert desk.ledger.size[ETH_PERP][ALICE] == 0 and desk.ledger.size[PERP][ALICE] == 10
+
+
+def test_the_fund_pays_for_book_and_rest_together_no_more_than_it_has() -> None:
+    desk = leveraged()
+    desk.accept(Deposit(next(desk.time), FUND, 0, 0, 2 * UNIT))
+    mark = P - P * 6 // 100  # 3 USDT below nothing
+    desk.accept(prices(desk, mark))
+    desk.accept(desk.order(CAROL, BUY, mark, 5))
+    sold, paid, covered, *taken = desk.accept(liquidate(desk))
+    assert type(sold) is Traded and type(paid) is FundSettled and type(covered) is FundSettled
+    assert (paid.reason, covered.reason) == (FundReason.FEE, FundReason.LOSS)
+    assert paid.amount < 0 > covered.amount and paid.amount + covered.amount == -2 * UNIT
+    assert type(taken[0]) is Deleveraged and desk.ledger.balance[QUOTE][FUND] == 0 == desk.equity(ALICE)
 
 
 def test_collateral_is_sold_for_what_is_owed_when_the_positions_are_gone() -> None:

@@ -128,6 +128,13 @@ def test_a_mode_of_one_market_leaves_the_others_alone() -> None:
     desk.accept(Withdraw(next(desk.time), ALICE, 0, 0, 1))
 
 
+def test_isolated_margin_moves_as_its_market_says() -> None:
+    desk = desk_with_everything()
+    desk.ledger.set_mode(PERP, Mode.CANCEL_ONLY)
+    for amount in (1, -1):
+        assert desk.refuse(MoveMargin(next(desk.time), CAROL, 0, 5, amount)) is Reject.MODE_FORBIDS
+
+
 def moved(desk: Desk, time_ms: int, ppm: int, only_mark: bool = False) -> list[ModeSet]:
     """Modes that change when BTC stands at its first price plus `ppm`."""
     prices = btc_at(time_ms, ppm)

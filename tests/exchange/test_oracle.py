@@ -224,10 +224,11 @@ def test_a_price_that_nobody_renews_goes_stale_by_itself() -> None:
     desk.accept(PayFunding(next(desk.time), FUND, 0, PERP, 100))
 
 
+UNBROKEN = replace(oracle_venue(deviation_ppm=900_000), breaker_ppm=1_000_000, venue_breaker_ppm=1_000_000)
+
+
 def test_a_position_under_a_doubtful_price_is_not_closed_however_bad_it_looks() -> None:
-    desk = leveraged(deviation_ppm=900_000)
-    found = replace(desk.ledger.venue, breaker_ppm=1_000_000, venue_breaker_ppm=1_000_000)
-    desk.engine = Engine(ledger_from_bytes(found, found.digest() + state_bytes(desk.ledger)[32:]), Sink())
+    desk = leveraged(definition=UNBROKEN)
     desk.submit(INDEX * 45 // 100)
     risk = account_risk(desk.ledger, ALICE)
     assert risk.equity + 10 * desk.ledger.lot_values[PERP] < 0, "more than the position could be off by"
@@ -235,6 +236,22 @@ def test_a_position_under_a_doubtful_price_is_not_closed_however_bad_it_looks() 
     desk.wait(6 * MINUTE)
     desk.submit(INDEX * 45 // 100)
     assert isinstance(liquidation(desk), Done)
+
+
+def test_a_smaller_position_at_a_good_price_goes_before_a_larger_one_at_a_doubtful_price() -> None:
+    desk = OracleDesk(3, 0, definition=UNBROKEN)
+    desk.deposit(33 * UNIT, 10**12, 10**12)
+    desk.trade(ALICE, BOB, P, 2)  # 120 USDT
+    desk.trade(ALICE, BOB, MARKS[1], 100, 1)  # 300 USDT, of which 210 are lost
+    low = PRICES[ETH] * 30 // 100
+    for _ in range(2):  # at first it has jumped, later it is true
+        desk.wait(6 * MINUTE)
+        desk.submit(eth=low)
+    desk.submit(INDEX * 112 // 100, low)
+    assert desk.ledger.oracle.qualities == [Quality.VALID, Quality.JUMPED, Quality.VALID]
+    desk.accept(desk.order(CAROL, BUY, desk.ledger.marks[1], 100, 1))
+    assert isinstance(liquidation(desk), Done)
+    assert desk.ledger.size[1][ALICE] == 0 and desk.ledger.size[PERP][ALICE] == 2
 
 
 def test_a_halted_book_has_no_say_in_the_mark() -> None:
