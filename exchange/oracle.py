@@ -163,7 +163,7 @@ def _after(average: Average, sample: int, now: int, before: int, scale: int) -> 
 
 def quality(ledger: Ledger, asset: int, now_ms: int) -> Quality:
     """What is known of an asset's price at a time: what it was worth when it was made, or that it is too old."""
-    if asset == QUOTE or not ledger.venue.oracle.sources:
+    if not ledger.venue.oracle.sources:
         return Quality.VALID
     if now_ms - ledger.oracle.times_ms[asset] > ledger.venue.price_age_ms_max:
         return Quality.STALE

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Final
 
 from exchange.book import Order
@@ -69,18 +70,11 @@ def _crossing(ledger: Ledger, number: int) -> tuple[list[Order], list[Order]]:
     """Orders of each side that the best of the other side reaches: nobody else can trade."""
     book = ledger.books[number]
     bid, ask = book.bids.best(), book.asks.best()
-    if bid is None or ask is None or bid < ask:
+    if bid is None or ask is None:
         return [], []
-    buys, sells = [], []
-    for order in book.bids:
-        if order.price < ask:
-            break
-        buys.append(order)
-    for order in book.asks:
-        if order.price > bid:
-            break
-        sells.append(order)
-    return buys, sells
+    buys = takewhile(lambda order: order.price >= ask, book.bids)
+    sells = takewhile(lambda order: order.price <= bid, book.asks)
+    return list(buys), list(sells)
 
 
 def _capacities(ledger: Ledger, number: int, orders: Sequence[Order]) -> dict[int, int]:

@@ -88,7 +88,7 @@ def _modes(ledger: Ledger, signs: Mapping[tuple[int, int], int], time_ms: int) -
     modes = []
     for market in range(VENUE_WIDE, len(ledger.modes)):
         scope = Scope.VENUE if market == VENUE_WIDE else Scope.MARKET
-        own = [(Trigger(trigger), when) for (where, trigger), when in sorted(signs.items()) if where == market]
+        own = [(Trigger(trigger), when) for (where, trigger), when in signs.items() if where == market]
         modes.append(mode_of(own, time_ms, scope))
     return modes
 
