@@ -102,6 +102,16 @@ def test_book_and_rest_of_one_step_share_the_funds_cap() -> None:
     assert desk.ledger.balance[QUOTE][FUND] == 98 * UNIT and desk.ledger.risk.lost[PERP] == 2 * UNIT
 
 
+def test_what_the_fund_earns_in_a_step_does_not_raise_its_cap() -> None:
+    desk = capped(fund=1)
+    desk.accept(Deposit(next(desk.time), FUND, 0, 0, 100 * UNIT))
+    mark = price(desk, -60_000)
+    desk.accept(desk.order(CAROL, BUY, mark + 3_500, 5))  # above bankruptcy, at 566,970
+    _, earned, covered, *_ = desk.accept(liquidate(desk))
+    assert earned == FundSettled(ALICE, 5 * 530 * 100, FundReason.FEE)
+    assert covered == FundSettled(ALICE, -UNIT, FundReason.LOSS) and desk.ledger.risk.lost[PERP] == UNIT
+
+
 def test_what_margin_tiers_make_of_a_part_is_within_the_funds_cap_as_well() -> None:
     """Half of it, sold at the bankruptcy price of the whole, costs the fund: the higher tier goes first."""
     desk = capped(fund=1, clip_notional=10**13)

@@ -100,15 +100,38 @@ def test_without_fund_and_buyers_the_best_ranked_winner_takes_over_at_bankruptcy
     assert desk.ledger.balance[QUOTE][FUND] == 0
 
 
-def test_the_fund_goes_first_and_spares_the_winners() -> None:
+@pytest.mark.parametrize("fund", [2 * UNIT, 100 * UNIT])
+def test_the_fund_goes_first_and_spares_the_winners(fund: int) -> None:
     desk = leveraged()
-    desk.accept(Deposit(next(desk.time), FUND, 0, 0, 2 * UNIT))
-    mark = P - P * 6 // 100
-    desk.accept(prices(desk, mark))
+    desk.accept(Deposit(next(desk.time), FUND, 0, 0, fund))
+    desk.accept(prices(desk, P - P * 6 // 100))
+    paid = min(fund, 3 * UNIT - 30_000)
     covered, taken, *_ = desk.accept(liquidate(desk))
-    assert covered == FundSettled(ALICE, -2 * UNIT, FundReason.LOSS)
-    assert taken == Deleveraged(PERP, ALICE, BOB, -10, 600 * UNIT - 33 * UNIT - 30_000 - 2 * UNIT)
-    assert desk.ledger.balance[QUOTE][FUND] == 0 == desk.equity(ALICE)
+    assert covered == FundSettled(ALICE, -paid, FundReason.LOSS)
+    assert taken == Deleveraged(PERP, ALICE, BOB, -10, 600 * UNIT - 33 * UNIT - 30_000 - paid)
+    assert desk.ledger.balance[QUOTE][FUND] == fund - paid and desk.equity(ALICE) == 0
+
+
+def test_with_no_backstop_an_account_is_taken_over_when_nothing_is_left() -> None:
+    desk = leveraged(backstop_ppm=0)
+    desk.accept(prices(desk, P - 33_029))
+    assert desk.equity(ALICE) == 1_000 and desk.refuse(liquidate(desk)) is Reject.NOTHING_TO_LIQUIDATE
+    desk.accept(prices(desk, P - 33_030))
+    assert desk.equity(ALICE) == 0 and type(desk.accept(liquidate(desk))[0]) is Deleveraged
+
+
+def test_the_fund_does_not_pay_ahead_while_the_book_takes_the_whole_step() -> None:
+    desk = Desk(3, 10**12, clip_notional=0, liquidation_fee_ppm=0)
+    desk.accept(Deposit(next(desk.time), FUND, 0, 0, 10**12))
+    desk.trade(ALICE, BOB, P, 50_000)  # 3 M USDT: the higher margin tier goes first
+    lost = desk.equity(ALICE) + UNIT
+    desk.ledger.balance[QUOTE][ALICE] -= lost
+    desk.ledger.balance[QUOTE][CAROL] += lost
+    desk.accept(prices(desk, P))
+    desk.accept(desk.order(CAROL, BUY, P, 50_000))
+    sold, paid = desk.accept(liquidate(desk))
+    assert type(sold) is Traded and sold.lots < 50_000 and type(paid) is FundSettled
+    assert paid.reason == FundReason.FEE and -UNIT < desk.equity(ALICE) < 0
 
 
 def test_while_there_is_equity_the_position_waits_for_the_book() -> None:

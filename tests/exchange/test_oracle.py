@@ -26,6 +26,7 @@ from exchange.engine import Answer, Done, Engine, Sink
 from exchange.errors import VenueError
 from exchange.events import Deleveraged, ModeSet, PricesSet, QuotesTaken, pack_event, unpack_frames
 from exchange.liquidator import due
+from exchange.oracle import doubt
 from exchange.risk import account_risk
 from exchange.rules.mark import average_of
 from exchange.rules.modes import Mode
@@ -34,7 +35,7 @@ from exchange.state import FUND, QUOTE, Ledger
 from exchange.statehash import ledger_from_bytes, state_bytes
 from exchange.venue import Oracle, Source, venue_from_json
 from tests.exchange.oracles import BTC, ETH, WEIGHTS, OracleDesk, mark_of, oracle_venue, quotes
-from tests.exchange.venues import ALICE, BOB, BUY, CAROL, MARKS, PERP, PRICES, SELL, UNIT, venue
+from tests.exchange.venues import ALICE, BOB, BUY, CAROL, MARKS, PERP, PRICES, SELL, UNIT, Desk, venue
 
 MINUTE = 60_000
 P, INDEX = MARKS[PERP], PRICES[BTC]
@@ -279,7 +280,11 @@ def test_what_may_be_worth_twice_as_much_does() -> None:
     deeper = INDEX - INDEX * 37 // 1000
     desk.submit(deeper, [0] * 5)
     assert liquidation(desk) is Reject.PRICE_STALE
-    desk.submit(deeper)
+    risk, quote = account_risk(desk.ledger, ALICE), desk.ledger.balance[QUOTE]
+    spare = risk.equity + doubt(desk.ledger, ALICE, desk.ledger.time_ms)[0] - risk.maintenance
+    quote[ALICE], quote[BOB] = quote[ALICE] - spare, quote[BOB] + spare
+    assert liquidation(desk) is Reject.PRICE_STALE
+    quote[ALICE], quote[BOB] = quote[ALICE] - 1, quote[BOB] + 1
     assert isinstance(liquidation(desk), Done)
 
 
@@ -294,8 +299,9 @@ def test_the_mark_is_a_median_in_which_the_own_book_is_one_vote() -> None:
     desk.submit(perp=[P + 29_000] * 5)
     # Index with hardly any premium yet, the own book, elsewhere: the middle one is the own book now.
     assert desk.ledger.marks[PERP] == P + 21_000
-    desk.submit(perp=[0] * 5)
-    assert desk.ledger.oracle.elsewhere[PERP] == 0
+    for too_few in ([0] * 5, [P + 29_000, 0, 0, 0, 0]):
+        desk.submit(perp=too_few)
+        assert desk.ledger.oracle.elsewhere[PERP] == 0
 
 
 def test_the_own_book_alone_never_sets_the_mark() -> None:
@@ -361,6 +367,9 @@ REFUSALS: list[tuple[SubmitQuotes, Reject]] = [
     (SubmitQuotes(2_000_000, 0, 0, (Q._replace(price=-1),), b""), Reject.QUOTES_OUT_OF_RANGE),
     (SubmitQuotes(2_000_000, 0, 0, (Q._replace(price=1 << 62),), b""), Reject.QUOTES_OUT_OF_RANGE),
     (SubmitQuotes(2_000_000, 0, 0, (Q._replace(confidence=-1),), b""), Reject.QUOTES_OUT_OF_RANGE),
+    (SubmitQuotes(2_000_000, 0, 0, (Q._replace(confidence=1 << 62),), b""), Reject.QUOTES_OUT_OF_RANGE),
+    (SubmitQuotes(2_000_000, 0, 0, (Q._replace(time_ms=1 << 48),), b""), Reject.QUOTES_OUT_OF_RANGE),
+    (SubmitQuotes(2_000_000, 0, 0, (Q,) * ((1 << 14) + 1), b""), Reject.QUOTES_OUT_OF_RANGE),
     (SubmitQuotes(2_000_000, 0, 0, (Q._replace(time_ms=-1),), b""), Reject.QUOTES_OUT_OF_RANGE),
     (SubmitQuotes(2_000_000, 0, 0, (Q,), bytes((1 << 20) + 1)), Reject.QUOTES_OUT_OF_RANGE),
     (SubmitQuotes(2_000_000, ALICE, 0, (Q,), b""), Reject.ACCOUNT_RESERVED),
@@ -377,17 +386,21 @@ def test_refusals(command: SubmitQuotes, code: Reject) -> None:
     assert OracleDesk(1).refuse(command) is code
 
 
+def test_as_much_as_may_be_said_at_once_is_taken() -> None:
+    widest = Q._replace(price=(1 << 62) - 1, confidence=(1 << 62) - 1, time_ms=(1 << 48) - 1)
+    OracleDesk(1).accept(SubmitQuotes(2_000_000, 0, 0, (widest,) * (1 << 14), bytes(1 << 20)))
+
+
 def test_one_way_to_set_prices_per_venue() -> None:
     desk = OracleDesk()
     assert desk.refuse(SetPrices(next(desk.time), 0, 0, PRICES, MARKS)) is Reject.QUOTES_REQUIRED
-    from tests.exchange.venues import Desk
-
     plain = Desk()
     assert plain.refuse(SubmitQuotes(9, 0, 0, (Q,), b"")) is Reject.SOURCE_UNKNOWN
     fresh = OracleDesk(0)
     fresh.engine = Engine(Ledger(fresh.ledger.venue), Sink())
     missing = fresh.command(INDEX, [0] * 5)
     assert fresh.refuse(missing) is Reject.PRICES_INCOMPLETE  # a venue opens with a price for everything
+    fresh.submit(INDEX, 1)
 
 
 BAD: list[tuple[Oracle, str]] = [
