@@ -31,11 +31,11 @@ from exchange.events import (
     Withdrawn,
 )
 from exchange.rules.modes import Trigger
+from exchange.rules.rounding import PPM
 from exchange.scanning import scan_accounts
 from exchange.state import FEES, FUND, QUOTE, VENUE_WIDE, Ledger
 from exchange.venue import PERPETUAL, Asset, Venue
 
-PPM: Final = 1_000_000
 NAMED_MAX: Final = 5
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from exchange.codes import Reject
-from exchange.commands import Quoted, SubmitQuotes
+from exchange.commands import TIME_MS_END, Quoted, SubmitQuotes
 from exchange.events import Event, PricesSet, QuotesTaken
 from exchange.rules.haircuts import wrapped_price
 from exchange.rules.mark import Average, average_of, averaged, mark_price
@@ -18,7 +18,6 @@ from exchange.venue import PERPETUAL, Venue
 from exchange.watch import is_calling, sign_events, signs_of_prices
 
 PRICE_END: Final = 1 << 62
-TIME_MS_END: Final = 1 << 48
 QUOTES_MAX: Final = 1 << 14
 EVIDENCE_BYTES_MAX: Final = 1 << 20
 ELAPSED_SCALES_MAX: Final = 8
@@ -164,7 +163,7 @@ def _after(average: Average, sample: int, now: int, before: int, scale: int) -> 
 
 def quality(ledger: Ledger, asset: int, now_ms: int) -> Quality:
     """What is known of an asset's price at a time: what it was worth when it was made, or that it is too old."""
-    if asset == QUOTE or not ledger.venue.oracle.sources:
+    if not ledger.venue.oracle.sources:
         return Quality.VALID
     if now_ms - ledger.oracle.times_ms[asset] > ledger.venue.price_age_ms_max:
         return Quality.STALE

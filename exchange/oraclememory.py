@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import struct
+from typing import Final
 
 from exchange.rules.mark import Average
 from exchange.venue import Venue
 
-_AVERAGE_BYTES = 32
+_AVERAGE_BYTES: Final = 32
 
 
 class OracleMemory:

@@ -8,26 +8,18 @@ import pytest
 
 from exchange.audit import Auditor, alarm
 from exchange.commands import Command, Deposit, Liquidate, OpenAccount, PayFunding, PlaceOrder, SubmitQuotes
-from exchange.engine import Done, Engine, Sink
-from exchange.events import Frame, PricesSet, QuotesTaken, unpack_frames
+from exchange.engine import Done, Engine
+from exchange.events import Frame, PricesSet, QuotesTaken
 from exchange.rules.modes import Trigger
 from exchange.state import FEES, FUND, QUOTE, VENUE_WIDE, Ledger
 from tests.exchange.oracles import oracle_venue, quotes
-from tests.exchange.venues import BUY, ETH_PERP, MARKS, PERP, PRICES, SELL, UNIT
-
-
-class Kept(Sink):
-    def __init__(self) -> None:
-        self.frames: list[Frame] = []
-
-    def append(self, first_sequence: int, count: int, time_ms: int, payload: bytes) -> None:
-        self.frames.extend(unpack_frames(payload))
+from tests.exchange.venues import BUY, ETH_PERP, MARKS, PERP, PRICES, SELL, UNIT, Tape
 
 
 def busy() -> tuple[Ledger, list[Frame]]:
     """Deposits, trades in all markets, fees, funding, a liquidation that pays the fund, prices from quotes."""
-    kept = Kept()
-    engine = Engine(Ledger(oracle_venue()), kept)
+    tape = Tape()
+    engine = Engine(Ledger(oracle_venue()), tape)
 
     def priced(time_ms: int, fall: int) -> SubmitQuotes:
         row = [PRICES[1] * (100 - fall) // 100 + n for n in range(5)]
@@ -46,7 +38,7 @@ def busy() -> tuple[Ledger, list[Frame]]:
     commands += [PayFunding(10**6, 0, 0, PERP, 37), order(4, PERP, BUY, MARKS[0] * 97 // 100, 20)]
     commands += [priced(10**6 + 1000, 4), Liquidate(10**6 + 1000, FUND, 0, 2), priced(10**6 + 2000, 3)]
     assert all(isinstance(answer, Done) for answer in engine.submit(commands))
-    return engine.ledger, kept.frames
+    return engine.ledger, tape.frames
 
 
 def audited(frames: list[Frame]) -> Auditor:

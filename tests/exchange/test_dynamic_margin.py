@@ -8,16 +8,13 @@ from dataclasses import replace
 import pytest
 
 from exchange.codes import Reject
-from exchange.commands import SetPrices
-from exchange.engine import Engine, Sink
 from exchange.errors import VenueError
 from exchange.liquidator import due
 from exchange.risk import account_risk, initial_excess
 from exchange.rules.dynamic_margin import VolatilityPolicy, bare_target_ppm, next_margin_ppm
-from exchange.state import Ledger
 from exchange.statehash import ledger_from_bytes, state_bytes
 from exchange.venue import Venue, venue_from_json
-from tests.exchange.venues import ALICE, BOB, BUY, MARKS, PERP, PRICES, SELL, UNIT, Desk, venue
+from tests.exchange.venues import ALICE, BOB, BUY, MARKS, PERP, SELL, UNIT, Desk, btc_at, venue
 
 P = MARKS[PERP]
 MINUTE = 60_000
@@ -42,15 +39,11 @@ def volatile(**changes: int) -> Venue:
 
 
 def desk(cash: int = 1_000 * UNIT) -> Desk:
-    new = Desk(0, 0)
-    new.engine = Engine(Ledger(volatile()), Sink())
-    new.open(2, cash)
-    return new
+    return Desk(2, cash, definition=volatile())
 
 
 def price(new: Desk, minute: int, ppm: int) -> None:
-    mark = P + P * ppm // 10**6
-    new.accept(SetPrices(minute * MINUTE, 0, 0, (UNIT, mark * 100_000, PRICES[2]), (mark, MARKS[1], mark)))
+    new.accept(btc_at(minute * MINUTE, ppm))
 
 
 def test_the_first_price_sets_the_margin_of_quiet_times_and_the_spans_between_observations_are_kept() -> None:

@@ -4,56 +4,22 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from exchange.audit import Auditor
 from exchange.engine import Done, Engine, Repeated
 from exchange.errors import JournalBroken, LedgerError
-from exchange.events import unpack_frames
-from exchange.journal import Journal, journal_url
 from exchange.recovery import recover
 from exchange.state import QUOTE, Ledger
 from exchange.statehash import state_bytes, state_hash
-from exchange.venue import Venue
 from tests.exchange.flow import batches
+from tests.exchange.journals import FIRST, LAST, audited, journal_at, recorded, reopened
 from tests.exchange.venues import ALICE, venue
 
 START_BYTES = 80_000
 """Longer than what an empty journal leaves in the log."""
-OPENED: list[Journal] = []
-
-
-@pytest.fixture(autouse=True)
-def _closing() -> Iterator[None]:
-    yield
-    while OPENED:
-        OPENED.pop().close()
-
-
-def journal_at(path: Path, definition: Venue | None = None) -> Journal:
-    journal = Journal(journal_url(path), definition)
-    OPENED.append(journal)
-    return journal
-
-
-def recorded(path: Path, count: int = 400, seed: int = 1, size: int = 50, checkpoint: int | None = None) -> Ledger:
-    """A journal at `path`, closed, with a checkpoint after so many batches; the ledger that wrote it."""
-    journal = journal_at(path, venue())
-    engine = Engine(Ledger(venue()), journal)
-    for number, batch in enumerate(batches(count, seed, size)):
-        engine.submit(batch)
-        if number == checkpoint:
-            journal.add_checkpoint(engine.ledger)
-    journal.close()
-    return engine.ledger
-
-
-def reopened(path: Path) -> tuple[Journal, Ledger]:
-    journal = journal_at(path)
-    return journal, recover(journal).ledger
 
 
 def edit(path: Path, statement: str, *values: object) -> None:
@@ -99,8 +65,7 @@ def test_the_engine_goes_on_where_the_journal_ends(tmp_path: Path) -> None:
 def test_a_torn_last_block_is_cut_and_said(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     ledger = recorded(path)
-    edit(path, "update blocks set payload = substr(payload, 1, length(payload) - 1) where first_sequence = "
-               "(select max(first_sequence) from blocks)")  # fmt: skip
+    edit(path, f"update blocks set payload = substr(payload, 1, length(payload) - 1) {LAST}")
     journal, cut = reopened(path)
     assert journal.frames_cut > 0
     assert cut.sequence == journal.sequence == ledger.sequence - journal.frames_cut
@@ -130,8 +95,6 @@ def test_a_log_torn_at_any_byte_is_a_state_that_was_passed(tmp_path: Path) -> No
     assert len(ends) > 10
 
 
-FIRST = "where first_sequence = (select min(first_sequence) from blocks)"
-LAST = "where first_sequence = (select max(first_sequence) from blocks)"
 DAMAGES: list[tuple[str, str]] = [
     (f"update blocks set payload = zeroblob(length(payload)) {FIRST}", "broken link"),
     (f"update blocks set payload = zeroblob(length(payload)) {LAST}", "broken link"),
@@ -221,13 +184,6 @@ def test_frames_must_follow_and_checkpoints_must_stand_at_the_end(tmp_path: Path
     ledger.sequence = 1
     with pytest.raises(LedgerError, match="checkpoint"):
         journal.add_checkpoint(ledger)
-
-
-def audited(journal: Journal, ledger: Ledger) -> dict[str, bool]:
-    auditor = Auditor(journal.venue)
-    for block in journal.blocks():
-        auditor.read(unpack_frames(block.payload))
-    return {check.name: check.ok for check in auditor.compare(ledger)}
 
 
 def test_the_audit_agrees_with_the_books(tmp_path: Path) -> None:

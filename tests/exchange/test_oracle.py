@@ -26,6 +26,7 @@ from exchange.engine import Answer, Done, Engine, Sink
 from exchange.errors import VenueError
 from exchange.events import Deleveraged, ModeSet, PricesSet, QuotesTaken, pack_event, unpack_frames
 from exchange.liquidator import due
+from exchange.oracle import doubt
 from exchange.risk import account_risk
 from exchange.rules.mark import average_of
 from exchange.rules.modes import Mode
@@ -34,7 +35,7 @@ from exchange.state import FUND, QUOTE, Ledger
 from exchange.statehash import ledger_from_bytes, state_bytes
 from exchange.venue import Oracle, Source, venue_from_json
 from tests.exchange.oracles import BTC, ETH, WEIGHTS, OracleDesk, mark_of, oracle_venue, quotes
-from tests.exchange.venues import ALICE, BOB, BUY, CAROL, MARKS, PERP, PRICES, SELL, UNIT, venue
+from tests.exchange.venues import ALICE, BOB, BUY, CAROL, MARKS, PERP, PRICES, SELL, UNIT, Desk, venue
 
 MINUTE = 60_000
 P, INDEX = MARKS[PERP], PRICES[BTC]
@@ -48,8 +49,7 @@ def test_the_price_is_the_weighted_median_and_all_of_it_is_journalled() -> None:
     # Weights 1, 2, 2 reach half of 9 at the third price from below.
     assert prices == PricesSet((UNIT, INDEX, PRICES[ETH]), MARKS)
     assert taken == QuotesTaken(command.quotes, (0, 0, 0), (0, 0, 0), (0, 0, 0), b"documents")
-    payload = (0).to_bytes(0, "little") + pack_event(taken)
-    frame = b"\x01\x00\x00\x00" + bytes(24) + payload
+    frame = b"\x01\x00\x00\x00" + bytes(24) + pack_event(taken)
     assert next(unpack_frames(frame)).events == (taken,)
     for cut in (1, 9, 40):
         with pytest.raises(Exception, match="unreadable frame"):
@@ -95,8 +95,7 @@ def test_below_half_of_the_quorum_not_even_with_others_silent(
 def leveraged(**changes: Any) -> OracleDesk:
     """Alice is long 10 lots (600 USDT) on 33 USDT, Bob short; Carol bids at every price."""
     desk = OracleDesk(3, 0, **changes)
-    for account, amount in ((ALICE, 33 * UNIT), (BOB, 10**12), (CAROL, 10**12)):
-        desk.accept(Deposit(next(desk.time), account, 0, 0, amount))
+    desk.deposit(33 * UNIT, 10**12, 10**12)
     desk.trade(ALICE, BOB, P, 10)
     desk.accept(desk.order(CAROL, BUY, P - P * 49 // 1000, 50))
     return desk
@@ -226,10 +225,11 @@ def test_a_price_that_nobody_renews_goes_stale_by_itself() -> None:
     desk.accept(PayFunding(next(desk.time), FUND, 0, PERP, 100))
 
 
+UNBROKEN = replace(oracle_venue(deviation_ppm=900_000), breaker_ppm=1_000_000, venue_breaker_ppm=1_000_000)
+
+
 def test_a_position_under_a_doubtful_price_is_not_closed_however_bad_it_looks() -> None:
-    desk = leveraged(deviation_ppm=900_000)
-    found = replace(desk.ledger.venue, breaker_ppm=1_000_000, venue_breaker_ppm=1_000_000)
-    desk.engine = Engine(ledger_from_bytes(found, found.digest() + state_bytes(desk.ledger)[32:]), Sink())
+    desk = leveraged(definition=UNBROKEN)
     desk.submit(INDEX * 45 // 100)
     risk = account_risk(desk.ledger, ALICE)
     assert risk.equity + 10 * desk.ledger.lot_values[PERP] < 0, "more than the position could be off by"
@@ -237,6 +237,22 @@ def test_a_position_under_a_doubtful_price_is_not_closed_however_bad_it_looks() 
     desk.wait(6 * MINUTE)
     desk.submit(INDEX * 45 // 100)
     assert isinstance(liquidation(desk), Done)
+
+
+def test_a_smaller_position_at_a_good_price_goes_before_a_larger_one_at_a_doubtful_price() -> None:
+    desk = OracleDesk(3, 0, definition=UNBROKEN)
+    desk.deposit(33 * UNIT, 10**12, 10**12)
+    desk.trade(ALICE, BOB, P, 2)  # 120 USDT
+    desk.trade(ALICE, BOB, MARKS[1], 100, 1)  # 300 USDT, of which 210 are lost
+    low = PRICES[ETH] * 30 // 100
+    for _ in range(2):  # at first it has jumped, later it is true
+        desk.wait(6 * MINUTE)
+        desk.submit(eth=low)
+    desk.submit(INDEX * 112 // 100, low)
+    assert desk.ledger.oracle.qualities == [Quality.VALID, Quality.JUMPED, Quality.VALID]
+    desk.accept(desk.order(CAROL, BUY, desk.ledger.marks[1], 100, 1))
+    assert isinstance(liquidation(desk), Done)
+    assert desk.ledger.size[1][ALICE] == 0 and desk.ledger.size[PERP][ALICE] == 2
 
 
 def test_a_halted_book_has_no_say_in_the_mark() -> None:
@@ -264,7 +280,11 @@ def test_what_may_be_worth_twice_as_much_does() -> None:
     deeper = INDEX - INDEX * 37 // 1000
     desk.submit(deeper, [0] * 5)
     assert liquidation(desk) is Reject.PRICE_STALE
-    desk.submit(deeper)
+    risk, quote = account_risk(desk.ledger, ALICE), desk.ledger.balance[QUOTE]
+    spare = risk.equity + doubt(desk.ledger, ALICE, desk.ledger.time_ms)[0] - risk.maintenance
+    quote[ALICE], quote[BOB] = quote[ALICE] - spare, quote[BOB] + spare
+    assert liquidation(desk) is Reject.PRICE_STALE
+    quote[ALICE], quote[BOB] = quote[ALICE] - 1, quote[BOB] + 1
     assert isinstance(liquidation(desk), Done)
 
 
@@ -279,8 +299,9 @@ def test_the_mark_is_a_median_in_which_the_own_book_is_one_vote() -> None:
     desk.submit(perp=[P + 29_000] * 5)
     # Index with hardly any premium yet, the own book, elsewhere: the middle one is the own book now.
     assert desk.ledger.marks[PERP] == P + 21_000
-    desk.submit(perp=[0] * 5)
-    assert desk.ledger.oracle.elsewhere[PERP] == 0
+    for too_few in ([0] * 5, [P + 29_000, 0, 0, 0, 0]):
+        desk.submit(perp=too_few)
+        assert desk.ledger.oracle.elsewhere[PERP] == 0
 
 
 def test_the_own_book_alone_never_sets_the_mark() -> None:
@@ -346,6 +367,9 @@ REFUSALS: list[tuple[SubmitQuotes, Reject]] = [
     (SubmitQuotes(2_000_000, 0, 0, (Q._replace(price=-1),), b""), Reject.QUOTES_OUT_OF_RANGE),
     (SubmitQuotes(2_000_000, 0, 0, (Q._replace(price=1 << 62),), b""), Reject.QUOTES_OUT_OF_RANGE),
     (SubmitQuotes(2_000_000, 0, 0, (Q._replace(confidence=-1),), b""), Reject.QUOTES_OUT_OF_RANGE),
+    (SubmitQuotes(2_000_000, 0, 0, (Q._replace(confidence=1 << 62),), b""), Reject.QUOTES_OUT_OF_RANGE),
+    (SubmitQuotes(2_000_000, 0, 0, (Q._replace(time_ms=1 << 48),), b""), Reject.QUOTES_OUT_OF_RANGE),
+    (SubmitQuotes(2_000_000, 0, 0, (Q,) * ((1 << 14) + 1), b""), Reject.QUOTES_OUT_OF_RANGE),
     (SubmitQuotes(2_000_000, 0, 0, (Q._replace(time_ms=-1),), b""), Reject.QUOTES_OUT_OF_RANGE),
     (SubmitQuotes(2_000_000, 0, 0, (Q,), bytes((1 << 20) + 1)), Reject.QUOTES_OUT_OF_RANGE),
     (SubmitQuotes(2_000_000, ALICE, 0, (Q,), b""), Reject.ACCOUNT_RESERVED),
@@ -362,17 +386,21 @@ def test_refusals(command: SubmitQuotes, code: Reject) -> None:
     assert OracleDesk(1).refuse(command) is code
 
 
+def test_as_much_as_may_be_said_at_once_is_taken() -> None:
+    widest = Q._replace(price=(1 << 62) - 1, confidence=(1 << 62) - 1, time_ms=(1 << 48) - 1)
+    OracleDesk(1).accept(SubmitQuotes(2_000_000, 0, 0, (widest,) * (1 << 14), bytes(1 << 20)))
+
+
 def test_one_way_to_set_prices_per_venue() -> None:
     desk = OracleDesk()
     assert desk.refuse(SetPrices(next(desk.time), 0, 0, PRICES, MARKS)) is Reject.QUOTES_REQUIRED
-    from tests.exchange.venues import Desk
-
     plain = Desk()
     assert plain.refuse(SubmitQuotes(9, 0, 0, (Q,), b"")) is Reject.SOURCE_UNKNOWN
     fresh = OracleDesk(0)
     fresh.engine = Engine(Ledger(fresh.ledger.venue), Sink())
     missing = fresh.command(INDEX, [0] * 5)
     assert fresh.refuse(missing) is Reject.PRICES_INCOMPLETE  # a venue opens with a price for everything
+    fresh.submit(INDEX, 1)
 
 
 BAD: list[tuple[Oracle, str]] = [
