@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from api.evidence import manifest_of
 from api.log import require_key, show, sign_new
+from api.quorum import Validators, require_certificate
 from api.store import Store
 from api.witnesses import Answer, collect
 from verifier.canonical import refuse
@@ -59,6 +60,7 @@ def publish(
     key: Ed25519PrivateKey,
     policy: Policy | None = None,
     verify: Verify = verify_directory,
+    validators: Validators | None = None,
 ) -> Published:
     """Publish a directory that `solvent prove` wrote.
 
@@ -66,6 +68,7 @@ def publish(
         key: of the log.
         policy: whose witnesses are asked, and whose quorum has to be there before readers see the publication.
         verify: for tests.
+        validators: whose certificate of this state has to be in the publication; None asks for none.
 
     Raises:
         VerificationError: the verifier refuses the publication; LOG_ENTRY: it does not follow the last one.
@@ -79,6 +82,8 @@ def publish(
         report = verify(staged)
         if not report.accepted:
             raise Insolvent(report)
+        if validators is not None:
+            require_certificate(staged, validators, report.statement)
         manifest = manifest_of(staged, report.statement)
         index, is_new = _place(store, manifest)
         if is_new:

@@ -7,6 +7,7 @@ which has the size of a film, not of a letter: `--against DIR` verifies that one
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from verifier.statement import STATEMENT_BYTES_MAX, parse_statement
 
 FORMAT = "solvent/receipt/v1"
 RECEIPT_BYTES_MAX = BUNDLE_BYTES_MAX + STATEMENT_BYTES_MAX + MANIFEST_BYTES_MAX + 2 * PROOF_BYTES_MAX
+_CLAIM = re.compile(rb'"sequence":([0-9]{1,15})[,}]')
+"""In a receipt the first one is the bundle's, too."""
 _START = b'{"bundle":'
 """How every receipt begins, and no bundle: keys are sorted."""
 
@@ -60,6 +63,12 @@ def around_bundle(statement: bytes, manifest: bytes, log_proof: bytes) -> tuple[
 def is_receipt(data: bytes) -> bool:
     """Whether a user's file is to be read as a receipt, and not as a bundle."""
     return data.startswith(_START)
+
+
+def claimed_sequence(data: bytes) -> int | None:
+    """Which publication a user's file says that it belongs to, only to know where to look; None where it does not."""
+    found = _CLAIM.search(data)
+    return None if found is None else int(found[1])
 
 
 def parse_receipt(data: bytes) -> Receipt:
@@ -107,7 +116,8 @@ def check_user_file(
         against = Against.read(directory, circuit=circuit, statement_only=statement_only, log_policy=in_log)
     if receipt is not None:
         against, data = _against_receipt(receipt, against, circuit, log_policy), receipt.bundle
-    return check_bundle(data, against and against.statement, user_id=user_id, nonce=nonce), against
+    statement = None if against is None else against.statement
+    return check_bundle(data, statement, user_id=user_id, nonce=nonce), against
 
 
 def _against_receipt(receipt: Receipt, verified: Against | None, circuit: str | None, policy: Path | None) -> Against:

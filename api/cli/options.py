@@ -32,6 +32,9 @@ class Policy(StrEnum):
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what an earlier run of this command wrote.")]
 Publication = Annotated[Path, typer.Argument(metavar="DIR", help="A publication: what `solvent prove` wrote.")]
+PublicationOrUrl = Annotated[
+    str, typer.Argument(metavar="DIR|URL", help="A publication, or the address where an exchange publishes its newest.")
+]
 ProofProfile = Annotated[
     Profile, typer.Option(help="fast and compact: 100 provable bits, fast to prove or small; high: 128 bits.")
 ]

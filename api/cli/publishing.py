@@ -25,6 +25,9 @@ def publish(
         Path | None,
         typer.Option(metavar="FILE", help="Policy whose witnesses with URLs are asked, and whose quorum counts."),
     ] = None,
+    validators: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Demand their certificate of this state in DIR/quorum.json.")
+    ] = None,
     json: Json = False,
 ) -> int:
     """Verify a publication, store it, append it to the log, sign the checkpoint, and have it witnessed.
@@ -32,6 +35,7 @@ def publish(
     What the verifier refuses, or finds insolvent, is not published. With --witnesses, readers see it once the quorum
     has cosigned: run the same command again when witnesses were missing, or after any interruption.
     """
+    from api.cli.validator import read_validators
     from api.publish import Insolvent
     from api.publish import publish as publish_directory
     from api.store import Store
@@ -43,9 +47,10 @@ def publish(
     if witnesses is not None:
         require_file(witnesses, "a policy file")
     policy = None if witnesses is None else read_policy(witnesses)
+    members = None if validators is None else read_validators(validators)
     opened = Store(store)
     try:
-        done = publish_directory(publication, opened, load_key(key), policy)
+        done = publish_directory(publication, opened, load_key(key), policy, validators=members)
     except Insolvent as error:
         output.json(error.report.to_json() | {"verdict": "rejected", "message": "not published: insolvent"})
         print_report(error.report, output)

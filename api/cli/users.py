@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli.options import Force, Json, Private, private_directory, require_directory, require_file
+from api.cli.options import Force, Json, Private, private_directory, require_directory, require_file, require_free
 from api.cli.output import ACCEPTED, Output
+from api.cli.places import publication_at
 from api.cli.publication import AcceptedCircuit, LogPolicy, StatementOnly
 from api.cli.report import print_steps
 from prover.errors import InputError
@@ -85,8 +87,7 @@ def bundle(
         require_directory(publication, "a publication directory")
     if not account.isprintable():
         raise InputError(field="--account", got=account, expected="the id of an account in this publication")
-    if out.exists() and not (force and out.is_file()):
-        raise InputError(file=out, got="something that exists", expected="a new file (or an older one and --force)")
+    require_free(out, force)
     data = _bundle(publication, private, store, account)
     if receipt:
         data = _receipt(publication, data)
@@ -108,6 +109,54 @@ def bundle(
     output.line(f"{what} of {len(data)} bytes written to {out}. Give it to {account} and to nobody else.")
     output.line(f"They run: solvent inclusion {out.name} --against {publication or 'DIR'}")
     return ACCEPTED
+
+
+def receipt(
+    url: Annotated[str, typer.Argument(metavar="URL", help="Where the exchange publishes.")],
+    token: Annotated[Path, typer.Option(metavar="FILE", help="File that holds your token; /dev/stdin reads it there.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Receipt to write, for your eyes only.")],
+    sequence: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Of which publication; default: newest.")
+    ] = None,
+    force: Force = False,
+    json: Json = False,
+) -> int:
+    """Fetch my receipt: one file with my bundle, the statement, and what shows it in the transparency log.
+
+    It is checked before it is written. The log's signatures, and the proof behind the statement, are for
+    `solvent inclusion FILE --log-policy POLICY --against URL`.
+    """
+    from api.fetch import fetch_receipt
+    from verifier.receipt import check_user_file
+
+    output = Output(json)
+    require_free(out, force)
+    data = fetch_receipt(url, _read_token(token), sequence)
+    report, _ = check_user_file(data)
+    write_whole(out, data)
+    output.json(
+        {
+            "verdict": "fetched",
+            "receipt": str(out),
+            "bytes": len(data),
+            "user_id": report.user_id,
+            "sequence": report.sequence,
+            "statement_digest": report.statement_digest,
+        }
+    )
+    output.line(f"Receipt of {len(data)} bytes written to {out}: {report.user_id}, publication {report.sequence}.")
+    output.line(f"Keep it, and run: solvent inclusion {out} --log-policy POLICY --against {url}")
+    return ACCEPTED
+
+
+def _read_token(path: Path) -> str:
+    try:
+        words = path.read_text("ascii").split()
+    except (OSError, UnicodeError):
+        words = []
+    if len(words) != 1:
+        raise InputError(file=path, got="something else", expected="a file with the token that the exchange gave you")
+    return words[0]
 
 
 def _receipt(publication: Path | None, bundle: bytes) -> bytes:
@@ -152,7 +201,7 @@ def _bundle(publication: Path | None, private: Path | None, store: Path | None, 
 def inclusion(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Your bundle or receipt, as you got it.")],
     against: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The publication; without it no proof is verified.")
+        str | None, typer.Option(metavar="DIR|URL", help="The publication; without it no proof is verified.")
     ] = None,
     user_id: Annotated[str | None, typer.Option(metavar="ID", help="Your id at the exchange.")] = None,
     nonce: Annotated[str | None, typer.Option(metavar="HEX", help="Your nonce, 64 hex digits.")] = None,
@@ -168,12 +217,10 @@ def inclusion(
     Give --user-id and --nonce: an exchange that shows two users one account has to change one of them.
     """
     from verifier.files import read_file
-    from verifier.receipt import RECEIPT_BYTES_MAX, check_user_file, is_receipt
+    from verifier.receipt import RECEIPT_BYTES_MAX, check_user_file, claimed_sequence, is_receipt
 
     output = Output(json)
     require_file(file, "a bundle or a receipt")
-    if against is not None:
-        require_directory(against, "a publication directory")
     if log_policy is not None:
         require_file(log_policy, "a policy file")
     data = read_file(file, RECEIPT_BYTES_MAX)
@@ -182,10 +229,12 @@ def inclusion(
     for option, value in needing.items():
         if against is None and value and (option == "--statement-only" or not is_receipt(data)):
             raise InputError(field=option, expected="--against DIR with it")
-    report, compared = check_user_file(
-        data, against, circuit=None if circuit is None else circuit.value, statement_only=statement_only,
-        log_policy=log_policy, user_id=user_id, nonce=own_nonce,
-    )  # fmt: skip
+    place = nullcontext(None) if against is None else publication_at(against, output, claimed_sequence(data))
+    with place as directory:
+        report, compared = check_user_file(
+            data, directory, circuit=None if circuit is None else circuit.value, statement_only=statement_only,
+            log_policy=log_policy, user_id=user_id, nonce=own_nonce,
+        )  # fmt: skip
     shown = report.to_json()
     output.json((compared.extend(shown) if compared else shown) | {"reason": None})
     print_inclusion(report, compared, output)

@@ -18,7 +18,9 @@ BLOCKED = """
 import sys
 class Blocker:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"numpy", "numba", "pyarrow", "cryptography", "galois"}:
+        if name.partition(".")[0] in {
+            "numpy", "numba", "pyarrow", "cryptography", "galois", "sqlalchemy", "fastapi", "uvicorn", "merkletools"
+        }:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Blocker())
 from api.cli import main
@@ -52,6 +54,16 @@ def test_the_base_install_checks_and_says_what_the_rest_needs(small: Publication
     out, state = base_install("verify", tmp_path, "--json")
     assert json.loads(out)["reason"] == "file-missing"
     assert state == "1 []"
+    (tmp_path / "token").write_text("x")
+    nowhere = ("http://127.0.0.1:1", "--out", tmp_path / "x")
+    for words in (
+        ("fetch", *nowhere),
+        ("receipt", *nowhere, "--token", tmp_path / "token"),
+        ("verify", "http://127.0.0.1:1"),
+        ("inclusion", bundle, "--against", "http://127.0.0.1:1"),
+    ):
+        out, state = base_install(*words, "--json")
+        assert json.loads(out)["expected"] == "an answer" and state == "2 []", words
     for words in (
         ("prove", tmp_path, "--out", "x"),
         ("bundle", tmp_path, "--account", "a", "--out", "x"),

@@ -59,6 +59,21 @@ def sign(run: Run, keys: Path, directory: Path, name: str, out: Path, state: str
     return run("validator", "sign", directory, "--key", keys / f"{name}.key", "--ledger-state", state, "--out", out)
 
 
+def publisher(run: Run, directory: Path, folder: Path, keys: Path) -> list[object]:
+    """The command that publishes only what these validators have certified."""
+    origin = "exchange.example/log"
+    assert run("log", "keygen", "--out", folder / "log.pem", "--origin", origin)[0] == 0
+    assert run("log", "init", "--store", folder / "store", "--key", folder / "log.pem", "--origin", origin)[0] == 0
+    to = ("--store", folder / "store", "--key", folder / "log.pem")
+    return ["publish", directory, *to, "--validators", keys / "list.json"]
+
+
+def test_what_no_validator_signed_is_not_published(run: Run, keys: Path, directory: Path, tmp_path: Path) -> None:
+    publish = publisher(run, directory, tmp_path, keys)
+    code, found = run(*publish)
+    assert (code, found["reason"]) == (1, "file-missing")
+
+
 def test_from_keys_to_the_verdict(run: Run, keys: Path, directory: Path, tmp_path: Path) -> None:
     for name in NAMES:
         assert stat.S_IMODE((keys / f"{name}.key").stat().st_mode) == 0o600
@@ -78,6 +93,12 @@ def test_from_keys_to_the_verdict(run: Run, keys: Path, directory: Path, tmp_pat
     assert "certified: 2 of 3 validators signed, 2 are needed" in text
     code, found = run(*words, "--quorum", 3)
     assert (code, found["reason"]) == (1, "quorum")
+    publish = publisher(run, directory, tmp_path, keys)
+    code, found = run(*publish)
+    assert (code, found["verdict"]) == (0, "published")
+    assert run("export", tmp_path / "store", tmp_path / "export")[0] == 0
+    (manifest,) = (tmp_path / "export").rglob("manifest.json")
+    assert ("quorum.json", "quorum") in [(f["name"], f["role"]) for f in json.loads(manifest.read_bytes())["files"]]
     # In the verdict, where it is asked for.
     code, found = run("verify", directory, "--validators", keys / "list.json")
     assert (code, found["verdict"], found["quorum"]["needed"]) == (0, "solvent", 2)
