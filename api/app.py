@@ -13,11 +13,9 @@ from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi import Path as PathParameter
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
-from starlette.exceptions import HTTPException
 
-from api.answers import PROBLEM_TYPE, SequenceNumber, Shelf, answer, load, problem
+from api.answers import PROBLEM_TYPE, SequenceNumber, Shelf, add_problems, answer, load, problem
 from api.handing import Bundles, add_bundles
 from api.observing import METRICS_TYPE, Observer, Watched
 from api.page import PAGE_FILE
@@ -94,7 +92,7 @@ def make_app(store: Store, bundles: Bundles | None = None, observer: Observer | 
     )  # fmt: skip
     observer = observer or Observer()
     app.add_middleware(Watched, observer=observer)
-    _add_problems(app)
+    add_problems(app)
     side = ReadSide(store)
     send = _sender(side)
     if bundles is not None:  # first, as routes are tried in order
@@ -218,20 +216,3 @@ def _read(
         return handler
 
     return register
-
-
-def _add_problems(app: FastAPI) -> None:
-    @app.exception_handler(HTTPException)
-    async def refused(_: Request, error: HTTPException) -> Response:
-        # GET and HEAD are two routes of one path, and the framework names the methods of one of them.
-        allow = {"Allow": "GET, HEAD"} if (error.headers or {}).get("Allow") == "HEAD" else {}
-        return problem(error.status_code, str(error.detail), {**(error.headers or {}), **allow})
-
-    @app.exception_handler(RequestValidationError)
-    async def malformed(_: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        return problem(422, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
-
-    @app.exception_handler(Exception)
-    async def broken(_: Request, _error: Exception) -> Response:
-        return problem(500, "this is our fault; it is in the service's log")

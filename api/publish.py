@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -52,6 +53,22 @@ class Published:
     is_new: bool
     answers: tuple[Answer, ...]
     is_shown: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json` and over HTTP."""
+        return {
+            "verdict": "published" if self.is_shown else "logged, but not shown",
+            "reason": None if self.is_shown else Reason.WITNESS_QUORUM.value,
+            "sequence": self.manifest.sequence,
+            "statement_digest": self.manifest.statement.hex(),
+            "manifest": self.manifest.entry.manifest.hex(),
+            "index": self.index,
+            "is_new": self.is_new,
+            "files": len(self.manifest.files),
+            "publication_verdict": self.report.verdict,
+            "publication_spoken": self.report.spoken,
+            "witnesses": [{"name": a.witness, "cosigned": a.line is not None, "answer": a.why} for a in self.answers],
+        }
 
 
 def publish(

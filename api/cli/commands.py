@@ -15,6 +15,7 @@ from api.cli import (
     prices,
     proving,
     publication,
+    publisher,
     publishing,
     reserves,
     serve,
@@ -61,6 +62,7 @@ app.command(rich_help_panel=EXCHANGE)(users.bundle)
 app.command(rich_help_panel=EXCHANGE)(bundles.bundles)
 app.command(rich_help_panel=EXCHANGE)(audit.opening)
 app.command(rich_help_panel=EXCHANGE)(publishing.publish)
+app.add_typer(publisher.app, name="publisher", rich_help_panel=EXCHANGE)
 app.command(rich_help_panel=EXCHANGE)(publishing.export)
 app.command(rich_help_panel=EXCHANGE)(serve.serve)
 app.add_typer(serve.token, name="token", rich_help_panel=EXCHANGE)

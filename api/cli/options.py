@@ -61,6 +61,17 @@ def require_free(out: Path, force: bool) -> None:
         raise InputError(file=out, got="something that exists", expected="a new file (or an older one and --force)")
 
 
+def read_secret(path: Path, expected: str) -> str:
+    """The one word in a file: a key or a token. Raises InputError."""
+    try:
+        words = path.read_text("ascii").split()
+    except (OSError, UnicodeError):
+        words = []
+    if len(words) != 1:
+        raise InputError(file=path, got="something else", expected=expected)
+    return words[0]
+
+
 def private_directory(publication: Path, private: Path | None) -> Path:
     """Where the secrets of a publication are, by default beside it."""
     return private if private is not None else publication.with_name(publication.name + PRIVATE_SUFFIX)

@@ -26,7 +26,7 @@ EXTRAS: Final = {
 VENUE: Final = ("simulate", "replay", "snapshot")
 """Commands that find in the extra `exchange` what others find in `service`."""
 SPREAD_OPTIONS: Final = ("--users",)
-GROUPS: Final = ("import", "log", "prices", "reserves", "token", "validator", "witness")
+GROUPS: Final = ("import", "log", "prices", "publisher", "reserves", "token", "validator", "witness")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

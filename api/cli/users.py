@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli.options import Force, Json, Private, private_directory, require_directory, require_file, require_free
+from api.cli.options import (
+    Force,
+    Json,
+    Private,
+    private_directory,
+    read_secret,
+    require_directory,
+    require_file,
+    require_free,
+)
 from api.cli.output import ACCEPTED, Output
 from api.cli.places import publication_at
 from api.cli.publication import AcceptedCircuit, LogPolicy, StatementOnly
@@ -22,6 +31,7 @@ if TYPE_CHECKING:
     from verifier.report import Against
 
 NONCE_BYTES = 32
+TOKEN = "a file with the token that the exchange gave you"
 
 
 def nonce(
@@ -131,7 +141,7 @@ def receipt(
 
     output = Output(json)
     require_free(out, force)
-    data = fetch_receipt(url, _read_token(token), sequence)
+    data = fetch_receipt(url, read_secret(token, TOKEN), sequence)
     report, _ = check_user_file(data)
     write_whole(out, data)
     output.json(
@@ -147,16 +157,6 @@ def receipt(
     output.line(f"Receipt of {len(data)} bytes written to {out}: {report.user_id}, publication {report.sequence}.")
     output.line(f"Keep it, and run: solvent inclusion {out} --log-policy POLICY --against {url}")
     return ACCEPTED
-
-
-def _read_token(path: Path) -> str:
-    try:
-        words = path.read_text("ascii").split()
-    except (OSError, UnicodeError):
-        words = []
-    if len(words) != 1:
-        raise InputError(file=path, got="something else", expected="a file with the token that the exchange gave you")
-    return words[0]
 
 
 def _receipt(publication: Path | None, bundle: bytes) -> bytes:

@@ -56,14 +56,15 @@ def test_the_base_install_checks_and_says_what_the_rest_needs(small: Publication
     assert state == "1 []"
     (tmp_path / "token").write_text("x")
     nowhere = ("http://127.0.0.1:1", "--out", tmp_path / "x")
-    for words in (
+    online: tuple[tuple[object, ...], ...] = (
         ("fetch", *nowhere),
         ("receipt", *nowhere, "--token", tmp_path / "token"),
         ("verify", "http://127.0.0.1:1"),
         ("inclusion", bundle, "--against", "http://127.0.0.1:1"),
-    ):
-        out, state = base_install(*words, "--json")
-        assert json.loads(out)["expected"] == "an answer" and state == "2 []", words
+    )
+    for command in online:
+        out, state = base_install(*command, "--json")
+        assert json.loads(out)["expected"] == "an answer" and state == "2 []", command
     for words in (
         ("prove", tmp_path, "--out", "x"),
         ("bundle", tmp_path, "--account", "a", "--out", "x"),

@@ -26,6 +26,7 @@ from tests.exchange.venues import (
     Desk,
     check_invariants,
     marked,
+    venue,
 )
 
 P = MARKS[PERP]
@@ -37,7 +38,7 @@ def prices(desk: Desk, btc: int) -> SetPrices:
 
 def leveraged(**changes: int) -> Desk:
     """Alice is long 10 lots (600 USDT), Bob short; Alice has 33 USDT and half the fees, Bob and Carol are rich."""
-    desk = Desk(3, 0, definition=None, **changes)
+    desk = Desk(3, 0, definition=venue(**changes))
     desk.deposit(33 * UNIT, 10**12, 10**12)
     desk.trade(ALICE, BOB, P, 10)
     return desk
