@@ -17,6 +17,7 @@ from fastapi.responses import RedirectResponse
 
 from api.answers import PROBLEM_TYPE, SequenceNumber, Shelf, add_problems, answer, load, problem
 from api.handing import Bundles, add_bundles
+from api.limits import RateLimit
 from api.observing import METRICS_TYPE, Observer, Watched
 from api.page import PAGE_FILE
 from api.paths import (
@@ -108,7 +109,8 @@ def from_environment() -> FastAPI:
     settings = Settings.get()
     bundles = None
     if settings.tokens is not None:
-        bundles = Bundles([Path(folder) for folder in settings.bundles], Tokens(settings.tokens))
+        limit = None if settings.limit is None else RateLimit(Path(settings.limit), settings.bundle_rate)
+        bundles = Bundles([Path(folder) for folder in settings.bundles], Tokens(settings.tokens), limit)
     return make_app(Store(settings.store), bundles, Observer(sys.stderr if settings.is_logging else None))
 
 

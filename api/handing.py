@@ -6,6 +6,7 @@ same answer, after the same work. Answers are padded to few lengths, which say l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, Final
 from fastapi import FastAPI, Request, Response
 
 from api.answers import PROBLEM_TYPE, SequenceNumber, problem
+from api.limits import RateLimit
 from api.paths import BUNDLE, BUNDLES, RECEIPT, RECEIPTS
 from api.reading import ReadSide
 from api.tokens import Tokens
@@ -41,9 +43,9 @@ _SCHEME: Final = {"type": "http", "scheme": "bearer", "description": "a token th
 class Bundles:
     """The stores of bundles, by the publication that they belong to."""
 
-    def __init__(self, folders: Sequence[Path], tokens: Tokens) -> None:
+    def __init__(self, folders: Sequence[Path], tokens: Tokens, limit: RateLimit | None = None) -> None:
         """Raises InputError: no store of bundles, or two of one publication."""
-        self._tokens = tokens
+        self._tokens, self._limit = tokens, limit
         self._stores: dict[bytes, BundleStore] = {}
         self._shortest: dict[bytes, int] = {}
         for folder in folders:
@@ -57,6 +59,12 @@ class Bundles:
     def close(self) -> None:
         """Ends the connections."""
         self._tokens.close()
+        if self._limit is not None:
+            self._limit.close()
+
+    def wait_seconds(self, address: str) -> float:
+        """How long this address has to wait before it is answered again, 0 where it need not."""
+        return 0.0 if self._limit is None else self._limit.wait_seconds(address)
 
     def of(self, statement: bytes | None) -> BundleStore | None:
         """The store of a publication."""
@@ -102,6 +110,9 @@ def add_bundles(app: FastAPI, bundles: Bundles, side: ReadSide) -> None:
     """The routes."""
 
     def send(request: Request, kind: str, sequence: int, store: BundleStore | None) -> Response:
+        wait = bundles.wait_seconds(request.client.host if request.client else "")
+        if wait:
+            return problem(429, "too many requests from one address", {"Retry-After": str(math.ceil(wait))})
         is_known, bundle = bundles.fetch(_token(request), store)
         if not is_known:
             return problem(401, "this needs the token that you were given with your account", CHALLENGE)
@@ -155,6 +166,7 @@ def _route(app: FastAPI, path: str, summary: str) -> Callable[[Any], Any]:
     responses: dict[int | str, dict[str, Any]] = {
         200: {"description": "the bundle, which is secret", "content": bundle},
         401: {"description": "no token, or none of ours"} | none,
+        429: {"description": "too many requests from one address"} | none,
         404: {"description": "no bundle for this user"} | none,
         422: {"description": "not a path of this form"} | none,
     }

@@ -96,8 +96,12 @@ def test_an_interrupted_hand_in_goes_on(desk: Desk) -> None:
 @pytest.mark.negative
 def test_nothing_without_the_key(desk: Desk) -> None:
     digest = hashlib.sha256(b"x").hexdigest()
-    asks = (("PUT", f"/files/{digest}", b"x"), ("POST", "/publications", {"files": []}),
-            ("POST", "/tokens", {"users": ["a"]}), ("POST", "/tokens/revoke", {"user_id": "a"}))  # fmt: skip
+    asks: list[tuple[str, str, object]] = [
+        ("PUT", f"/files/{digest}", b"x"),
+        ("POST", "/publications", {"files": []}),
+        ("POST", "/tokens", {"users": ["a"]}),
+        ("POST", "/tokens/revoke", {"user_id": "a"}),
+    ]
     for method, path, body in asks:
         for key in (None, "", KEY[:-1], KEY + "k", KEY.upper()):
             status, answer = desk.ask(method, path, body, key)
