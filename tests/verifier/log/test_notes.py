@@ -289,6 +289,7 @@ def test_extension_lines_are_kept_and_signed() -> None:
         witness_vkey("w1"),  # a witness's key is no log's
         "a+00000000+" + base64.b64encode(b"\x01" + bytes(32)).decode(),
         "a" * 2000,
+        EXAMPLE_KEY.replace("example", "ex\udcffample"),
     ],
 )
 def test_keys_of_another_form_are_refused(text: str) -> None:
