@@ -18,6 +18,7 @@ from prover.errors import InputError
 from verifier.canonical import dumps
 from verifier.errors import BadManifest, Reason, VerificationError
 from verifier.manifest import (
+    FILE_BYTES_END,
     FILES_MAX,
     FORMAT,
     MANIFEST_FILE,
@@ -256,6 +257,9 @@ def test_wrong_manifests_whose_evidence_is_right(
         (lambda d: d["files"][0].update(name="private.json"), Reason.MALFORMED),
         (lambda d: d["files"][0].update(name="../statement.json"), Reason.MALFORMED),
         (lambda d: d["files"][0].update(bytes=-1), Reason.MALFORMED),
+        (lambda d: d["files"][0].update(bytes=FILE_BYTES_END), Reason.MALFORMED),
+        (lambda d: d.update(exchange="a" * 129), Reason.MALFORMED),
+        (lambda d: d.update(sequence=-1), Reason.MALFORMED),
         (lambda d: d["files"][0].update(sha256="00"), Reason.MALFORMED),
         (lambda d: d.update(more=1), Reason.MALFORMED),
     ],

@@ -18,6 +18,7 @@ from verifier.inclusion import check_bundle
 from verifier.opening import check_opening
 from verifier.shards import Place, Shard, Sum, check_shards, parent, parse_shard, seal, top_paths, top_sides, top_sum
 from verifier.solvency import OUTPUT_END
+from verifier.statement import SHARDS_MAX
 
 COUNT = 6
 
@@ -176,6 +177,13 @@ def test_places_that_are_refused(change: str) -> None:
     assert isinstance(error, NotIncluded)
     opening = edited(small.opening(1, 0), lambda d: edit(d["shard"]))
     assert refused(lambda: check_opening(opening, small.statement)).reason in (reason, Reason.OPENING)
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize("index", [-1, SHARDS_MAX])
+def test_numbers_that_no_shard_has(index: int) -> None:
+    data = edited(several().bundle(7), lambda d: d["shard"].update(index=index))
+    assert refused(lambda: check_bundle(data, several().statement)).reason is Reason.MALFORMED
 
 
 @pytest.mark.negative

@@ -95,6 +95,12 @@ def test_heads_of_another_form(head: str, reason: Reason) -> None:
 
 
 @pytest.mark.negative
+def test_an_empty_line_is_asked_for() -> None:
+    with pytest.raises(VerificationError, match="an empty line and a checkpoint"):
+        parse_log_proof(f"{HEAD}\nindex 0\n".encode())
+
+
+@pytest.mark.negative
 @pytest.mark.parametrize("tail", [b"", b"\n", CHECKPOINT[:-1], CHECKPOINT + b"\n", CHECKPOINT[5:]])
 def test_a_checkpoint_has_to_follow(tail: bytes) -> None:
     with pytest.raises(VerificationError):
