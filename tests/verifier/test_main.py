@@ -167,6 +167,8 @@ def test_paths_that_no_system_takes(directory: Path, run: Run) -> None:
         ["inclusion", long],
         ["inclusion", statement, "--against", long],
         ["opening", long, "--against", directory],
+        ["log", "audit", long, "--policy", statement],
+        ["log", "audit", directory, "--policy", long],
     ):
         assert run(*words)[0] == 2, words
 
