@@ -57,18 +57,9 @@ def directory(small: Publication, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(proofs, "verify_stark", accept)
     monkeypatch.setattr(report, "soundness_bits", lambda *_: 100)
-    write(tmp_path, small)
-    (tmp_path / PROOF).write_bytes(b"good")
+    small.write(tmp_path)
     (tmp_path / "reserves.csv").write_bytes(RESERVES)
     return tmp_path
-
-
-def write(directory: Path, small: Publication) -> None:
-    """Statement and shards; a proof that is there stays."""
-    (directory / "statement.json").write_bytes(small.statement.to_bytes())
-    (directory / "shards").mkdir(exist_ok=True)
-    for index, shard in enumerate(small.shards):
-        (directory / f"shards/{index:06d}.json").write_bytes(shard.to_bytes())
 
 
 @pytest.fixture
@@ -181,7 +172,7 @@ def test_the_caller_chooses_the_circuit(directory: Path, small: Publication, run
     bundle, opening = tmp_path / "bundle.json", tmp_path / "opening.json"
     bundle.write_bytes(other.bundle(7))
     opening.write_bytes(other.opening(1, 1))
-    write(directory, other)
+    other.write(directory)
     error = refused(directory)
     assert isinstance(error, UnacceptableParameters)
     assert error.reason is Reason.UNKNOWN_CIRCUIT
@@ -200,7 +191,7 @@ def test_the_caller_chooses_the_circuit(directory: Path, small: Publication, run
         assert run(*words, "--circuit", "anything")[0] == 2, words
     assert "tree hash poseidon2-koalabear-16\n" in run(directory, "--circuit", name)[1]
     assert verifier.verify_directory(directory, circuit=name).to_json()["tree_hash"] == "poseidon2-koalabear-16"
-    write(directory, small)
+    small.write(directory)
     assert refused(directory, circuit=name).reason is Reason.UNKNOWN_CIRCUIT
     assert verifier.verify_directory(directory, circuit=small.statement.circuit).accepted
 
@@ -209,7 +200,7 @@ def test_the_caller_chooses_the_circuit(directory: Path, small: Publication, run
 def test_every_circuit_over_the_default_tree_hash_is_taken_and_named(directory: Path, run: Run, circuit: str) -> None:
     lenses = solvency.CIRCUITS[circuit].lenses
     small = (risk_publication if lenses else publication)(circuit)
-    write(directory, small)
+    small.write(directory)
     (directory / "reserves.csv").write_bytes(b"asset,amount\nbtc,1000\nusdt,100000000\n" if lenses else RESERVES)
     if lenses:
         (directory / "fund.json").write_bytes(small.bundle(0))
@@ -230,7 +221,7 @@ def risky(directory: Path) -> Path:
     small = risk_publication()
     evidence, sources = simulate_evidence(small.statement)
     small = small.stating(oracle_evidence=hashlib.sha256(evidence).digest())
-    write(directory, small)
+    small.write(directory)
     (directory / "prices.json").write_bytes(evidence)
     (directory / "fund.json").write_bytes(small.bundle(0))
     (directory / "reserves.csv").write_bytes(b"asset,amount\nbtc,1000\nusdt,100000000\n")
@@ -283,7 +274,7 @@ def test_a_scenario_beyond_the_fund_is_a_note(risky: Path, run: Run) -> None:
     (risky / "prices.json").unlink()
     worst = Losses(2**111, 2**112 - 1)
     small = small.stating(losses=(worst, *small.statement.losses[1:]))
-    write(risky, small)
+    small.write(risky)
     (risky / "fund.json").write_bytes(small.bundle(0))
     code, text = run(risky)
     assert code == 0
@@ -300,7 +291,7 @@ def test_the_fund_falls_with_what_it_holds(directory: Path) -> None:
     tail = builder.legs[4]
     fund = Account("insurance-fund", bytes(32), (0,) * 6, ((tail.index, 10**9), (19, 10**9)))
     small = builder.build([fund])
-    write(directory, small)
+    small.write(directory)
     (directory / "fund.json").write_bytes(small.bundle(0))
     (directory / "reserves.csv").write_bytes(b"asset,amount\nbtc,10\nusdt,0\n")
     checks = verifier.verify_directory(directory).checks
@@ -344,7 +335,7 @@ def test_prices_are_there_exactly_where_the_statement_names_them(risky: Path, sm
     (risky / "prices.json").write_bytes(other)
     assert refused(risky).reason is Reason.PRICE_EVIDENCE
     # A statement that names none takes none: prices that it is not bound to would decorate it.
-    write(risky, risk_publication())
+    risk_publication().write(risky)
     (risky / "fund.json").unlink()
     assert refused(risky).reason is Reason.PRICE_EVIDENCE
 
@@ -358,7 +349,7 @@ def test_who_names_sources_gets_prices_of_theirs(risky: Path, run: Run, director
     (risky / "empty.txt").write_text("# nobody\n")
     assert run(risky, "--price-sources", risky / "empty.txt")[0] == 1
     assert verifier.verify_directory(risky, price_sources=None).accepted
-    write(risky, risk_publication())
+    risk_publication().write(risky)
     for name in ("fund.json", "prices.json"):
         (risky / name).unlink()
     code, text = run(risky, "--price-sources", risky / "others.txt")
@@ -382,12 +373,12 @@ def test_the_caller_chooses_the_profile(directory: Path, small: Publication) -> 
     """06 attack 31: neither the statement nor the proof can weaken the parameters."""
     assert refused(directory, profile="high").reason is Reason.UNACCEPTABLE_PROFILE
     assert refused(directory, profile="test").reason is Reason.UNACCEPTABLE_PROFILE
-    write(directory, small.stating(profile="test", parameters_digest=TEST.digest))
+    small.stating(profile="test", parameters_digest=TEST.digest).write(directory)
     assert refused(directory).reason is Reason.UNACCEPTABLE_PROFILE
     assert verifier.verify_directory(directory, params=TEST).profile == "test"
-    write(directory, small.stating(parameters_digest=TEST.digest))
+    small.stating(parameters_digest=TEST.digest).write(directory)
     assert refused(directory).reason is Reason.UNACCEPTABLE_PARAMETERS
-    write(directory, small.stating(profile="compact", parameters_digest=PROFILES["compact"].digest))
+    small.stating(profile="compact", parameters_digest=PROFILES["compact"].digest).write(directory)
     assert refused(directory, profile="fast").reason is Reason.UNACCEPTABLE_PROFILE
     assert verifier.verify_directory(directory).profile == "compact"
 
@@ -509,7 +500,7 @@ def test_inclusion_and_openings_look_at_the_proof(
         data = json.loads(text)
         assert (code, data["verdict"], data["publication_verdict"]) == (0, f"{done} in an unverified statement", None)
         assert (data["steps"][0]["name"], data["steps"][0]["ok"]) == ("0 publication", False)
-    write(directory, small.stating(profile="test", parameters_digest=TEST.digest))
+    small.stating(profile="test", parameters_digest=TEST.digest).write(directory)
     code, text = run("inclusion", bundle, "--against", directory, "--statement-only", "--json")
     assert (code, json.loads(text)["reason"]) == (1, "unacceptable-profile")
 
