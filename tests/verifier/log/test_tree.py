@@ -139,6 +139,7 @@ def test_every_proof_of_small_trees() -> None:
     for size in range(1, len(entries) + 1):
         tiles, root = Tiles(files.__getitem__, size), root_of(entries[:size])
         assert tiles.root() == root
+        assert tiles.consistency(0) == []
         for index in range(size):
             proof = tiles.inclusion(index)
             assert proof == audit_path(index, entries[:size])
@@ -249,11 +250,14 @@ def test_every_tile_ends_some_tree(size: int) -> None:
 
 
 @pytest.mark.negative
-@pytest.mark.parametrize("data", [b"\x00", b"\x00\x02a", b"\x00\x01a", b"\x00\x01a\x00\x01b\x00\x01c"])
-def test_a_bundle_holds_whole_entries(data: bytes) -> None:
+@pytest.mark.parametrize(
+    ("data", "count"),
+    [(b"\x00", 1), (b"\x00\x00\x00", 2), (b"\x00\x02a", 1), (b"\x00\x01a", 2), (b"\x00\x01a\x00\x01b\x00\x01c", 2)],
+)
+def test_a_bundle_holds_whole_entries(data: bytes, count: int) -> None:
     assert unpack_entries(pack_entries([b"", b"ab"]), 2, "bundle") == [b"", b"ab"]
     with pytest.raises(Exception, match="bundle") as caught:
-        unpack_entries(data, 2, "bundle")
+        unpack_entries(data, count, "bundle")
     assert getattr(caught.value, "reason", None) is Reason.MALFORMED
 
 
