@@ -103,7 +103,7 @@ MIXED_ORDER = VerifierKey("X9", COSIGNATURE_V1, bytes.fromhex("01" + "00" * 31))
         ("witnes X1\nquorum none\n", "log, witness, group or quorum"),
         ("quorum none\r\n", "no control characters"),
         ("quorum none\n\x7f", "no control characters"),
-        ("quorum none\n" + f"{X1}\n" + "".join(f"group g{i} 1 X1\n" for i in range(1)) + "group z 1 q\n", "line above"),
+        (f"quorum none\n{X1}\ngroup g 1 X1\ngroup h 1 q\n", "line above"),
     ],
 )
 def test_refused_lines(text: str, what: str) -> None:
