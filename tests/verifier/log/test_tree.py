@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verifier.errors import BadLog, Reason
+from verifier.errors import BadLog, Reason, VerificationError
 from verifier.log.tiles import Tile, Tiles, newest_tiles, pack_entries, tiles_of, unpack_entries
 from verifier.log.tree import EMPTY_ROOT, check_consistency, check_inclusion, leaf_hash, node_hash
 
@@ -209,6 +209,22 @@ def test_impossible_places_are_refused(index: int, size: int) -> None:
     with pytest.raises(BadLog) as caught:
         check_inclusion(EMPTY_ROOT, index, size, [], EMPTY_ROOT)
     assert caught.value.reason is Reason.LOG_INCLUSION
+
+
+@pytest.mark.negative
+def test_an_index_at_the_size_is_refused_even_where_the_path_leads_to_the_root() -> None:
+    leaf, sibling = leaf_hash(b""), bytes(32)
+    root = node_hash(sibling, node_hash(node_hash(leaf, sibling), sibling))
+    with pytest.raises(BadLog, match="an index below the size 4"):
+        check_inclusion(leaf, 4, 4, [sibling] * 3, root)
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize("data", [b"", bytes(63), bytes(65), bytes(96)])
+def test_a_tile_has_as_many_hashes_as_its_width(data: bytes) -> None:
+    with pytest.raises(VerificationError, match="64 bytes") as caught:
+        Tiles(lambda path: data, 2).root()
+    assert caught.value.reason is Reason.MALFORMED
 
 
 @pytest.mark.parametrize(
