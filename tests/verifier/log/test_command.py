@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 
 from api.evidence import manifest_of
+from api.notes import log_key
 from tests.verifier.log.signers import LOG_VKEY, cosigned, key_of, policy, policy_text, root, signed
 from tests.verifier.log.test_tree import files_of, root_of
 from tests.verifier.small_tree import Publication, publication
 from verifier.__main__ import main
 from verifier.errors import Reason, VerificationError
 from verifier.log.check import audit, check_continues, check_logged
+from verifier.log.policy import parse_policy
 from verifier.log.proof import LogProof
 from verifier.log.tiles import Tiles
 from verifier.log.tree import EMPTY_ROOT
@@ -155,6 +157,16 @@ def test_checkpoints_that_are_not_continued(place: Place, seen: bytes, reason: R
     with pytest.raises(VerificationError) as caught:
         check_continues(seen, place.log, POLICY)
     assert caught.value.reason is reason
+
+
+@pytest.mark.negative
+def test_another_log_s_checkpoint_is_not_continued(place: Place) -> None:
+    other = log_key("example.com/other", key_of("other"))
+    both = parse_policy(f"log {LOG_VKEY.vkey}\nlog {other.vkey}\nquorum none\n".encode())
+    seen = signed(2, root_of(place.entries[:2]), other.name, key_of("other"))
+    with pytest.raises(VerificationError) as caught:
+        check_continues(seen, place.log, both)
+    assert caught.value.reason is Reason.LOG_ORIGIN
 
 
 @pytest.mark.negative
