@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -199,6 +200,17 @@ def test_damaged_publications(tmp_path: Path, damage: Callable[[Path], object], 
     with pytest.raises(VerificationError) as caught:
         check_directory(tmp_path / "p", STATEMENT)
     assert caught.value.reason is reason
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize("name", [b"a\nVerdict: solvent", b"a\x1b[2J", b"a\xff"])
+def test_a_file_s_name_does_not_write_on_the_terminal(tmp_path: Path, name: bytes) -> None:
+    written(tmp_path / "p")
+    (tmp_path / "p" / os.fsdecode(name)).write_bytes(b"")
+    with pytest.raises(BadManifest) as caught:
+        check_directory(tmp_path / "p", STATEMENT)
+    assert str(caught.value).isascii()
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.negative
