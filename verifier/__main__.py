@@ -6,7 +6,7 @@ import argparse
 import io
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,10 +77,10 @@ def _verify(words: Sequence[str]) -> int:
     parser.add_argument("--workers", metavar="N", type=int, help="processes for shards; default: one per processor")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(words)
-    _require_directory(parser, options.directory)
+    _require(parser, options.directory, Path.is_dir, "directory")
     for path in (options.reserves, options.price_sources):
         if path is not None:
-            _require_file(parser, path)
+            _require(parser, path, Path.is_file, "file")
     sources = options.price_sources
     report = verify_directory(
         options.directory,
@@ -114,7 +114,7 @@ def _inclusion(words: Sequence[str]) -> int:
     parser.add_argument("--nonce", metavar="HEX", type=_nonce, help="your nonce, 64 hex digits")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(words)
-    _require_file(parser, options.file)
+    _require(parser, options.file, Path.is_file, "file")
     _require_publication(parser, options)
     data = read_file(options.file, RECEIPT_BYTES_MAX)
     if options.against is None and options.statement_only:
@@ -163,7 +163,7 @@ def _opening(words: Sequence[str]) -> int:
     _add_acceptance(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(words)
-    _require_file(parser, options.file)
+    _require(parser, options.file, Path.is_file, "file")
     against = _read_against(parser, options)
     report = check_opening(read_file(options.file, OPENING_BYTES_MAX), against.statement)
     if options.json:
@@ -182,8 +182,7 @@ def _log(words: Sequence[str]) -> int:
 
     parser, options = parse(words)
     for path in (*options.paths, options.policy):
-        if not path.exists():
-            parser.error(f"{path}: no such file or directory")
+        _require(parser, path, Path.exists, "file or directory")
     finding = find(options.command, options.paths, options.policy)
     if options.json:
         _print_json(finding.to_json())
@@ -222,9 +221,9 @@ def _read_against(parser: argparse.ArgumentParser, options: argparse.Namespace) 
 
 def _require_publication(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     if options.against is not None:
-        _require_directory(parser, options.against)
+        _require(parser, options.against, Path.is_dir, "directory")
     if options.log_policy is not None:
-        _require_file(parser, options.log_policy)
+        _require(parser, options.log_policy, Path.is_file, "file")
 
 
 def _nonce(text: str) -> bytes:
@@ -237,22 +236,13 @@ def _nonce(text: str) -> bytes:
     return raw
 
 
-def _require_directory(parser: argparse.ArgumentParser, path: Path) -> None:
+def _require(parser: argparse.ArgumentParser, path: Path, is_there: Callable[[Path], bool], what: str) -> None:
     try:
-        is_there = path.is_dir()
+        found = is_there(path)
     except OSError as error:  # a path too long, for one
         parser.error(f"{path}: {error.strerror}")
-    if not is_there:
-        parser.error(f"{path}: no such directory")
-
-
-def _require_file(parser: argparse.ArgumentParser, path: Path) -> None:
-    try:
-        is_there = path.is_file()
-    except OSError as error:
-        parser.error(f"{path}: {error.strerror}")
-    if not is_there:
-        parser.error(f"{path}: no such file")
+    if not found:
+        parser.error(f"{path}: no such {what}")
 
 
 def _print_json(data: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
-from verifier.canonical import SAFE_INTEGER_END, Record, dumps, read_document, refuse
+from verifier.canonical import SAFE_INTEGER_END, Record, dumps, read_document, refuse, shown
 from verifier.errors import Reason
 from verifier.files import opened, read_file
 from verifier.statement import EXCHANGE_CHARACTERS_MAX
@@ -199,7 +199,7 @@ def check_directory(directory: Path, statement: Stated) -> Manifest:
     listed = {file.name: file for file in manifest.files}
     for name in walk(directory):
         if name not in listed and name not in (MANIFEST_FILE, LOG_PROOF_FILE):
-            refuse(name, "only files that the manifest lists", "one more", Reason.MANIFEST)
+            refuse(shown(name), "only files that the manifest lists", "one more", Reason.MANIFEST)
     for file in manifest.files:
         check_file(file, digest_file(directory, file.name))
     return manifest

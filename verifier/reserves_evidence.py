@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from verifier.canonical import Record, read_document, refuse
+from verifier.canonical import SAFE_INTEGER_END, Record, read_document, refuse
 from verifier.errors import Reason
 from verifier.instruments import SPOT, SYMBOL_CHARACTERS_MAX, Instrument
 from verifier.reserves import parse_reserves
@@ -187,7 +187,7 @@ def parse_reserves_evidence(data: bytes) -> ReservesEvidence:
         refuse("reserves-evidence.totals", "the sums of the verified addresses", "others", Reason.RESERVES)
     return ReservesEvidence(
         exchange=top.text("exchange", EXCHANGE_CHARACTERS_MAX),
-        sequence=top.integer("sequence", 0, 2**53 - 1),
+        sequence=top.integer("sequence", 0, SAFE_INTEGER_END - 1),
         balances=top.choice("balances", SOURCES),
         totals=totals,
         verified=count[VERIFIED],

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.verifier.small_tree import publication
 from verifier.errors import MalformedProof, Reason, VerificationError
+from verifier.files import read_file
 from verifier.inclusion import BUNDLE_BYTES_MAX, check_bundle
 from verifier.log.note import NOTE_BYTES_MAX, parse_note
 from verifier.log.policy import POLICY_BYTES_MAX, parse_policy
@@ -57,3 +59,15 @@ def test_a_file_of_one_byte_more_is_too_large(name: str) -> None:
     with pytest.raises(MalformedProof) as caught:
         read(b"\xff" * (longest + 1))
     assert caught.value.reason is Reason.FILE_TOO_LARGE
+
+
+@pytest.mark.negative
+def test_no_more_is_read_than_expected(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"four")
+    assert read_file(path, 4) == b"four"
+    with pytest.raises(MalformedProof) as caught:
+        read_file(path, 3)
+    assert caught.value.reason is Reason.FILE_TOO_LARGE
+    with pytest.raises(MalformedProof, match="not a path"):
+        read_file(tmp_path / "a\0b", 4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from prover.errors import InputError
 from verifier.canonical import dumps
 from verifier.errors import BadManifest, Reason, VerificationError
 from verifier.manifest import (
+    FILE_BYTES_END,
     FILES_MAX,
     FORMAT,
     MANIFEST_FILE,
@@ -201,6 +203,17 @@ def test_damaged_publications(tmp_path: Path, damage: Callable[[Path], object], 
 
 
 @pytest.mark.negative
+@pytest.mark.parametrize("name", [b"a\nVerdict: solvent", b"a\x1b[2J", b"a\xff"])
+def test_a_file_s_name_does_not_write_on_the_terminal(tmp_path: Path, name: bytes) -> None:
+    written(tmp_path / "p")
+    (tmp_path / "p" / os.fsdecode(name)).write_bytes(b"")
+    with pytest.raises(BadManifest) as caught:
+        check_directory(tmp_path / "p", STATEMENT)
+    assert str(caught.value).isascii()
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.negative
 @pytest.mark.parametrize(
     "change",
     [
@@ -256,6 +269,9 @@ def test_wrong_manifests_whose_evidence_is_right(
         (lambda d: d["files"][0].update(name="private.json"), Reason.MALFORMED),
         (lambda d: d["files"][0].update(name="../statement.json"), Reason.MALFORMED),
         (lambda d: d["files"][0].update(bytes=-1), Reason.MALFORMED),
+        (lambda d: d["files"][0].update(bytes=FILE_BYTES_END), Reason.MALFORMED),
+        (lambda d: d.update(exchange="a" * 129), Reason.MALFORMED),
+        (lambda d: d.update(sequence=-1), Reason.MALFORMED),
         (lambda d: d["files"][0].update(sha256="00"), Reason.MALFORMED),
         (lambda d: d.update(more=1), Reason.MALFORMED),
     ],

@@ -182,8 +182,8 @@ def verified(note: Note, keys: Sequence[VerifierKey], reason: Reason) -> tuple[t
 
 
 def is_name(text: str) -> bool:
-    """Whether this may be a key's name: no blanks (Unicode's), no plus, not empty."""
-    return bool(text) and "+" not in text and not any(c.isspace() or c < " " for c in text)
+    """Whether this may be a key's name: no blanks (Unicode's), no plus, no lone surrogate, not empty."""
+    return bool(text) and not any(c.isspace() or c < " " or c == "+" or "\ud800" <= c <= "\udfff" for c in text)
 
 
 def unbase64(text: str) -> bytes | None:

@@ -187,6 +187,17 @@ def test_one_reason_per_damage(data: bytes, reason: Reason) -> None:
 
 
 @pytest.mark.negative
+def test_names_of_strangers_do_not_write_on_the_terminal() -> None:
+    """U+009B begins a command of a terminal, and is no blank."""
+    line = "— \u009b2J " + base64.b64encode(b"1234" + bytes(64)).decode()
+    data = f"{parse_note(GOOD).text}\n{line}\n".encode()
+    with pytest.raises(BadLog) as caught:
+        open_signed(data, [LOG_VKEY])
+    assert caught.value.reason is Reason.LOG_SIGNATURE
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.negative
 @pytest.mark.parametrize("time", [0, 2**63])
 def test_times_that_are_none(time: int) -> None:
     """Signed as it should be: only the time is impossible."""
@@ -289,6 +300,7 @@ def test_extension_lines_are_kept_and_signed() -> None:
         witness_vkey("w1"),  # a witness's key is no log's
         "a+00000000+" + base64.b64encode(b"\x01" + bytes(32)).decode(),
         "a" * 2000,
+        EXAMPLE_KEY.replace("example", "ex\udcffample"),
     ],
 )
 def test_keys_of_another_form_are_refused(text: str) -> None:
