@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -26,10 +27,10 @@ from exchange.engine import Answer, Done, Engine, Sink
 from exchange.errors import VenueError
 from exchange.events import Deleveraged, ModeSet, PricesSet, QuotesTaken, pack_event, unpack_frames
 from exchange.liquidator import due
-from exchange.oracle import doubt
+from exchange.oracle import doubt, price_refusal
 from exchange.risk import account_risk
-from exchange.rules.mark import average_of
-from exchange.rules.modes import Mode
+from exchange.rules.mark import DECAY_BITS, average_of
+from exchange.rules.modes import Mode, Trigger
 from exchange.rules.oracle import VALIDITY, Quality, Use
 from exchange.state import FUND, QUOTE, Ledger
 from exchange.statehash import ledger_from_bytes, state_bytes
@@ -142,6 +143,7 @@ def test_the_price_before_the_silence_does_not_liquidate_either() -> None:
     desk.submit(FALL)
     desk.submit(FALL, ages_ms={n: 2 * MINUTE for n in range(5)})
     assert desk.btc == FALL and due(desk.ledger) == [ALICE]
+    assert desk.ledger.oracle.times_ms[BTC] < desk.ledger.oracle.time_ms
     assert liquidation(desk) is Reject.PRICE_STALE
     desk.submit(FALL)
     assert isinstance(liquidation(desk), Done)
@@ -191,7 +193,8 @@ def test_the_validity_matrix(quality: Quality) -> None:
 
 def test_the_other_market_trades_on() -> None:
     desk = doubtful(Quality.JUMPED)
-    desk.accept(desk.order(CAROL, BUY, desk.ledger.marks[1] - 9, 1, 1))
+    desk.trade(CAROL, BOB, desk.ledger.marks[1], 1, 1)
+    desk.accept(Withdraw(next(desk.time), CAROL, 0, QUOTE, 1))
     assert desk.refuse(desk.order(CAROL, BUY, desk.ledger.marks[0] - 9, 1)) is Reject.MODE_FORBIDS
 
 
@@ -218,11 +221,32 @@ def test_uncertain_prices_liquidate_but_deleverage_nobody() -> None:
 
 def test_a_price_that_nobody_renews_goes_stale_by_itself() -> None:
     desk = doubtful(Quality.VALID)
+    last = desk.ledger.time_ms
+    assert price_refusal(desk.ledger, PERP, Use.WITHDRAW, last + MINUTE) is None
     desk.wait(MINUTE + 1)
     assert desk.refuse(Withdraw(next(desk.time), BOB, 0, QUOTE, UNIT)) is Reject.PRICE_STALE
     assert desk.refuse(PayFunding(next(desk.time), FUND, 0, PERP, 100)) is Reject.PRICE_STALE
     desk.submit(INDEX)
     desk.accept(PayFunding(next(desk.time), FUND, 0, PERP, 100))
+
+
+@pytest.mark.parametrize("side", [BUY, SELL])
+def test_an_open_order_is_at_stake_as_well(side: int) -> None:
+    desk = OracleDesk()
+    desk.accept(desk.order(CAROL, side, P, 1))
+    desk.submit(confidence=INDEX // 10)
+    assert desk.refuse(Withdraw(next(desk.time), CAROL, 0, QUOTE, 1)) is Reject.PRICE_UNRELIABLE
+
+
+def test_what_an_account_neither_holds_nor_owes_keeps_nothing_in() -> None:
+    desk = OracleDesk(2, UNIT)
+    desk.accept(Deposit(next(desk.time), ALICE, 0, ETH, 10**5))
+    desk.submit(eth=[0] * 5)
+    quote = desk.ledger.balance[QUOTE]
+    desk.accept(Withdraw(next(desk.time), ALICE, 0, QUOTE, UNIT))
+    desk.accept(Withdraw(next(desk.time), ALICE, 0, ETH, 1))
+    quote[ALICE], quote[BOB] = -1, UNIT + 1  # now ETH stands for a debt
+    assert desk.refuse(Withdraw(next(desk.time), ALICE, 0, ETH, 1)) is Reject.PRICE_STALE
 
 
 UNBROKEN = replace(oracle_venue(deviation_ppm=900_000), breaker_ppm=1_000_000, venue_breaker_ppm=1_000_000)
@@ -255,13 +279,22 @@ def test_a_smaller_position_at_a_good_price_goes_before_a_larger_one_at_a_doubtf
     assert desk.ledger.size[1][ALICE] == 0 and desk.ledger.size[PERP][ALICE] == 2
 
 
-def test_a_halted_book_has_no_say_in_the_mark() -> None:
+def halts(desk: OracleDesk) -> None:
+    desk.ledger.set_mode(PERP, Mode.CANCEL_ONLY)
+
+
+def calls(desk: OracleDesk) -> None:
+    desk.ledger.signs[PERP, Trigger.REOPENING] = desk.ledger.time_ms
+
+
+@pytest.mark.parametrize("halt", [halts, calls])
+def test_a_halted_book_has_no_say_in_the_mark(halt: Callable[[OracleDesk], None]) -> None:
     desk = OracleDesk()
     desk.accept(desk.order(ALICE, BUY, P + 9_000, 1))
     desk.accept(desk.order(BOB, SELL, P + 9_002, 1))
     taken = desk.accept(desk.command())[1]
     assert isinstance(taken, QuotesTaken) and taken.premiums[PERP] == 9_001
-    desk.ledger.set_mode(PERP, Mode.CANCEL_ONLY)
+    halt(desk)
     taken = desk.accept(desk.command())[1]
     assert isinstance(taken, QuotesTaken) and taken.premiums[PERP] == 0
 
@@ -348,6 +381,35 @@ def test_the_premium_is_averaged_and_the_mark_stays_in_its_band() -> None:
     assert desk.ledger.marks[PERP] == mark_of(INDEX * 92 // 100) * 105 // 100
 
 
+@pytest.mark.parametrize(("bid", "ask", "premium"), [(1, P + 9, -P // 20), (P - 9, 2 * 10**6, P // 20)])
+def test_an_absurd_book_has_no_more_of_a_premium_than_the_band(bid: int, ask: int, premium: int) -> None:
+    desk = OracleDesk()
+    desk.accept(desk.order(ALICE, BUY, bid, 1))
+    desk.accept(desk.order(BOB, SELL, ask, 1))
+    taken = desk.accept(desk.command())[1]
+    assert isinstance(taken, QuotesTaken) and taken.premiums[PERP] == premium
+
+
+@pytest.mark.parametrize(("elsewhere", "mark"), [(490_000, 490_000), (510_000, 500_000)])
+def test_a_mark_is_a_price_that_an_order_may_have(elsewhere: int, mark: int) -> None:
+    """The index is 600,000."""
+    base = oracle_venue(others_weight=3)
+    first, *others = base.markets
+    desk = OracleDesk(0, definition=replace(base, markets=(replace(first, price_max=500_000), *others)).check())
+    desk.submit(perp=[elsewhere] * 5)
+    assert desk.ledger.marks[PERP] == mark
+
+
+def test_an_average_weighs_a_second_quote_of_the_same_time_and_no_more_than_so_much_silence() -> None:
+    desk = OracleDesk(0)
+    desk.submit(at=2_000_000)
+    first = desk.ledger.oracle.averages[BTC]
+    desk.submit(INDEX + 9, at=2_000_000)
+    assert desk.ledger.oracle.averages[BTC] != first
+    desk.submit(at=10**9)
+    assert desk.ledger.oracle.averages[BTC].denominator < 9 * 3_600_000 << DECAY_BITS
+
+
 def test_a_restart_remembers_everything() -> None:
     desk = OracleDesk()
     desk.accept(desk.order(ALICE, BUY, P - 900, 1))
@@ -395,12 +457,14 @@ def test_one_way_to_set_prices_per_venue() -> None:
     desk = OracleDesk()
     assert desk.refuse(SetPrices(next(desk.time), 0, 0, PRICES, MARKS)) is Reject.QUOTES_REQUIRED
     plain = Desk()
-    assert plain.refuse(SubmitQuotes(9, 0, 0, (Q,), b"")) is Reject.SOURCE_UNKNOWN
+    for said in ((Q,), ()):
+        assert plain.refuse(SubmitQuotes(9, 0, 0, said, b"")) is Reject.SOURCE_UNKNOWN
     fresh = OracleDesk(0)
     fresh.engine = Engine(Ledger(fresh.ledger.venue), Sink())
     missing = fresh.command(INDEX, [0] * 5)
     assert fresh.refuse(missing) is Reject.PRICES_INCOMPLETE  # a venue opens with a price for everything
     fresh.submit(INDEX, 1)
+    assert fresh.ledger.marks[1] == 1
 
 
 BAD: list[tuple[Oracle, str]] = [
