@@ -47,7 +47,10 @@ class OracleMemory:
         return head + len(self.evidence).to_bytes(4, "little") + self.evidence
 
     def read(self, data: memoryview, at: int) -> int:
-        """Takes over what `to_bytes` wrote at `at` and returns where it ends: behind `data` if that is cut. Raises struct.error."""
+        """Takes over what `to_bytes` wrote at `at` and returns where it ends: behind `data` if that is cut.
+
+        Raises struct.error.
+        """
         assets, markets = len(self.qualities), len(self.premiums)
         layout = struct.Struct(f"<{1 + assets + markets}q{assets}B")
         self.time_ms, *rest = layout.unpack_from(data, at)

@@ -240,13 +240,30 @@ def test_reduce_only_orders_share_what_the_others_leave_of_a_position(
     assert desk.ledger.size[PERP][ALICE] == left
 
 
-def test_a_reduce_only_order_with_nothing_to_reduce_leaves_and_sets_no_price() -> None:
+def with_nothing_to_reduce(away: int) -> Desk:
+    """Alice, who has gone long since, has a reduce-only bid in the call."""
     desk = Desk(4)
     desk.trade(BOB, ALICE, P, 5)
-    desk.accept(desk.order(ALICE, BUY, MARK, 5, flags=Flag.REDUCE_ONLY))
+    desk.accept(desk.order(ALICE, BUY, MARK + away, 5, flags=Flag.REDUCE_ONLY))
     desk.trade(ALICE, BOB, P, 10)
     price(desk, HALT)
     price(desk, CALL)
+    return desk
+
+
+@pytest.mark.parametrize(("away", "leaves"), [(19, False), (20, True)])
+def test_a_reduce_only_order_with_nothing_to_reduce_leaves_if_it_could_still_trade(away: int, leaves: bool) -> None:
+    desk = with_nothing_to_reduce(away)
+    for offered in (-20, 20):
+        desk.accept(order(CAROL, SELL, offered, 5))
+    desk.accept(order(DAVE, BUY, 20, 10))
+    events = end(desk)
+    assert {event.price for event in events if type(event) is AuctionTraded} == {MARK + 20}
+    assert (OrderClosed(2, ALICE, PERP, 5, Closed.REDUCE_ONLY) in events) == leaves == (2 not in desk.ledger.orders)
+
+
+def test_a_reduce_only_order_with_nothing_to_reduce_sets_no_price() -> None:
+    desk = with_nothing_to_reduce(0)
     desk.accept(order(CAROL, SELL, -20, 5))
     desk.accept(order(DAVE, BUY, 20, 5))
     (traded, closed, *_) = end(desk)
@@ -268,6 +285,15 @@ def test_spot_orders_settle_from_their_locks() -> None:
     notional = 8 * price_paid * 100
     assert abs(fees - 2 * notional * 100 // 10**6) <= 2 * len(trades)
     assert desk.ledger.balance[1][ALICE] == 10**8 - 8 * 10**5 and not desk.ledger.locked[1][ALICE]
+
+
+def test_a_seller_pays_the_fee_of_the_price_that_trades() -> None:
+    desk = calling()
+    desk.accept(order(ALICE, SELL, -500, 8, BTC_SPOT))
+    desk.accept(order(CAROL, BUY, 0, 8, BTC_SPOT))
+    traded = end(desk, BTC_SPOT)[0]
+    assert isinstance(traded, AuctionTraded) and traded.price == MARK
+    assert traded.seller_fee == 8 * MARK * 100 * 100 // 10**6
 
 
 @pytest.mark.parametrize("seed", range(6))
