@@ -223,6 +223,13 @@ def test_the_first_reason_wins(changes: dict[str, int], code: Reject) -> None:
     assert desk.refuse(liquidate(desk)._replace(**changes)) is code
 
 
+def test_prices_that_are_refused_liquidate_nobody() -> None:
+    desk = leveraged()
+    desk.accept(prices(desk, P - P * 6 // 100))
+    assert due(desk.ledger) == [ALICE]
+    assert set_prices(desk.engine, prices(desk, P)._replace(account=ALICE)) == [Reject.ACCOUNT_RESERVED]
+
+
 def test_a_crash_is_worked_off_until_nobody_is_due() -> None:
     desk = Desk(users=30, cash=0)
     desk.accept(Deposit(next(desk.time), ALICE, 0, 0, 10**12))

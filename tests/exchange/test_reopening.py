@@ -27,6 +27,7 @@ from exchange.rules.modes import Mode, Trigger
 from exchange.state import FEES, FUND, QUOTE, VENUE_WIDE
 from exchange.statehash import ledger_from_bytes, state_bytes
 from exchange.watch import is_calling
+from tests.exchange.journalled import Journalled
 from tests.exchange.venues import (
     ALICE,
     BOB,
@@ -41,6 +42,7 @@ from tests.exchange.venues import (
     UNIT,
     Desk,
     btc_at,
+    venue,
 )
 
 P = MARKS[PERP]
@@ -56,7 +58,7 @@ def price(desk: Desk, time_ms: int, ppm: int = -110_000) -> Sequence[object]:
 
 def calling(users: int = 4) -> Desk:
     """BTC fell by 11 % at HALT; at CALL its markets collect orders."""
-    desk = Desk(users)
+    desk = Journalled(venue(), users, RICH)
     desk.accept(Deposit(next(desk.time), ALICE, 0, 1, 10**8))
     price(desk, HALT)
     assert desk.ledger.effective_modes[PERP] == Mode.CANCEL_ONLY
@@ -171,7 +173,7 @@ def test_refusals() -> None:
 def test_a_new_halt_during_the_call_begins_a_new_call(trigger: Trigger) -> None:
     desk = calling()
     desk.accept(Signal(CALL, FUND, 0, VENUE_WIDE, trigger, 1))
-    assert not is_calling(desk.ledger, PERP)
+    assert not is_calling(desk.ledger, PERP) and due_of_markets(desk.ledger, OPEN) == []
     assert desk.refuse(Uncross(OPEN, FUND, 0, PERP)) is Reject.MODE_FORBIDS
     desk.accept(Signal(OPEN, FUND, 0, VENUE_WIDE, trigger, 0))
     assert is_calling(desk.ledger, PERP) and is_calling(desk.ledger, ETH_PERP)
