@@ -23,7 +23,6 @@ from exchange.commands import (
     Withdraw,
 )
 from exchange.engine import Answer, Done, Engine, Sink
-from exchange.errors import VenueError
 from exchange.events import Deleveraged, ModeSet, PricesSet, QuotesTaken, pack_event, unpack_frames
 from exchange.liquidator import due
 from exchange.oracle import doubt, price_refusal
@@ -32,7 +31,7 @@ from exchange.rules.modes import Mode
 from exchange.rules.oracle import VALIDITY, Quality, Use
 from exchange.state import FUND, QUOTE, Ledger
 from exchange.statehash import ledger_from_bytes, state_bytes
-from exchange.venue import Oracle, Source, venue_from_json
+from exchange.venue import venue_from_json
 from tests.exchange.oracles import BTC, ETH, WEIGHTS, OracleDesk, mark_of, oracle_venue, quotes
 from tests.exchange.venues import ALICE, BOB, BUY, CAROL, MARKS, PERP, PRICES, SELL, UNIT, Desk, venue
 
@@ -354,29 +353,6 @@ def test_one_way_to_set_prices_per_venue() -> None:
     assert fresh.refuse(missing) is Reject.PRICES_INCOMPLETE  # a venue opens with a price for everything
     fresh.submit(INDEX, 1)
     assert fresh.ledger.marks[1] == 1
-
-
-BAD: list[tuple[Oracle, str]] = [
-    (Oracle((Source("a", "0" * 64, 1), Source("b", "1" * 64, 1))), "3 to 32"),
-    (Oracle(tuple(Source(str(n), f"{n:064x}", 1) for n in range(33))), "3 to 32"),
-    (Oracle(tuple(Source(str(n), f"{n:064x}", 10_001) for n in range(3))), "weights of 1"),
-    (Oracle(tuple(Source(str(n), f"{n:064x}", 0 if n else 1) for n in range(4))), "half of the weight"),
-    (Oracle(tuple(Source(str(n), f"{n:064x}", 1 + n) for n in range(3))), "half of the weight"),
-    (Oracle(tuple(Source("same", f"{n:064x}", 1) for n in range(3))), "each name once"),
-    (Oracle(tuple(Source(str(n), "0" * 64, 1) for n in range(3))), "each key once"),
-    (Oracle(tuple(Source(str(n), f"{n:063x}", 1) for n in range(3))), "64 hex digits"),
-    (Oracle(quorum_ppm=0), "rates"),
-    (Oracle(quorum_ppm=1_000_001), "rates"),
-    (Oracle(average_ms=1 << 33), "rates"),
-    (Oracle(future_ms=-1), "rates"),
-    (Oracle(premium_weight=0, others_weight=9), "premium_weight"),
-]
-
-
-@pytest.mark.parametrize(("oracle", "message"), BAD)
-def test_an_oracle_that_cannot_work_is_refused(oracle: Oracle, message: str) -> None:
-    with pytest.raises(VenueError, match=message):
-        replace(venue(), oracle=oracle).check()
 
 
 def test_a_venue_with_sources_survives_json() -> None:
