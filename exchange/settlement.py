@@ -27,8 +27,8 @@ def decide_settle(ledger: Ledger, command: Settle) -> tuple[Event, ...] | Reject
     doubtful = price_refusal(ledger, number, Use.SETTLE, now)
     if doubtful is not None:
         return doubtful
-    delisted = ledger.signs.get((number, int(Trigger.DELISTED)))
-    if delisted is None or now < delisted + ledger.venue.settlement_ms or not is_open(ledger, number):
+    delisted_ms = ledger.signs[number, int(Trigger.DELISTED)]  # nothing else leads to a mode that lets markets settle
+    if now < delisted_ms + ledger.venue.settlement_ms or not is_open(ledger, number):
         return Reject.NO_SETTLEMENT_DUE
     book = ledger.books[number]
     orders = sorted((*book.bids, *book.asks), key=attrgetter("id"))

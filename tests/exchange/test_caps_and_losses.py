@@ -13,6 +13,7 @@ from exchange.risk import account_risk
 from exchange.rules.modes import Mode
 from exchange.state import FUND, QUOTE, UNKNOWN, VENUE_WIDE
 from exchange.statehash import ledger_from_bytes, state_bytes
+from exchange.venue import Venue
 from tests.exchange.venues import ALICE, BOB, BTC_SPOT, BUY, CAROL, MARKS, PERP, RICH, SELL, UNIT, Desk, btc_at, venue
 
 P = MARKS[PERP]
@@ -120,15 +121,16 @@ def test_what_margin_tiers_make_of_a_part_is_within_the_funds_cap_as_well() -> N
     desk.accept(Deposit(next(desk.time), DAVE + 1, 0, 0, 260_000 * UNIT))
     desk.trade(DAVE + 1, BOB, P, 50_000)  # 3 M USDT
     mark = price(desk, -97_000)  # 31,000 below nothing, less than 1 USDT per lot
-    desk.accept(desk.order(CAROL, BUY, mark + 9 * 10, 25_000))
+    bankrupt = mark - desk.equity(DAVE + 1) // (50_000 * 100)
+    desk.accept(desk.order(CAROL, BUY, bankrupt, 25_000))
     events = desk.accept(liquidate(desk, DAVE + 1))
     assert not any(type(event) is Traded for event in events)
     assert desk.ledger.risk.lost[PERP] == UNIT and desk.ledger.balance[QUOTE][FUND] == 10**12 - UNIT
 
 
-def owing() -> Desk:
+def owing(definition: Venue | None = None) -> Desk:
     """Bob (short) and Carol are in profit, Dave is flat; Alice owes 20 USDT, holds nothing, and the fund has 6."""
-    desk = Desk(4, 0)
+    desk = Desk(4, 0, definition=definition)
     desk.deposit(UNIT, 1_000 * UNIT, 1_000 * UNIT, RICH)
     desk.trade(DAVE, BOB, P, 30)
     desk.trade(DAVE, CAROL, P, 10)
@@ -188,25 +190,37 @@ def test_a_last_atom_is_given_by_one() -> None:
     assert [share.amount for share in shares] == [1]
 
 
-def with_collateral() -> Desk:
-    """Alice owes 80 USDT and holds a lot of BTC, 59.4 USDT, of which 56.43 count."""
-    desk = owing()
+def with_collateral(desk: Desk, owed: int = 80 * UNIT) -> Desk:
+    """Alice owes more and holds a lot of BTC, 59.4 USDT, of which 56.43 count."""
     desk.accept(Deposit(next(desk.time), ALICE, 0, 1, 10**5))
-    desk.ledger.balance[QUOTE][ALICE] -= 60 * UNIT
-    desk.ledger.balance[QUOTE][DAVE] += 60 * UNIT
+    desk.ledger.balance[QUOTE][ALICE] -= owed - 20 * UNIT
+    desk.ledger.balance[QUOTE][DAVE] += owed - 20 * UNIT
     return desk
 
 
 def test_collateral_that_the_book_has_not_taken_keeps_fund_and_winners_waiting() -> None:
-    desk = with_collateral()
+    desk = with_collateral(owing())
     assert desk.refuse(liquidate(desk)) is Reject.NOTHING_TO_LIQUIDATE
     desk.accept(desk.order(DAVE, BUY, desk.ledger.marks[BTC_SPOT], 1, BTC_SPOT))
     events = desk.accept(liquidate(desk))
     assert [type(event) for event in events[:3]] == [Traded, FundSettled, LossShared] and desk.equity(ALICE) == 0
 
 
+def test_no_more_collateral_is_sold_than_the_debt_asks_for() -> None:
+    perpetual, _, spot = venue().markets
+    btc = replace(spot, tick_lot_atoms=2_000)  # at MARKS[1]
+    eth = replace(spot, symbol="ETH-USDT", asset=2, tick_lot_atoms=5)
+    desk = with_collateral(owing(replace(venue(), markets=(perpetual, btc, eth)).check()), owed=59_500_000)
+    desk.accept(Deposit(next(desk.time), ALICE, 0, 2, 10**5))  # 3 USDT, counted with 2.7
+    for number in (1, 2):
+        desk.accept(desk.order(DAVE, BUY, desk.ledger.bands[number][1], 1, number))
+    (sold,) = desk.accept(liquidate(desk))  # for 63 USDT: the fund keeps out of it
+    assert type(sold) is Traded and (sold.market, sold.lots) == (1, 1)
+    assert desk.ledger.balance[QUOTE][ALICE] == 3_500_000 and desk.ledger.balance[2][ALICE] == 10**5
+
+
 def test_collateral_that_cannot_be_sold_is_kept_and_nobody_shares_what_it_is_worth() -> None:
-    desk = with_collateral()
+    desk = with_collateral(owing())
     desk.accept(desk.order(DAVE, BUY, desk.ledger.marks[BTC_SPOT], 1, BTC_SPOT))
     desk.ledger.set_mode(BTC_SPOT, Mode.CANCEL_ONLY)
     lost = -account_risk(desk.ledger, ALICE).equity

@@ -5,10 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
-import pytest
-
 from exchange.codes import Reject
-from exchange.errors import VenueError
 from exchange.liquidator import due
 from exchange.risk import account_risk, initial_excess
 from exchange.rules.dynamic_margin import VolatilityPolicy, bare_target_ppm, next_margin_ppm
@@ -95,16 +92,3 @@ def test_checkpoint_and_definition_carry_it() -> None:
     assert copy.risk.floors == new.ledger.risk.floors and copy.lot_margins == new.ledger.lot_margins
     assert state_bytes(copy) == state_bytes(new.ledger)
     assert venue_from_json(volatile().to_json()) == volatile()
-
-
-@pytest.mark.negative
-@pytest.mark.parametrize(
-    ("field", "value"), [("cap_ppm", 20_000), ("horizon", 0), ("decay_ppm", 10**6 + 1), ("buffer_ppm", -1)]
-)
-def test_a_policy_that_cannot_work_is_refused(field: str, value: int) -> None:
-    first, *others = venue().markets
-    broken = replace(first, volatility=replace(POLICY, **{field: value}))
-    with pytest.raises(VenueError, match="BTC-PERP: volatility"):
-        replace(venue(), markets=(broken, *others)).check()
-    with pytest.raises(VenueError, match="BTC-USDT: volatility"):
-        replace(venue(), markets=(first, others[0], replace(others[1], volatility=POLICY))).check()

@@ -59,6 +59,10 @@ def test_one_account_does_not_fill_the_queue() -> None:
     assert all(isinstance(queue.offer(Liquidate(0, FUND, 0, CAROL)), int) for _ in range(5))
     queue.work(100)
     assert queue.offer(order()) == 11
+    slow = Intake(Desk().engine, orders_max=9, urgent_max=9, account_max=3, batch=1)
+    assert [slow.offer(order()) for _ in range(3)] == [1, 2, 3]
+    slow.work(100)
+    assert [slow.offer(order()) for _ in range(2)] == [4, Reject.OVERLOADED]
 
 
 @pytest.mark.parametrize("field", ["orders_max", "urgent_max", "account_max", "batch"])
@@ -66,6 +70,13 @@ def test_a_queue_without_room_is_refused(field: str) -> None:
     sizes = {"orders_max": 1, "urgent_max": 1, "account_max": 1, "batch": 1, field: 0}
     with pytest.raises(ValueError, match="at least one"):
         Intake(Desk().engine, **sizes)
+
+
+def test_the_smallest_queue_takes_one_and_answers_one() -> None:
+    queue = Intake(Desk().engine, orders_max=1, urgent_max=1, account_max=1, batch=1)
+    urgent, ticket = queue.offer(Liquidate(0, FUND, 0, CAROL)), queue.offer(order())
+    assert queue.offer(order(BOB)) is Reject.OVERLOADED
+    assert [[found for found, _ in queue.work(time_ms)] for time_ms in (1, 2, 3)] == [[urgent], [ticket], []]
 
 
 def test_ten_times_too_much_leaves_cancels_and_liquidations_within_their_bound() -> None:

@@ -86,6 +86,7 @@ def test_a_restart_keeps_what_belongs_to_whom() -> None:
 REFUSALS: list[tuple[Command, Reject]] = [
     (OpenIsolated(99, FUND, 0, PERP), Reject.ACCOUNT_RESERVED),
     (OpenIsolated(99, 77, 0, PERP), Reject.ACCOUNT_UNKNOWN),
+    (OpenIsolated(99, APART + 1, 0, PERP), Reject.ACCOUNT_UNKNOWN),
     (OpenIsolated(99, ALICE, 0, 3), Reject.MARKET_UNKNOWN),
     (OpenIsolated(99, ALICE, 0, BTC_SPOT), Reject.MARKET_KIND),
     (OpenIsolated(99, APART, 0, ETH_PERP), Reject.ACCOUNT_ISOLATED),
@@ -94,7 +95,9 @@ REFUSALS: list[tuple[Command, Reject]] = [
     (MoveMargin(99, ALICE, 0, APART, -(1 << 62)), Reject.AMOUNT_TOO_LARGE),
     (MoveMargin(99, ALICE, 0, BOB, 1), Reject.ACCOUNT_UNKNOWN),
     (MoveMargin(99, 77, 0, APART, 1), Reject.ACCOUNT_UNKNOWN),
+    (MoveMargin(99, APART + 1, 0, APART, 1), Reject.ACCOUNT_UNKNOWN),
     (MoveMargin(99, BOB, 0, APART, -1), Reject.ISOLATED_NOT_OWN),
+    (MoveMargin(99, FUND, 0, APART, 1), Reject.ISOLATED_NOT_OWN),
     (MoveMargin(99, ALICE, 0, APART, 2 * RICH), Reject.BALANCE_TOO_LOW),
     (MoveMargin(99, ALICE, 0, APART, -41 * UNIT), Reject.BALANCE_TOO_LOW),
     (Deposit(99, APART, 0, 0, 1), Reject.ACCOUNT_ISOLATED),

@@ -11,8 +11,10 @@ import pytest
 
 from exchange.engine import Done, Engine, Repeated
 from exchange.errors import JournalBroken, LedgerError
+from exchange.events import Deposited, Frame, pack_frame, unpack_frames
+from exchange.evolve import evolve_frame
 from exchange.recovery import recover
-from exchange.state import QUOTE, Ledger
+from exchange.state import FUND, QUOTE, Ledger
 from exchange.statehash import state_bytes, state_hash
 from tests.exchange.flow import batches
 from tests.exchange.journals import FIRST, LAST, audited, journal_at, recorded, reopened
@@ -40,6 +42,22 @@ def test_recovery_gives_the_same_state(tmp_path: Path, checkpoint: int | None) -
     whole = recover(journal, from_start=True)
     assert whole.checkpoint == 0 and state_hash(whole.ledger) == state_hash(ledger)
     journal.close()
+
+
+def test_recovery_as_of_any_frame_starts_from_the_last_checkpoint_before_it(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    last = recorded(path, checkpoint=4).sequence
+    journal = journal_at(path)
+    there = recover(journal).checkpoint
+    by_frame, hashes = Ledger(venue()), {}
+    for block in journal.blocks():
+        for frame in unpack_frames(block.payload):
+            evolve_frame(by_frame, frame)
+            hashes[by_frame.sequence] = state_hash(by_frame)
+    for until in (1, there - 1, there, there + 1, last, last + 9):
+        found = recover(journal, until=until)
+        assert found.checkpoint == (there if until >= there else 0) and found.ledger.sequence == min(until, last)
+        assert state_hash(found.ledger) == hashes[min(until, last)]
 
 
 def test_the_engine_goes_on_where_the_journal_ends(tmp_path: Path) -> None:
@@ -184,6 +202,14 @@ def test_frames_must_follow_and_checkpoints_must_stand_at_the_end(tmp_path: Path
     ledger.sequence = 1
     with pytest.raises(LedgerError, match="checkpoint"):
         journal.add_checkpoint(ledger)
+
+
+@pytest.mark.parametrize(("said", "written"), [(1, 2), (2, 1)])
+def test_a_block_holds_as_many_frames_as_it_says(tmp_path: Path, said: int, written: int) -> None:
+    journal = journal_at(tmp_path / "journal.db", venue())
+    journal.append(1, said, 0, written * pack_frame(Frame(5, 0, 0, (Deposited(FUND, QUOTE, 1),))))
+    with pytest.raises(JournalBroken, match="another number than the block says"):
+        recover(journal)
 
 
 def test_the_audit_agrees_with_the_books(tmp_path: Path) -> None:

@@ -76,16 +76,17 @@ def test_the_fund_takes_no_more_than_what_is_above_bankruptcy() -> None:
     assert desk.equity(ALICE) == 0 == desk.ledger.size[PERP][ALICE]
 
 
-def test_the_fund_pays_what_a_fill_is_below_bankruptcy() -> None:
+@pytest.mark.parametrize("fund", [3 * UNIT - 30_000, 100 * UNIT])
+def test_the_fund_pays_what_a_fill_is_below_bankruptcy(fund: int) -> None:
     desk = leveraged()
-    desk.accept(Deposit(next(desk.time), FUND, 0, 0, 100 * UNIT))
+    desk.accept(Deposit(next(desk.time), FUND, 0, 0, fund))
     mark = P - P * 6 // 100
     desk.accept(prices(desk, mark))  # equity 33.03 - 36
     desk.accept(desk.order(CAROL, BUY, mark, 50))
     events = desk.accept(liquidate(desk))
     assert events[1] == FundSettled(ALICE, -(3 * UNIT - 30_000), FundReason.FEE)
     assert desk.equity(ALICE) == 0
-    assert desk.ledger.balance[QUOTE][FUND] == 100 * UNIT - 3 * UNIT + 30_000
+    assert desk.ledger.balance[QUOTE][FUND] == fund - 3 * UNIT + 30_000
 
 
 def test_without_fund_and_buyers_the_best_ranked_winner_takes_over_at_bankruptcy() -> None:
@@ -99,6 +100,16 @@ def test_without_fund_and_buyers_the_best_ranked_winner_takes_over_at_bankruptcy
     assert modes == [SignSeen(PERP, Trigger.DELEVERAGED, 1), ModeSet(PERP, Mode.REDUCE_ONLY)]
     assert desk.equity(ALICE) == 0 == desk.ledger.size[PERP][BOB]
     assert desk.ledger.balance[QUOTE][FUND] == 0
+
+
+def test_without_a_fund_the_book_takes_what_it_pays_the_bankruptcy_price_for() -> None:
+    desk = leveraged()
+    desk.accept(prices(desk, P - P * 6 // 100))
+    desk.accept(desk.order(CAROL, BUY, 566_970, 5))
+    desk.accept(desk.order(CAROL, BUY, 566_969, 5))
+    sold, taken, *_ = desk.accept(liquidate(desk))
+    assert sold == Traded(PERP, 2, CAROL, ALICE, SELL, 566_970, 5, 0, 0)
+    assert taken == Deleveraged(PERP, ALICE, BOB, -5, 5 * 566_970 * 100)
 
 
 @pytest.mark.parametrize("fund", [2 * UNIT, 100 * UNIT])
@@ -211,6 +222,13 @@ def test_the_first_reason_wins(changes: dict[str, int], code: Reject) -> None:
     desk = leveraged()
     desk.accept(prices(desk, P - P * 6 // 100))
     assert desk.refuse(liquidate(desk)._replace(**changes)) is code
+
+
+def test_prices_that_are_refused_liquidate_nobody() -> None:
+    desk = leveraged()
+    desk.accept(prices(desk, P - P * 6 // 100))
+    assert due(desk.ledger) == [ALICE]
+    assert set_prices(desk.engine, prices(desk, P)._replace(account=ALICE)) == [Reject.ACCOUNT_RESERVED]
 
 
 def test_a_crash_is_worked_off_until_nobody_is_due() -> None:

@@ -72,6 +72,8 @@ def commands(desk: Desk) -> list[tuple[Action, Command, bool]]:
     return [
         (Action.TAKE, desk.order(CAROL, SELL, mark + 9, 1), False),
         (Action.TAKE, desk.order(BOB, BUY, mark - 9, 9), True),
+        (Action.TAKE, desk.order(BOB, BUY, 0, 9), True),
+        (Action.TAKE, desk.order(BOB, BUY, mark - 9, 9, flags=Flag.IMMEDIATE), True),
         (Action.TAKE, desk.order(BOB, BUY, mark - 9, 10), False),  # with the order that he has: more than his position
         (Action.TAKE, desk.order(CAROL, BUY, mark - 9, 1, BTC_SPOT), False),
         (Action.POST, desk.order(CAROL, SELL, mark + 9, 1, flags=Flag.POST_ONLY), False),

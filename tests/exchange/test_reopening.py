@@ -27,6 +27,7 @@ from exchange.rules.modes import Mode, Trigger
 from exchange.state import FEES, FUND, QUOTE, VENUE_WIDE
 from exchange.statehash import ledger_from_bytes, state_bytes
 from exchange.watch import is_calling
+from tests.exchange.journalled import Journalled
 from tests.exchange.venues import (
     ALICE,
     BOB,
@@ -41,6 +42,7 @@ from tests.exchange.venues import (
     UNIT,
     Desk,
     btc_at,
+    venue,
 )
 
 P = MARKS[PERP]
@@ -56,7 +58,7 @@ def price(desk: Desk, time_ms: int, ppm: int = -110_000) -> Sequence[object]:
 
 def calling(users: int = 4) -> Desk:
     """BTC fell by 11 % at HALT; at CALL its markets collect orders."""
-    desk = Desk(users)
+    desk = Journalled(venue(), users, RICH)
     desk.accept(Deposit(next(desk.time), ALICE, 0, 1, 10**8))
     price(desk, HALT)
     assert desk.ledger.effective_modes[PERP] == Mode.CANCEL_ONLY
@@ -122,7 +124,7 @@ def test_an_account_does_not_trade_with_itself() -> None:
     desk.accept(order(ALICE, SELL, 0, 5))
     assert desk.refuse(order(ALICE, BUY, 0, 5)) is Reject.WOULD_CROSS_OWN
     desk.accept(order(ALICE, BUY, -1, 5))
-    desk.accept(order(ALICE, BUY, 5, 1, ETH_PERP)._replace(price=MARKS[1]))
+    desk.accept(order(ALICE, BUY, 0, 1, BTC_SPOT))  # in another book
 
 
 def test_nobody_is_liquidated_before_the_market_is_open() -> None:
@@ -150,10 +152,11 @@ def test_a_price_outside_the_band_prolongs_the_call() -> None:
     assert next(type(event) for event in end(desk, time_ms=OPEN + 30_000)) is AuctionTraded
 
 
-def test_without_orders_it_simply_opens() -> None:
+@pytest.mark.parametrize("sides", [(BUY,), (SELL,), (BUY, SELL)])
+def test_without_orders_that_cross_it_simply_opens(sides: Sequence[int]) -> None:
     desk = calling()
-    desk.accept(order(BOB, BUY, -9, 5))
-    desk.accept(order(CAROL, SELL, 9, 5))
+    for side in sides:
+        desk.accept(order(BOB, side, -9 * side, 5))
     assert end(desk) == (SignSeen(PERP, Trigger.REOPENING, 0), ModeSet(PERP, Mode.NORMAL))
 
 
@@ -166,15 +169,29 @@ def test_refusals() -> None:
     assert desk.refuse(Signal(OPEN, FUND, 0, PERP, Trigger.REOPENING, 1)) is Reject.TRIGGER_UNKNOWN
 
 
-def test_a_new_halt_during_the_call_begins_a_new_call() -> None:
+@pytest.mark.parametrize("trigger", [Trigger.AUDIT_MISMATCH, Trigger.VENUE_BREACH])
+def test_a_new_halt_during_the_call_begins_a_new_call(trigger: Trigger) -> None:
     desk = calling()
-    desk.accept(Signal(CALL, FUND, 0, VENUE_WIDE, Trigger.AUDIT_MISMATCH, 1))
-    assert not is_calling(desk.ledger, PERP)
+    desk.accept(Signal(CALL, FUND, 0, VENUE_WIDE, trigger, 1))
+    assert not is_calling(desk.ledger, PERP) and due_of_markets(desk.ledger, OPEN) == []
     assert desk.refuse(Uncross(OPEN, FUND, 0, PERP)) is Reject.MODE_FORBIDS
-    desk.accept(Signal(OPEN, FUND, 0, VENUE_WIDE, Trigger.AUDIT_MISMATCH, 0))
+    desk.accept(Signal(OPEN, FUND, 0, VENUE_WIDE, trigger, 0))
     assert is_calling(desk.ledger, PERP) and is_calling(desk.ledger, ETH_PERP)
     assert desk.refuse(Uncross(OPEN, FUND, 0, PERP)) is Reject.NO_AUCTION_DUE
     end(desk, time_ms=OPEN + 30_000)
+
+
+def test_a_halt_that_goes_on_calls_nobody() -> None:
+    desk = Desk()
+    price(desk, HALT)
+    assert not any(type(event) is SignSeen for event in price(desk, HALT + MINUTE))
+
+
+def test_a_delisting_that_is_taken_back_was_no_halt() -> None:
+    desk = Desk()
+    for seen, mode in ((1, Mode.SETTLEMENT), (0, Mode.NORMAL)):
+        events = desk.accept(Signal(HALT, FUND, 0, PERP, Trigger.DELISTED, seen))
+        assert events == (SignSeen(PERP, Trigger.DELISTED, seen), ModeSet(PERP, mode))
 
 
 def test_a_market_without_a_call_opens_at_once() -> None:
@@ -205,6 +222,57 @@ def test_reduce_only_orders_reduce_and_no_more() -> None:
     assert lonely.ledger.size[PERP][ALICE] == 0
 
 
+@pytest.mark.parametrize(("orders", "left"), [
+    ([(-20, 6, 0), (-10, 10, Flag.REDUCE_ONLY)], 0),
+    ([(-20, 16, 0), (-10, 10, Flag.REDUCE_ONLY)], -6),
+    ([(-10, 4, Flag.REDUCE_ONLY)], 6),
+    ([(-20, 3, Flag.REDUCE_ONLY), (-10, 10, Flag.REDUCE_ONLY)], 0),
+])  # fmt: skip
+def test_reduce_only_orders_share_what_the_others_leave_of_a_position(
+    orders: list[tuple[int, int, int]], left: int
+) -> None:
+    desk = Desk(4)
+    desk.trade(ALICE, BOB, P, 10)
+    price(desk, HALT)
+    price(desk, CALL)
+    for away, lots, flags in orders:
+        desk.accept(order(ALICE, SELL, away, lots, flags=flags))
+    desk.accept(order(CAROL, BUY, 10, 50))
+    end(desk)
+    assert desk.ledger.size[PERP][ALICE] == left
+
+
+def with_nothing_to_reduce(away: int) -> Desk:
+    """Alice, who has gone long since, has a reduce-only bid in the call."""
+    desk = Desk(4)
+    desk.trade(BOB, ALICE, P, 5)
+    desk.accept(desk.order(ALICE, BUY, MARK + away, 5, flags=Flag.REDUCE_ONLY))
+    desk.trade(ALICE, BOB, P, 10)
+    price(desk, HALT)
+    price(desk, CALL)
+    return desk
+
+
+@pytest.mark.parametrize(("away", "leaves"), [(19, False), (20, True)])
+def test_a_reduce_only_order_with_nothing_to_reduce_leaves_if_it_could_still_trade(away: int, leaves: bool) -> None:
+    desk = with_nothing_to_reduce(away)
+    for offered in (-20, 20):
+        desk.accept(order(CAROL, SELL, offered, 5))
+    desk.accept(order(DAVE, BUY, 20, 10))
+    events = end(desk)
+    assert {event.price for event in events if type(event) is AuctionTraded} == {MARK + 20}
+    assert (OrderClosed(2, ALICE, PERP, 5, Closed.REDUCE_ONLY) in events) == leaves == (2 not in desk.ledger.orders)
+
+
+def test_a_reduce_only_order_with_nothing_to_reduce_sets_no_price() -> None:
+    desk = with_nothing_to_reduce(0)
+    desk.accept(order(CAROL, SELL, -20, 5))
+    desk.accept(order(DAVE, BUY, 20, 5))
+    (traded, closed, *_) = end(desk)
+    assert isinstance(traded, AuctionTraded) and traded.price == MARK - 20 and traded.buyer == DAVE
+    assert closed == OrderClosed(2, ALICE, PERP, 5, Closed.REDUCE_ONLY) and desk.ledger.size[PERP][ALICE] == 5
+
+
 def test_spot_orders_settle_from_their_locks() -> None:
     desk = calling()
     desk.accept(order(CAROL, BUY, 1_000, 7, BTC_SPOT))
@@ -219,6 +287,15 @@ def test_spot_orders_settle_from_their_locks() -> None:
     notional = 8 * price_paid * 100
     assert abs(fees - 2 * notional * 100 // 10**6) <= 2 * len(trades)
     assert desk.ledger.balance[1][ALICE] == 10**8 - 8 * 10**5 and not desk.ledger.locked[1][ALICE]
+
+
+def test_a_seller_pays_the_fee_of_the_price_that_trades() -> None:
+    desk = calling()
+    desk.accept(order(ALICE, SELL, -500, 8, BTC_SPOT))
+    desk.accept(order(CAROL, BUY, 0, 8, BTC_SPOT))
+    traded = end(desk, BTC_SPOT)[0]
+    assert isinstance(traded, AuctionTraded) and traded.price == MARK
+    assert traded.seller_fee == 8 * MARK * 100 * 100 // 10**6
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
+
 from exchange.audit import Auditor
 from exchange.codes import Reject
 from exchange.commands import CancelOrder, Command, Deposit, FundTransfer, Liquidate, Settle, Signal, Withdraw
@@ -12,9 +14,10 @@ from exchange.events import Closed, ModeSet, OrderClosed, Settled
 from exchange.liquidator import due_of_markets, set_prices
 from exchange.rules.breakers import mean_price, new_window, observed
 from exchange.rules.modes import Mode, Trigger
-from exchange.state import FUND, QUOTE
+from exchange.state import FUND, QUOTE, Ledger
 from exchange.statehash import ledger_from_bytes, state_bytes
-from tests.exchange.venues import ALICE, BOB, BTC_SPOT, BUY, CAROL, MARKS, PERP, SELL, UNIT, Desk, Tape, btc_at
+from tests.exchange.oracles import BTC, OracleDesk
+from tests.exchange.venues import ALICE, BOB, BTC_SPOT, BUY, CAROL, MARKS, PERP, PRICES, SELL, UNIT, Desk, Tape, btc_at
 
 P = MARKS[PERP]
 MINUTE = 60_000
@@ -35,6 +38,12 @@ def delisted(tape: Sink | None = None, marks: int = 5) -> Desk:
     return desk
 
 
+def adds_up(tape: Tape, ledger: Ledger) -> None:
+    auditor = Auditor(ledger.venue)
+    auditor.read(tape.frames)
+    assert [check for check in auditor.compare(ledger) if not check.ok] == []
+
+
 def settle(time_ms: int = DUE) -> Settle:
     return Settle(time_ms, FUND, 0, PERP)
 
@@ -53,10 +62,8 @@ def test_everything_is_closed_at_the_mean_of_the_window() -> None:
     ledger = desk.ledger
     assert ledger.open_interest[PERP] == 0 and not any(ledger.size[PERP]) and not any(ledger.cost[PERP])
     assert ledger.balance[QUOTE][ALICE] == before + 10 * expected * 100
-    auditor = Auditor(ledger.venue)
-    auditor.read(tape.frames)
-    assert [check for check in auditor.compare(ledger) if not check.ok] == []
-    assert desk.refuse(settle()) is Reject.NO_SETTLEMENT_DUE
+    adds_up(tape, ledger)
+    assert desk.refuse(settle()) is Reject.NO_SETTLEMENT_DUE and due_of_markets(ledger, DUE) == []
     desk.accept(Withdraw(DUE, ALICE, 0, 0, ledger.balance[QUOTE][ALICE]))
     assert desk.refuse(desk.order(BOB, BUY, P, 1)._replace(time_ms=DUE)) is Reject.MODE_FORBIDS
 
@@ -70,8 +77,30 @@ def test_it_waits_for_its_time_and_for_fresh_prices() -> None:
     assert desk.refuse(settle(DUE + 2 * MINUTE)) is Reject.PRICE_STALE
     assert desk.refuse(settle(DUE + 20 * MINUTE)) is Reject.PRICE_STALE
     assert due_of_markets(desk.ledger, DUE - 1) == []
+    desk.ledger.signs[BTC_SPOT, Trigger.ORACLE_STALE] = 0  # no reason to settle a market
+    desk.accept(desk.order(CAROL, BUY, P - 900, 3, BTC_SPOT)._replace(time_ms=DUE))
     copy = ledger_from_bytes(desk.ledger.venue, state_bytes(desk.ledger))
     assert due_of_markets(copy, DUE) == [settle()]
+
+
+def test_a_doubtful_price_settles_nothing() -> None:
+    desk = OracleDesk(2)
+    desk.trade(ALICE, BOB, P, 10)
+    desk.accept(Signal(next(desk.time), FUND, 0, PERP, Trigger.DELISTED, 1))
+    desk.wait(5 * MINUTE)
+    desk.submit(confidence=PRICES[BTC] // 10)
+    assert desk.refuse(settle(desk.ledger.time_ms)) is Reject.PRICE_UNRELIABLE
+    desk.submit()
+    desk.accept(settle(desk.ledger.time_ms))
+
+
+def test_a_window_that_has_passed_settles_nothing() -> None:
+    desk = Desk(2, breaker_span_ms=1_000, settlement_ms=1)
+    desk.trade(ALICE, BOB, P, 10)
+    desk.accept(Signal(DELISTED - 1, FUND, 0, PERP, Trigger.DELISTED, 1))
+    desk.accept(btc_at(DELISTED, 0))
+    assert desk.refuse(settle(DELISTED + 1_000)) is Reject.PRICE_STALE
+    desk.accept(settle(DELISTED + 999))
 
 
 def test_nothing_trades_and_nobody_is_liquidated_in_between() -> None:
@@ -86,7 +115,8 @@ def test_nothing_trades_and_nobody_is_liquidated_in_between() -> None:
 
 
 def test_the_driver_settles_and_what_somebody_owes_goes_down_the_waterfall() -> None:
-    desk = delisted()
+    tape = Tape()
+    desk = delisted(tape)
     for number in range(6):
         desk.accept(btc_at(DUE + (number + 1) * MINUTE, -80_000))  # Alice loses 48 USDT of 33
     now = DUE + 7 * MINUTE
@@ -99,6 +129,7 @@ def test_the_driver_settles_and_what_somebody_owes_goes_down_the_waterfall() -> 
     assert not any(ledger.size[PERP]) and desk.equity(ALICE) == 0
     assert desk.equity(CAROL) < 10**12 + 30 * UNIT and desk.equity(BOB) > 10**12
     assert sum(map(desk.equity, range(5))) == 2 * 10**12 + 33 * UNIT
+    adds_up(tape, ledger)
 
 
 def test_a_spot_market_ends_as_well() -> None:
@@ -110,6 +141,15 @@ def test_a_spot_market_ends_as_well() -> None:
     desk.accept(btc_at(DUE, 0))
     assert len(desk.accept(Settle(DUE, FUND, 0, BTC_SPOT))) == 3
     assert not any(desk.ledger.locked[0]) and not any(desk.ledger.locked[1])
+
+
+@pytest.mark.parametrize("side", [BUY, SELL])
+def test_one_order_is_something_to_settle(side: int) -> None:
+    desk = Desk(1)
+    desk.accept(desk.order(ALICE, side, P, 1))
+    desk.accept(Signal(DELISTED, FUND, 0, PERP, Trigger.DELISTED, 1))
+    desk.accept(btc_at(DUE, 0))
+    assert [type(event) for event in desk.accept(settle())] == [OrderClosed, Settled]
 
 
 def test_the_mean_is_of_the_window_only() -> None:
