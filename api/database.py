@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from prover.errors import InputError
 
@@ -24,6 +24,11 @@ _VERSIONS: Final = sa.Table(
     sa.MetaData(),
     sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
 )
+
+
+def database_url(place: str) -> str:
+    """SQLAlchemy's URL of a database that is named by a URL, or by an SQLite file."""
+    return place if "://" in place else f"sqlite:///{Path(place).absolute()}"
 
 
 class Database:
@@ -38,7 +43,7 @@ class Database:
     def __init__(self, url: str, migrations: Sequence[Migration], create: bool) -> None:
         try:
             self.engine = sa.create_engine(url)
-        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        except (ArgumentError, ModuleNotFoundError) as error:
             raise InputError(got=str(error), expected="the URL of an SQLite or PostgreSQL database") from None
         self.place = self.engine.url.render_as_string(hide_password=True)
         self._is_sqlite = self.engine.dialect.name == "sqlite"

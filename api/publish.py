@@ -14,7 +14,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from api.evidence import manifest_of
-from api.log import require_key, show, sign_new
+from api.log import show, sign_new
 from api.quorum import Validators, require_certificate
 from api.store import Store
 from api.witnesses import Answer, collect
@@ -92,7 +92,6 @@ def publish(
         Insolvent: its verdict is "insolvent".
         InputError: a file that does not belong there, another key, a store in use.
     """
-    require_key(store, key)
     with store.publishing():
         sign_new(store, key)
         staged = store.stage(directory)

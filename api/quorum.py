@@ -33,7 +33,7 @@ VALIDATORS_MAX: Final = 256
 FILE_BYTES_MAX: Final = 1 << 18
 NAME_CHARACTERS_MAX: Final = 64
 POSSESSIONS_KEPT: Final = 1024
-_STATE_KEYS: Final = ("exchange", "sequence", "ledger_state", "root")
+STATE_KEYS: Final = ("exchange", "sequence", "ledger_state", "root")
 _VALIDATOR_KEYS: Final = ("name", "public_key", "proof_of_possession")
 
 
@@ -64,7 +64,7 @@ class State:
 
     def data(self) -> dict[str, object]:
         """As JSON."""
-        return {key: getattr(self, key) for key in _STATE_KEYS}
+        return {key: getattr(self, key) for key in STATE_KEYS}
 
     @property
     def message(self) -> bytes:
@@ -73,7 +73,7 @@ class State:
 
     def require(self, expected: State, name: str) -> None:
         """Raises BadQuorum, naming the field, unless this is `expected`."""
-        for key in _STATE_KEYS:
+        for key in STATE_KEYS:
             got, wanted = getattr(self, key), getattr(expected, key)
             if got != wanted:
                 refuse(f"{name}.{key}", str(wanted), got, Reason.QUORUM)
@@ -251,7 +251,7 @@ def require_certificate(publication: Path, validators: Validators, statement: St
 
 def parse_certificate(data: bytes) -> Certificate:
     """Read quorum.json. Nothing is verified."""
-    top = read_document(data, FILE_BYTES_MAX, "quorum", CERTIFICATE_FORMAT, (*_STATE_KEYS, "signers", "signature"))
+    top = read_document(data, FILE_BYTES_MAX, "quorum", CERTIFICATE_FORMAT, (*STATE_KEYS, "signers", "signature"))
     signers = tuple(
         item.raw("public_key", KEY_BYTES) for item in top.records("signers", ("public_key",), VALIDATORS_MAX)
     )
@@ -260,7 +260,7 @@ def parse_certificate(data: bytes) -> Certificate:
 
 def parse_vote(data: bytes) -> Vote:
     """Read one validator's signature. Nothing is verified."""
-    top = read_document(data, FILE_BYTES_MAX, "vote", VOTE_FORMAT, (*_STATE_KEYS, "public_key", "signature"))
+    top = read_document(data, FILE_BYTES_MAX, "vote", VOTE_FORMAT, (*STATE_KEYS, "public_key", "signature"))
     return Vote(State.read(top), top.raw("public_key", KEY_BYTES), top.raw("signature", SIGNATURE_BYTES))
 
 

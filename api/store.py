@@ -21,7 +21,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from api.database import Database, tables
+from api.database import Database, database_url, tables
 from prover.errors import InputError
 from prover.files import Step, adopt, no_step, sync
 from verifier.errors import InvariantBroken
@@ -311,4 +311,4 @@ def _between(first: int, end: int) -> sa.Select[Any]:
 
 
 def _url(place: str) -> str:
-    return place if "://" in place else f"sqlite:///{Path(place).absolute() / DATABASE_FILE}"
+    return database_url(place if "://" in place else str(Path(place) / DATABASE_FILE))

@@ -10,12 +10,11 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
 
-from api.database import Database, tables
+from api.database import Database, database_url, tables
 from prover.errors import InputError
 from verifier.inclusion import USER_ID_CHARACTERS_MAX
 
@@ -35,8 +34,7 @@ class Tokens:
 
     def __init__(self, place: str, create: bool = False) -> None:
         """Opens the database at a file or URL. Raises InputError: there is none, or with `create` there is one."""
-        url = place if "://" in place else f"sqlite:///{Path(place).absolute()}"
-        self._database = Database(url, MIGRATIONS, create=create)
+        self._database = Database(database_url(place), MIGRATIONS, create=create)
         self._user_of = self._database.lookup(_USER_OF)
 
     def close(self) -> None:

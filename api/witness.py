@@ -172,9 +172,9 @@ class Witness:
 
 def _parse_request(body: bytes) -> tuple[int, tuple[bytes, ...], bytes]:
     """Old size, consistency proof and checkpoint. Raises Refused: 400."""
-    head, blank, note = body.partition(b"\n\n")
+    head, _, note = body.partition(b"\n\n")  # without an empty line there is no checkpoint
     lines = head.decode("ascii", "replace").split("\n")
-    if not blank or not lines[0].startswith("old ") or len(lines) - 1 > PROOF_DIGESTS_MAX:
+    if not lines[0].startswith("old ") or len(lines) - 1 > PROOF_DIGESTS_MAX:
         raise Refused(400, "expected the old size, a proof of at most 63 lines, an empty line, a checkpoint")
     try:
         old_size = parse_number(lines[0].removeprefix("old "), "old size")

@@ -119,20 +119,16 @@ def _post(witness: Witness, body: bytes, timeout: float) -> tuple[int, str]:
     url = f"{(witness.url or '').rstrip('/')}/add-checkpoint"
     if not url.startswith(("https://", "http://")):
         raise _Failed(f"no http or https address: {shown(url)}")
-    request = urllib.request.Request(url, body, {"Content-Type": "text/plain; charset=utf-8"})
     try:
-        with _OPENER.open(request, timeout=timeout) as answer:
-            return answer.status, _text(answer)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, _text(error)
+        request = urllib.request.Request(url, body, {"Content-Type": "text/plain; charset=utf-8"})
+        try:
+            answer = _OPENER.open(request, timeout=timeout)
+        except urllib.error.HTTPError as error:
+            answer = error
+        with answer:
+            return answer.status, answer.read(ANSWER_BYTES_MAX).decode("utf-8", "replace")
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise _Failed(f"cannot be reached: {shown(str(error))}") from None
-
-
-def _text(answer: Any) -> str:
-    data: bytes = answer.read(ANSWER_BYTES_MAX)
-    return data.decode("utf-8", "replace")
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

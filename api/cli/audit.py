@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from api.cli.options import Force, Json, Private, Publication, private_directory, require_directory, require_file
+from api.cli.options import (
+    Force,
+    Json,
+    Private,
+    Publication,
+    private_directory,
+    require_directory,
+    require_file,
+    require_free,
+)
 from api.cli.output import ACCEPTED, Output
 from api.cli.publication import AcceptedCircuit, LogPolicy, StatementOnly, read_against
 from api.cli.report import print_steps
@@ -41,8 +50,7 @@ def opening(
     level, _, number = node.partition(":")
     if not (level.isascii() and level.isdigit() and number.isascii() and number.isdigit()):
         raise InputError(field="--node", got=node, expected="LEVEL:NUMBER, for example 2:0")
-    if out.exists() and not (force and out.is_file()):
-        raise InputError(file=out, got="something that exists", expected="a new file (or an older one and --force)")
+    require_free(out, force)
     data = make_opening(publication, hidden, shard, int(level), int(number))
     report = check_opening(data, read_statement(publication))
     write_whole(out, data)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from api.cli.options import Force, Json
+from api.cli.options import Force, Json, require_free
 from api.cli.output import ACCEPTED, Output
 from prover.errors import InputError
 from prover.files import write_whole
@@ -225,8 +225,7 @@ def _save(read: Callable[[], Snapshot], log: ImportLog, out: Path, force: bool, 
     dropped = out.with_name(out.name + DROPPED_SUFFIX)
     if out.exists() and not force:  # before minutes of reading; `write` decides
         raise InputError(file=out, got="something that exists", expected="a path that does not exist, or --force")
-    if (dropped.exists() or dropped.is_symlink()) and not (force and dropped.is_file()):
-        raise InputError(file=dropped, got="something that exists", expected="a path that does not exist, or --force")
+    require_free(dropped, force)
     started = time.perf_counter()
     snapshot = read()
     snapshot.write(out, overwrite=force)

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli.options import Json, require_directory, require_file
+from api.cli.options import Json, require_directory, require_file, require_free
 from api.cli.output import ACCEPTED, Output
 from api.cli.report import print_steps
-from prover.errors import InputError
 from prover.files import write_whole
 
 if TYPE_CHECKING:
@@ -134,8 +133,7 @@ def fraud(
 
 def new_key_file(out: Path, pem: bytes) -> Path:
     """Write a private key where nothing is; an older one is never replaced. Raises InputError."""
-    if out.exists() or out.is_symlink():
-        raise InputError(file=out, got="something that exists", expected="a new file: keys are never replaced")
+    require_free(out)
     write_whole(out, pem)
     return out
 

@@ -55,10 +55,15 @@ def require_file(path: Path, what: str) -> None:
         raise InputError(file=path, got="no such file", expected=what)
 
 
-def require_free(out: Path, force: bool) -> None:
-    """Raises InputError where something is that may not be replaced; `force` replaces a file."""
+def require_free(out: Path, force: bool | None = None) -> None:
+    """Raises InputError where something is that may not be replaced.
+
+    Args:
+        force: replaces a file; None where a command has no such option and never replaces anything.
+    """
     if (out.exists() or out.is_symlink()) and not (force and out.is_file()):
-        raise InputError(file=out, got="something that exists", expected="a new file (or an older one and --force)")
+        older = "" if force is None else " (or an older one and --force)"
+        raise InputError(file=out, got="something that exists", expected=f"a new file{older}")
 
 
 def read_secret(path: Path, expected: str) -> str:

@@ -52,7 +52,7 @@ def keygen(
     from prover.prices import load_key, new_key, public_key
 
     output = Output(json)
-    require_free(out, force=False)  # an older key is never replaced
+    require_free(out)
     write_whole(out, new_key())
     key = public_key(load_key(out)).hex()
     output.json({"verdict": "drawn", "public_key": key, "private_key": str(out)})

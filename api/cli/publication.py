@@ -91,7 +91,7 @@ def verify(
     if log_policy is not None:
         require_file(log_policy, "a policy file")
     if report_file is not None:
-        require_free(report_file, force=False)
+        require_free(report_file)
     if reserves is not None:
         require_file(reserves, "a reserves file")
     sources = None if price_sources is None else _sources(price_sources)

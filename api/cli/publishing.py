@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -57,15 +58,13 @@ def publish(
         require_file(witnesses, "a policy file")
     policy = None if witnesses is None else read_policy(witnesses)
     members = None if validators is None else read_validators(validators)
-    opened = Store(store)
     try:
-        done = publish_directory(publication, opened, load_key(key), policy, validators=members)
+        with closing(Store(store)) as opened:
+            done = publish_directory(publication, opened, load_key(key), policy, validators=members)
     except Insolvent as error:
         output.json(error.report.to_json() | {"verdict": "rejected", "message": "not published: insolvent"})
         print_report(error.report, output)
         return REJECTED
-    finally:
-        opened.close()
     return _said(done.to_json(), output)
 
 
@@ -79,12 +78,9 @@ def export(
     from api.store import Store
 
     output = Output(json)
-    opened = Store(store)
-    try:
+    with closing(Store(store)) as opened:
         count = export_store(opened, out)
         shown = opened.shown()
-    finally:
-        opened.close()
     size = shown.size if shown else 0
     output.json({"verdict": "exported", "files": count, "log_size": size, "out": str(out)})
     output.line(f"{count} files in {out}, {size} publications. A publication: {out}/publications/SEQUENCE")

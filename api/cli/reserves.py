@@ -189,7 +189,7 @@ def check(
 def _data(report: Report) -> dict[str, Any]:
     from api.reserves.files import shown_units
     from api.reserves.results import Status
-    from api.reserves.verify import total
+    from api.reserves.verify import total_data
 
     return {
         "verdict": "reserves signed" if report.accepted else "rejected",
@@ -211,22 +211,7 @@ def _data(report: Report) -> dict[str, Any]:
             }
             for result in report.results
         ],
-        "totals": {
-            asset: {
-                "amount": shown_units(total(parts)),
-                "parts": [
-                    {
-                        "network": part.block.network.name,
-                        "height": part.block.height,
-                        "hash": part.block.hash,
-                        "amount": shown_units(part.amount),
-                        "addresses": part.addresses,
-                    }
-                    for part in parts
-                ],
-            }
-            for asset, parts in report.totals.items()
-        },
+        "totals": {asset: total_data(parts) for asset, parts in report.totals.items()},
     }
 
 

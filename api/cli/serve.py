@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -106,11 +107,8 @@ def issue(
     """Draw a token for each user, and print it once: only its digest is kept."""
     from api.tokens import Tokens
 
-    opened = Tokens(tokens)
-    try:
+    with closing(Tokens(tokens)) as opened:
         drawn = opened.issue(users)
-    finally:
-        opened.close()
     output = Output(json)
     output.json(
         {"verdict": "issued", "tokens": [{"user_id": u, "token": t} for u, t in zip(users, drawn, strict=True)]}
@@ -127,11 +125,8 @@ def revoke(
     """Make all tokens of a user void, at once."""
     from api.tokens import Tokens
 
-    opened = Tokens(tokens)
-    try:
+    with closing(Tokens(tokens)) as opened:
         count = opened.revoke(user)
-    finally:
-        opened.close()
     output = Output(json)
     output.json({"verdict": "revoked", "user_id": user, "tokens": count})
     output.line(f"{count} tokens of {user} are void")

@@ -53,8 +53,8 @@ def keygen(
     from verifier.canonical import dumps
 
     output = Output(json)
-    require_free(out, force=False)  # an older key is never replaced
-    require_free(registration, force=False)
+    require_free(out)
+    require_free(registration)
     if not (name.isascii() and name.isprintable() and " " not in name and 1 <= len(name) <= NAME_CHARACTERS_MAX):
         expected = f"1 to {NAME_CHARACTERS_MAX} visible ASCII characters"
         raise InputError(field="--name", got=name, expected=expected)
@@ -225,16 +225,15 @@ def _read_secret(path: Path) -> int:
 
 def _remember(path: Path, state: State) -> None:
     """Writes down what will be signed, before it is; refuses another state of a sequence that was signed already."""
-    from api.quorum import State
+    from api.quorum import STATE_KEYS, State
     from verifier.canonical import dumps, read_document, refuse
     from verifier.errors import Reason
     from verifier.files import read_file
 
-    keys = ("exchange", "sequence", "ledger_state", "root")
     states: list[State] = []
     if path.exists():
         top = read_document(read_file(path, SIGNED_BYTES_MAX), SIGNED_BYTES_MAX, "signed", SIGNED_FORMAT, ("states",))
-        states = [State.read(item) for item in top.records("states", keys, SIGNED_MAX)]
+        states = [State.read(item) for item in top.records("states", STATE_KEYS, SIGNED_MAX)]
     for known in states:
         if (known.exchange, known.sequence) == (state.exchange, state.sequence):
             if known != state:

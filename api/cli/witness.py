@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -44,11 +45,12 @@ def keygen(
 @app.command()
 def init(state: State, name: Name, key: Key, json: Json = False) -> int:
     """Make a new witness's memory. One that lost its memory needs a new key, too: it could cosign a second history."""
+    from api.database import database_url
     from api.witness import Witness
     from prover.prices import load_key
 
     output = Output(json)
-    witness = Witness(_url(state), name, load_key(key), (), create=True)
+    witness = Witness(database_url(state), name, load_key(key), (), create=True)
     witness.close()
     output.json({"verdict": "made", "vkey": witness.key.vkey})
     output.line(f"Memory made for {witness.key.vkey}")
@@ -67,6 +69,7 @@ def serve(
     """Answer POST /add-checkpoint and GET /ORIGIN-HASH/checkpoint until interrupted."""
     import uvicorn
 
+    from api.database import database_url
     from api.witness import Witness, make_app
     from prover.prices import load_key
     from verifier.log.policy import read_policy
@@ -76,16 +79,9 @@ def serve(
     policy = read_policy(logs)
     if not policy.logs:
         raise InputError(file=logs, got="a policy without logs", expected="at least one line `log VKEY`")
-    witness = Witness(_url(state), name, load_key(key), policy.logs)
-    try:
+    with closing(Witness(database_url(state), name, load_key(key), policy.logs)) as witness:
         for log in policy.logs:
             output.note(f"Watching {log.vkey}")
         output.note(f"Witness {witness.key.vkey} at http://{host}:{port}")
         uvicorn.run(make_app(witness), host=host, port=port, log_level="warning")
-    finally:
-        witness.close()
     return ACCEPTED
-
-
-def _url(state: str) -> str:
-    return state if "://" in state else f"sqlite:///{Path(state).absolute()}"

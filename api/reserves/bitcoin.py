@@ -11,13 +11,12 @@ import base64
 import binascii
 from typing import Final
 
+from api.reserves.evm import ORDER
 from api.reserves.results import Outcome, Undecodable, failed, inconclusive, verified
 
 SIGNATURE_CHARACTERS_MAX: Final = 20_000
 COMPACT_BYTES: Final = 65
 """A recovery flag, r and s: `signmessage`. No BIP-322 signature has this length."""
-ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
-"""Of the curve secp256k1."""
 LEGACY: Final = "signmessage"
 PREFIXES: Final = ("smp", "ful", "pof")
 
@@ -42,7 +41,7 @@ def check(address: str, message: bytes, signature: str) -> Outcome:
     """Whether the owner of `address` (decodable) signed `message`."""
     try:
         raw = decode_signature(signature)
-        if len(raw) == COMPACT_BYTES and not signature.startswith(PREFIXES):
+        if len(raw) == COMPACT_BYTES:
             return _check_legacy(address, message, signature, raw)
         return _check_bip322(address, message, signature)
     except Exception as error:

@@ -33,6 +33,7 @@ CHALLENGES_BYTES_MAX: Final = 1 << 26
 
 _HEX_HASH = re.compile(r"[0-9a-f]{64}")
 _BASE58_HASH = re.compile(r"[1-9A-HJ-NP-Za-km-z]{32,44}")
+_LINE: Final = TEXT_FORMAT + " sequence {} network {} block {} {} address {} exchange {}"
 _TEXT = re.compile(
     rf"{re.escape(TEXT_FORMAT)} sequence (0|[1-9][0-9]{{0,15}}) network (\S+) block (0|[1-9][0-9]{{0,15}}) (\S+) "
     r"address (\S+) exchange (.+)"
@@ -72,16 +73,12 @@ class Challenge:
     @property
     def text(self) -> str:
         """One line; what wallets sign as a message (UTF-8)."""
-        return " ".join((TEXT_FORMAT, *(f"{name} {value}" for name, value in self._parts())))
+        return _LINE.format(*self._values())
 
-    def _parts(self) -> tuple[tuple[str, str], ...]:
-        return (
-            ("sequence", str(self.sequence)),
-            ("network", self.block.network.name),
-            ("block", f"{self.block.height} {self.block.hash}"),
-            ("address", self.address.text),
-            ("exchange", self.exchange),
-        )
+    def _values(self) -> tuple[str, ...]:
+        """In the order of `_FIELDS`."""
+        block = self.block
+        return str(self.sequence), block.network.name, str(block.height), block.hash, self.address.text, self.exchange
 
     @property
     def typed_data(self) -> dict[str, Any] | None:
@@ -106,10 +103,10 @@ class Challenge:
         """Why `message` is not this challenge's text, in words; empty where it is."""
         if message == self.text:
             return ""
-        match, own = _TEXT.fullmatch(message), _TEXT.fullmatch(self.text)
-        if match is None or own is None:
+        match = _TEXT.fullmatch(message)
+        if match is None:
             return "the message is not a challenge: whoever saw it once can show it again for any snapshot"
-        pairs = zip(_FIELDS, match.groups(), own.groups(), strict=True)
+        pairs = zip(_FIELDS, match.groups(), self._values(), strict=True)
         wrong = [f"{name} {theirs}, expected {ours}" for name, theirs, ours in pairs if theirs != ours]
         return f"the message is the challenge of another {'; '.join(wrong)}"
 
@@ -170,13 +167,8 @@ def parse_challenges(data: bytes) -> Challenges:
     keys = ("exchange", "sequence", "blocks", "challenges")
     top = read_document(data, CHALLENGES_BYTES_MAX, "challenges", FORMAT, keys)
     blocks = read_blocks(top)
-    addresses = []
-    known = {block.network.name for block in blocks}
-    for row in top.records("challenges", ("network", "address", "message", "typed_data"), ADDRESSES_MAX):
-        network, address = read_address(row)
-        if network.name not in known:
-            refuse(row.where("network"), "a network with a block", network.name, Reason.RESERVES)
-        addresses.append((network, address))
+    rows = top.records("challenges", ("network", "address", "message", "typed_data"), ADDRESSES_MAX)
+    addresses = read_addresses(rows, blocks)
     exchange, sequence = top.text("exchange", EXCHANGE_CHARACTERS_MAX), top.integer("sequence", 0, 2**53 - 1)
     challenges = Challenges.make(exchange, sequence, blocks, addresses)
     if challenges.to_bytes() != data:
@@ -197,16 +189,26 @@ def read_blocks(top: Record) -> tuple[Block, ...]:
         network = _read_network(row)
         if blocks and network.name <= blocks[-1].network.name:
             refuse(row.where("network"), "each network once, sorted by name", network.name)
+        height, text = row.integer("height", 0, HEIGHT_MAX), row.symbol("hash", HASH_CHARACTERS_MAX)
         try:
-            block = make_block(network, row.integer("height", 0, HEIGHT_MAX), row.symbol("hash", HASH_CHARACTERS_MAX))
+            blocks.append(make_block(network, height, text))
         except Undecodable as error:
-            refuse(row.where("hash"), str(error), row.symbol("hash", HASH_CHARACTERS_MAX))
-        blocks.append(block)
+            refuse(row.where("hash"), str(error), text)
     return tuple(blocks)
 
 
-def read_address(row: Record) -> tuple[Network, Address]:
-    """The fields `network` and `address` of one object."""
+def read_addresses(rows: Iterable[Record], blocks: Iterable[Block]) -> list[tuple[Network, Address]]:
+    """The fields `network` and `address` of each object; a network has to be that of a block."""
+    known, addresses = {block.network.name for block in blocks}, []
+    for row in rows:
+        network, address = _read_address(row)
+        if network.name not in known:
+            refuse(row.where("network"), "a network with a block", network.name, Reason.RESERVES)
+        addresses.append((network, address))
+    return addresses
+
+
+def _read_address(row: Record) -> tuple[Network, Address]:
     network, text = _read_network(row), row.symbol("address", ADDRESS_CHARACTERS_MAX)
     try:
         # A validator's key can be challenged, too: it has another length, so nothing is mistaken for it.

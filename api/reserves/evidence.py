@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from api.reserves.challenge import Block, Challenge, Challenges, blocks_data, read_address, read_blocks
+from api.reserves.challenge import Block, Challenge, Challenges, blocks_data, read_addresses, read_blocks
 from api.reserves.files import Row, shown_units
 from api.reserves.networks import Address
 from api.reserves.results import Status
-from api.reserves.verify import Report, Result, total, verify_rows
+from api.reserves.verify import Report, Result, total, total_data, verify_rows
 from prover.errors import InputError
 from verifier.canonical import Record, dumps, read_document, refuse
 from verifier.errors import BadReserves, Reason
@@ -51,23 +51,7 @@ def evidence_bytes(report: Report) -> bytes:
             "balances": report.source,
             "blocks": blocks_data(report.challenges.blocks),
             "addresses": [_address_data(result) for result in report.results],
-            "totals": [
-                {
-                    "asset": asset,
-                    "amount": shown_units(total(parts)),
-                    "parts": [
-                        {
-                            "network": part.block.network.name,
-                            "height": part.block.height,
-                            "hash": part.block.hash,
-                            "amount": shown_units(part.amount),
-                            "addresses": part.addresses,
-                        }
-                        for part in parts
-                    ],
-                }
-                for asset, parts in report.totals.items()
-            ],
+            "totals": [{"asset": asset, **total_data(parts)} for asset, parts in report.totals.items()],
         }
     )
     if len(data) > EVIDENCE_BYTES_MAX:
@@ -112,10 +96,7 @@ def check_again(data: bytes) -> Report:
     blocks = read_blocks(top)
     known = {block.network.name: block for block in blocks}
     items = top.records("addresses", ADDRESS_KEYS, ADDRESSES_MAX)
-    addresses = [read_address(item) for item in items]
-    for item, (network, _) in zip(items, addresses, strict=True):
-        if network.name not in known:
-            refuse(item.where("network"), "a network with a block", network.name, Reason.RESERVES)
+    addresses = read_addresses(items, blocks)
     exchange, sequence = top.text("exchange", EXCHANGE_CHARACTERS_MAX), top.integer("sequence", 0, 2**53 - 1)
     challenges = Challenges.make(exchange, sequence, blocks, addresses)
     rows = [

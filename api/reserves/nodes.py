@@ -7,6 +7,7 @@ have the state of; Bitcoin Core tells what is unspent at its tip only, so its ti
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import urllib.error
 import urllib.parse
@@ -61,7 +62,7 @@ class NodeBalances:
             InputError: no answer, not this block, another chain.
         """
         url = self._urls.get(block.network.name)
-        if url is None or not wanted:
+        if url is None:
             return [None] * len(wanted)
         node = Node(block.network, url)
         if block.network.family == BITCOIN:
@@ -114,11 +115,15 @@ class Node:
     """One node. Its URL may hold a password, so no message shows it."""
 
     def __init__(self, network: Network, url: str) -> None:
-        parts = urllib.parse.urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urllib.parse.urlsplit(url)
+            name, port = parts.hostname, parts.port
+        except ValueError:
+            name = None
+        if not name or parts.scheme not in ("http", "https"):
             raise InputError(field="--node", got=network.name, expected="NETWORK=URL with http or https")
-        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        where = host if parts.port is None else f"{host}:{parts.port}"
+        host = f"[{name}]" if ":" in name else name
+        where = host if port is None else f"{host}:{port}"
         self.name = f"the node of {network.name} at {where}"
         self._url = urllib.parse.urlunsplit((parts.scheme, where, parts.path or "/", parts.query, ""))
         self._headers = {"Content-Type": "application/json"}
@@ -136,7 +141,7 @@ class Node:
         except urllib.error.HTTPError as error:
             error.close()
             raise self.error(f"HTTP status {error.code} to {method}", "an answer") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise self.error(f"{error} to {method}", "an answer") from None
         try:
             found = json.loads(raw, parse_float=Decimal) if len(raw) <= ANSWER_BYTES_MAX else None

@@ -61,6 +61,23 @@ def total(parts: Iterable[Part]) -> int:
     return sum(part.amount for part in parts)
 
 
+def total_data(parts: Sequence[Part]) -> dict[str, object]:
+    """One asset's total and its parts, as JSON."""
+    return {
+        "amount": shown_units(total(parts)),
+        "parts": [
+            {
+                "network": part.block.network.name,
+                "height": part.block.height,
+                "hash": part.block.hash,
+                "amount": shown_units(part.amount),
+                "addresses": part.addresses,
+            }
+            for part in parts
+        ],
+    }
+
+
 def verify_rows(
     rows: Sequence[Row], challenges: Challenges, source: BalanceSource, progress: Progress | None = None
 ) -> Report:

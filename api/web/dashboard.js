@@ -3,7 +3,7 @@ import { Refused, units } from "./canonical.js";
 import { box, el, grouped, mark, tableOf } from "./dom.js";
 import { barPlot, linePlot } from "./plots.js";
 import { PERPETUAL, SPOT } from "./tables.js";
-import { checkFund, checkSolvency, claimsOf, parseReserves, percent, reservesValue } from "./verdict.js";
+import { checkFund, checkSolvency, claimsOf, paidBy, parseReserves, percent, reservesValue } from "./verdict.js";
 
 const asNumber = (amount, decimals) => Number(units(amount, decimals));
 
@@ -21,13 +21,14 @@ export function assess(statement, files) {
   }
   if (files["fund.json"]) {
     fund = checkFund(files["fund.json"], statement);
-    if (fund.error) problems.push(`fund.json: ${fund.error}`);
-    if (fund.error) fund = null;
+    if (fund.error) {
+      problems.push(`fund.json: ${fund.error}`);
+      fund = null;
+    }
   }
   const checks = checkSolvency(statement, reserves, fund);
-  const paid = fund && fund.today < statement.shortfall ? fund.today : fund ? statement.shortfall : 0n;
   const value = reserves && reservesValue(statement, reserves);
-  return { statement, reserves, fund, checks, problems, value, owed: statement.liability - paid };
+  return { statement, reserves, fund, checks, problems, value, owed: statement.liability - paidBy(fund, statement) };
 }
 
 function openInterest({ instruments, totals }) {

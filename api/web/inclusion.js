@@ -37,20 +37,24 @@ export class Steps {
     this.done.push({ name, ok, detail });
     return value;
   }
+
+  // All of a check: {ok, steps: [{name, ok, detail}], reason, field, message, failed, report}.
+  static outcome(check) {
+    const steps = new Steps();
+    const nothing = { steps: steps.done, reason: null, field: null, message: null, failed: null, report: null };
+    try {
+      return { ...nothing, ok: true, report: check(steps) };
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      const { reason, field, message } = error;
+      return { ...nothing, ok: false, reason, field, message, failed: steps.name };
+    }
+  }
 }
 
 // Check one account. `statement`: as parseStatement returned it, or null. `userId`, `nonce` (hex): the user's own, or null.
-// Returns {ok, steps: [{name, ok, detail}], reason, field, message, failed, report}.
 export function checkBundle(bytes, statement, { userId = null, nonce = null } = {}) {
-  const steps = new Steps();
-  try {
-    const report = checked(steps, bytes, statement, userId, nonce);
-    return { ok: true, steps: steps.done, reason: null, field: null, message: null, failed: null, report };
-  } catch (error) {
-    if (!(error instanceof Refused)) throw error;
-    const { reason, field, message } = error;
-    return { ok: false, steps: steps.done, reason, field, message, failed: steps.name, report: null };
-  }
+  return Steps.outcome((steps) => checked(steps, bytes, statement, userId, nonce));
 }
 
 function checked(steps, bytes, statement, userId, nonce) {

@@ -1,6 +1,6 @@
 // Is this publication in the exchange's transparency log? verifier/manifest.py and verifier/log, without the tiles.
 import { equalBytes, fromBase64, joinBytes, littleEndian, toHex, utf8 } from "./bytes.js";
-import { Refused, dumps, readDocument, refuse } from "./canonical.js";
+import { dumps, readDocument, refuse } from "./canonical.js";
 import { Steps } from "./inclusion.js";
 import { cosignedAt, isKeyName, isMet, parsePolicy, verifiedBy } from "./policy.js";
 import { sha256 } from "./sha2.js";
@@ -33,20 +33,14 @@ const ROLES = [
 ];
 
 // Check a publication against its log. `policyText`: null where the reader names no keys; signatures then stay open.
-// Returns {ok, steps, reason, field, message, failed}.
 export function checkLogged(proofBytes, manifestBytes, statement, policyText) {
-  const steps = new Steps();
-  try {
+  return Steps.outcome((steps) => {
     const entry = steps.run("9 files", () => listedFile(manifestBytes, statement));
     const proof = steps.run("10 log signature", () => openProof(proofBytes, policyText));
     steps.run("11 witnesses", () => witnessed(proof));
     steps.run("12 log inclusion", () => included(proof, sha256([0], utf8(entry))));
-    return { ok: true, steps: steps.done, reason: null, field: null, message: null, failed: null };
-  } catch (error) {
-    if (!(error instanceof Refused)) throw error;
-    const { reason, field, message } = error;
-    return { ok: false, steps: steps.done, reason, field, message, failed: steps.name };
-  }
+    return null;
+  });
 }
 
 // Step 9: the manifest belongs to the statement and lists its very bytes. The value is the log's entry.

@@ -12,6 +12,7 @@ import { FUND_USER_ID, RESERVES_HEADER } from "./verdict.js";
 
 const SITE = "../";
 const HISTORY = 12; // publications in the plots
+const BOARD_FILES = ["statement.json", "reserves.csv", "fund.json"];
 const TITLES = {
   "1 file": "The file is complete and in its one spelling",
   "2 statement": "It belongs to the published statement",
@@ -34,6 +35,10 @@ const state = { publications: new Map(), shown: null, loose: {}, bundle: null, f
 function publication(sequence) {
   if (!state.publications.has(sequence)) state.publications.set(sequence, { sequence, files: {}, parsed: null, error: null });
   return state.publications.get(sequence);
+}
+
+function bySequence() {
+  return [...state.publications.values()].sort((a, b) => a.sequence - b.sequence);
 }
 
 function statementOf(entry) {
@@ -71,12 +76,12 @@ async function loadServed() {
   state.fetched = true;
   at("mine").hidden = false;
   for (const { sequence } of publications) publication(sequence);
-  const all = [...state.publications.values()].sort((a, b) => a.sequence - b.sequence);
+  const all = bySequence();
   if (!all.length) return;
   state.shown = all.at(-1).sequence;
-  await fill(all.at(-1), ["statement.json", "reserves.csv", "fund.json"]);
+  await fill(all.at(-1), BOARD_FILES);
   render();
-  for (const entry of all.slice(-HISTORY)) await fill(entry, ["statement.json", "reserves.csv", "fund.json"]);
+  for (const entry of all.slice(-HISTORY)) await fill(entry, BOARD_FILES);
   render();
 }
 
@@ -179,7 +184,7 @@ async function render() {
 }
 
 function renderBoard() {
-  const all = [...state.publications.values()].sort((a, b) => a.sequence - b.sequence);
+  const all = bySequence();
   const options = all.map(({ sequence }) => el("option", { value: sequence }, `#${sequence}`));
   at("sequence").replaceChildren(...options.reverse());
   at("sequence").value = String(state.shown);
@@ -325,7 +330,7 @@ function wire() {
   at("sequence").addEventListener("change", async (event) => {
     state.shown = Number(event.target.value);
     const entry = state.publications.get(state.shown);
-    if (state.fetched) await fill(entry, ["statement.json", "reserves.csv", "fund.json"]);
+    if (state.fetched) await fill(entry, BOARD_FILES);
     render();
   });
 }

@@ -91,7 +91,7 @@ export function checkSolvency(statement, reserves, fund) {
     if (row.price === 0n && row.short > 0n) add(`${row.symbol}: what is owed in it has a price`, 0n, ">", 0n);
   }
   if (reserves) {
-    const paid = min(statement.shortfall, fund?.today ?? 0n);
+    const paid = paidBy(fund, statement);
     const name = `value of the reserves covers the total liability${paid ? " less the insurance fund's part" : ""}`;
     add(name, reservesValue(statement, reserves), ">=", statement.liability - paid);
   }
@@ -114,6 +114,11 @@ export function checkSolvency(statement, reserves, fund) {
     add(`${stress} margin deficits within the insurance fund`, marginDeficit, "<=", value, { decides: false });
   });
   return checks;
+}
+
+// What the insurance fund pays of what accounts under water owe, in value units.
+export function paidBy(fund, { shortfall }) {
+  return min(shortfall, fund?.today ?? 0n);
 }
 
 export function reservesValue(statement, reserves) {

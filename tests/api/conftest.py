@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api.cli import main
-from tests.api.files import ASSETS, PROOF, Run, binance_row, binance_users, write
+from tests.api.files import ASSETS, PROOF, Command, Run, binance_row, binance_users, write
 from tests.verifier.small_tree import Publication, publication
 from verifier import proofs
 from verifier.errors import Reason, VerificationError
@@ -29,13 +28,24 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 @pytest.fixture
-def run_json(run: Run) -> Callable[..., tuple[int, Any]]:
+def run_json(run: Run) -> Command:
     """Runs one command with --json: nothing but one object may come out."""
 
     def call(*words: object) -> tuple[int, Any]:
         code, out, err = run(*words, "--json")
         assert err == ""
         return code, json.loads(out)
+
+    return call
+
+
+@pytest.fixture
+def command(run: Run) -> Command:
+    """Runs one command with --json: exit code and the object, or with `text=True` all that it prints."""
+
+    def call(*words: object, text: bool = False) -> tuple[int, Any]:
+        code, out, err = run(*words, *(() if text else ("--json",)))
+        return code, out + err if text else json.loads(out)
 
     return call
 

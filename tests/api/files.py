@@ -11,6 +11,7 @@ from prover.errors import InputError
 
 PROOF = "shards/000000.proof"
 Run = Callable[..., tuple[int, str, str]]
+Command = Callable[..., tuple[int, Any]]
 """Exit code, standard output and standard error of a command."""
 
 ROOT = Path(__file__).resolve().parents[2]

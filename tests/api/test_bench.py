@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +15,6 @@ import pytest
 import api.cli.bench
 import api.cli.bench_circuits
 import api.cli.bench_sweep
-from api.cli import main
 from api.cli.bench import Case
 from api.cli.bench_plots import GREY, PROVE, VERIFY, shown
 from api.cli.bench_result import FORMAT, check_place, document, read_result
@@ -24,20 +22,9 @@ from api.cli.bench_sweep import in_a_new_process
 from prover.errors import InputError
 from prover.publication import ProveReport
 from prover.snapshot import Snapshot
+from tests.api.files import Command
 
 CASE = Case(1000, 3, "fast", 3, 1)
-Call = Callable[..., tuple[int, Any]]
-
-
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str]) -> Call:
-    def run(*words: object) -> tuple[int, Any]:
-        code = main([*map(str, words), "--json"])
-        captured = capsys.readouterr()
-        assert captured.err == ""
-        return code, json.loads(captured.out)
-
-    return run
 
 
 def point(case: Case, **changes: Any) -> dict[str, Any]:
@@ -86,9 +73,9 @@ def prover(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return fake
 
 
-def test_medians_with_compilation_left_out(call: Call, prover: SimpleNamespace, tmp_path: Path) -> None:
+def test_medians_with_compilation_left_out(run_json: Command, prover: SimpleNamespace, tmp_path: Path) -> None:
     prover.seconds = [3.0, 1.0, 2.0]
-    code, data = call("bench", "--accounts", 1000, "--entries", 3, "--runs", 3, "--out", tmp_path / "r.json")
+    code, data = run_json("bench", "--accounts", 1000, "--entries", 3, "--runs", 3, "--out", tmp_path / "r.json")
     assert (code, data["verdict"], data["kind"], data["format"]) == (0, "verified", "run", FORMAT)
     assert json.loads((tmp_path / "r.json").read_text()) == data
     (figures,) = data["points"]
@@ -103,30 +90,30 @@ def test_medians_with_compilation_left_out(call: Call, prover: SimpleNamespace, 
     assert (figures["circuit"], figures["scenarios"]) == ("solvency_equity_v1", 0)
 
 
-def test_circuits_and_scenarios(call: Call, prover: SimpleNamespace) -> None:
+def test_circuits_and_scenarios(run_json: Command, prover: SimpleNamespace) -> None:
     prover.seconds = [1.0] * 9
-    _, data = call("bench", "--accounts", 10, "--scenarios", 3)
+    _, data = run_json("bench", "--accounts", 10, "--scenarios", 3)
     assert (data["points"][0]["circuit"], data["points"][0]["scenarios"]) == ("solvency_stress_v1_3", 3)
     snapshot, arguments = prover.called[-1]
     assert [scenario.name for scenario in arguments["scenarios"]] == [f"All assets -{n} %" for n in (10, 20, 30)]
     assert len(snapshot.meta.instruments[0].buckets) == 2
-    _, data = call("bench", "--accounts", 10, "--circuit", "solvency_risk_v1")
+    _, data = run_json("bench", "--accounts", 10, "--circuit", "solvency_risk_v1")
     assert (data["points"][0]["circuit"], data["points"][0]["scenarios"]) == ("solvency_risk_v1", 0)
-    code, data = call("bench", "--accounts", 10, "--circuit", "solvency_risk_v1", "--scenarios", 1)
+    code, data = run_json("bench", "--accounts", 10, "--circuit", "solvency_risk_v1", "--scenarios", 1)
     assert (code, data["field"]) == (2, "--circuit")
 
 
 @pytest.mark.negative
-def test_one_refused_proof_spoils_the_benchmark(call: Call, prover: SimpleNamespace, tmp_path: Path) -> None:
+def test_one_refused_proof_spoils_the_benchmark(run_json: Command, prover: SimpleNamespace, tmp_path: Path) -> None:
     prover.seconds, prover.accepted = [1.0] * 3, [True, False, True]
-    code, data = call("bench", "--accounts", 10, "--out", tmp_path / "r.json")
+    code, data = run_json("bench", "--accounts", 10, "--out", tmp_path / "r.json")
     assert (code, data["verdict"]) == (1, "rejected")
     with pytest.raises(InputError, match='got "rejected"'):
         read_result(tmp_path / "r.json")
 
 
-def test_a_real_run_records_the_machine(call: Call) -> None:
-    code, data = call("bench", "--accounts", 50, "--runs", 1)
+def test_a_real_run_records_the_machine(run_json: Command) -> None:
+    code, data = run_json("bench", "--accounts", 50, "--runs", 1)
     assert (code, data["verdict"]) == (0, "verified")
     (figures,) = data["points"]
     assert figures["soundness_bits"] == 100
@@ -150,14 +137,14 @@ def test_settings_that_change_the_kernels_are_recorded(monkeypatch: pytest.Monke
 # -- comparison and sweeps ------------------------------------------------------------------------------------------
 
 
-def test_comparison(call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_comparison(run_json: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     cost = {"solvency_equity_v1": 1.0, "solvency_risk_v1": 1.5}
 
     def prove(case: Any, profile: str, seed: int) -> tuple[float, bool]:
         return cost.get(case.circuit, 1.5 + 0.3 * case.scenarios), True
 
     monkeypatch.setattr(api.cli.bench_circuits, "_prove", prove)
-    code, data = call("bench", "--compare", "--runs", 2, "--out", tmp_path / "r.json")
+    code, data = run_json("bench", "--compare", "--runs", 2, "--out", tmp_path / "r.json")
     assert (code, data["kind"], len(data["points"])) == (0, "circuits", 17)
     stress = [each for each in data["points"] if each["scenarios"] == 10]
     assert [each["times_equity"] for each in stress] == [4.5] * 5
@@ -165,28 +152,30 @@ def test_comparison(call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert read_result(tmp_path / "r.json") == data
 
 
-def test_sweeps(call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_sweeps(run_json: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(api.cli.bench_sweep, "in_a_new_process", lambda function, case: point(case))
-    code, data = call("bench", "--sweep", "accounts", "--runs", 5)
+    code, data = run_json("bench", "--sweep", "accounts", "--runs", 5)
     assert (code, data["kind"], data["parameters"]["runs"]) == (0, "accounts", 5)
     assert [(p["accounts"], p["entries_per_account"]) for p in data["points"]] == [(10**k, 3) for k in range(3, 7)]
-    _, data = call("bench", "--sweep", "accounts", "--full", "--entries", 2)
+    _, data = run_json("bench", "--sweep", "accounts", "--full", "--entries", 2)
     assert (data["points"][-1]["accounts"], data["points"][-1]["entries_per_account"]) == (10**7, 2)
-    _, data = call("bench", "--sweep", "entries")
+    _, data = run_json("bench", "--sweep", "entries")
     assert [p["entries_per_account"] for p in data["points"]] == [1, 3, 10, 50, 483]
     assert [p["accounts"] for p in data["points"]] == sorted((p["accounts"] for p in data["points"]), reverse=True)
-    code, data = call("bench", "--sweep", "entries", "--full")
+    code, data = run_json("bench", "--sweep", "entries", "--full")
     assert (code, data["field"]) == (2, "--full")
 
 
-def test_a_sweep_that_stops_keeps_what_it_has(call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_sweep_that_stops_keeps_what_it_has(
+    run_json: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     def measured(function: Any, case: Case) -> Any:
         if case.accounts > 10**4:
             raise InputError(field="--sweep", expected="less")
         return point(case)
 
     monkeypatch.setattr(api.cli.bench_sweep, "in_a_new_process", measured)
-    code, data = call("bench", "--sweep", "accounts", "--out", tmp_path / "r.json")
+    code, data = run_json("bench", "--sweep", "accounts", "--out", tmp_path / "r.json")
     assert (code, data["field"]) == (2, "--sweep")
     assert [p["accounts"] for p in read_result(tmp_path / "r.json")["points"]] == [10**3, 10**4]
     assert [path.name for path in tmp_path.iterdir()] == ["r.json"]
@@ -212,10 +201,10 @@ def test_a_point_has_a_process_of_its_own() -> None:
 
 
 @pytest.mark.negative
-def test_a_place_that_cannot_be_written_is_found_before_the_work(call: Call, tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_found_before_the_work(run_json: Command, tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "none" / "r.json"):
         for words in ((), ("--compare",), ("--sweep", "accounts")):
-            code, data = call("bench", *words, "--out", place)
+            code, data = run_json("bench", *words, "--out", place)
             assert (code, data["file"]) == (2, str(place))
     check_place(tmp_path / "r.json")
 
@@ -237,10 +226,10 @@ def results(tmp_path: Path) -> list[Path]:
     return out
 
 
-def test_plots(call: Call, results: list[Path], tmp_path: Path) -> None:
+def test_plots(run_json: Command, results: list[Path], tmp_path: Path) -> None:
     drawn = {}
     for name in ("one", "two"):
-        code, data = call("bench", "--plots", tmp_path / name, *results)
+        code, data = run_json("bench", "--plots", tmp_path / name, *results)
         files = sorted((tmp_path / name).iterdir())
         assert (code, [path.name for path in files]) == (0, ["accounts.svg", "entries.svg", "phases.svg"])
         assert sorted(data["plots"]) == list(map(str, files))
@@ -261,8 +250,8 @@ def test_plots(call: Call, results: list[Path], tmp_path: Path) -> None:
     assert "compile" not in phases
 
 
-def test_one_result_gives_its_own_plots(call: Call, results: list[Path], tmp_path: Path) -> None:
-    assert call("bench", "--plots", tmp_path / "p", results[1])[0] == 0
+def test_one_result_gives_its_own_plots(run_json: Command, results: list[Path], tmp_path: Path) -> None:
+    assert run_json("bench", "--plots", tmp_path / "p", results[1])[0] == 0
     assert [path.name for path in (tmp_path / "p").iterdir()] == ["entries.svg"]
 
 
@@ -288,7 +277,7 @@ def test_figures_are_short(value: float, text: str) -> None:
 
 
 @pytest.mark.negative
-def test_what_cannot_be_drawn(call: Call, results: list[Path], tmp_path: Path) -> None:
+def test_what_cannot_be_drawn(run_json: Command, results: list[Path], tmp_path: Path) -> None:
     plots = tmp_path / "p"
     other = tmp_path / "other.json"
     for text, words in (
@@ -302,11 +291,11 @@ def test_what_cannot_be_drawn(call: Call, results: list[Path], tmp_path: Path) -
     ):
         other.write_text(text)
         given = (results[0], other) if "second" in words else (other,)
-        code, data = call("bench", "--plots", plots, *given)
+        code, data = run_json("bench", "--plots", plots, *given)
         assert (code, data["file"]) == (2, str(other))
         assert words in data["error"]
-    code, data = call("bench", "--plots", plots, tmp_path / "none.json")
+    code, data = run_json("bench", "--plots", plots, tmp_path / "none.json")
     assert (code, data["got"]) == (2, "No such file or directory")
-    assert call("bench", "--plots", plots)[1]["field"] == "RESULT"
-    assert call("bench", results[0])[1]["field"] == "--plots"
+    assert run_json("bench", "--plots", plots)[1]["field"] == "RESULT"
+    assert run_json("bench", results[0])[1]["field"] == "--plots"
     assert not plots.exists()

@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from api.cli import main
 from prover.bundle_store import META_FILE, segment_name
+from tests.api.files import Command
 from tests.prover.test_bundle_store import flip, published
 from tests.verifier.small_tree import publication, risk_publication
 
-Call = Callable[..., tuple[int, Any]]
 
-
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str]) -> Call:
-    def run(*words: object) -> tuple[int, Any]:
-        code = main([*map(str, words), "--json"])
-        captured = capsys.readouterr()
-        assert captured.err == ""
-        return code, json.loads(captured.out)
-
-    return run
-
-
-def test_all_bundles_then_one(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_bundles_then_one(run_json: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     public, _ = published(publication(), tmp_path)
     store, file = tmp_path / "store", tmp_path / "bundle.json"
-    code, data = call("bundles", public, "--out", store)
+    code, data = run_json("bundles", public, "--out", store)
     assert (code, data["verdict"], data["users"], data["segments"]) == (0, "bundled", 11, 1)
     assert data["bytes"] == (store / segment_name(0)).stat().st_size
     assert data["users_per_second"] == pytest.approx(11 / data["seconds"])
-    code, data = call("bundles", public, "--check", store)
+    code, data = run_json("bundles", public, "--check", store)
     assert (code, data["verdict"], data["users"]) == (0, "whole", 11)
     for place in ((), (public,)):
-        code, data = call("bundle", *place, "--store", store, "--account", "user-3", "--out", file, "--force")
+        code, data = run_json("bundle", *place, "--store", store, "--account", "user-3", "--out", file, "--force")
         assert (code, data["user_id"], data["bytes"]) == (0, "user-3", file.stat().st_size)
         assert file.read_bytes() == publication().bundle(3)
     assert main(["bundles", str(public), "--out", str(store), "--force"]) == 0
@@ -49,12 +34,12 @@ def test_all_bundles_then_one(call: Call, tmp_path: Path, capsys: pytest.Capture
 
 
 @pytest.mark.negative
-def test_what_is_refused(call: Call, tmp_path: Path) -> None:
+def test_what_is_refused(run_json: Command, tmp_path: Path) -> None:
     public, _ = published(publication(), tmp_path)
     (tmp_path / "other").mkdir()
     other, _ = published(risk_publication(), tmp_path / "other")
     store, file = tmp_path / "store", tmp_path / "bundle.json"
-    assert call("bundles", public, "--out", store)[0] == 0
+    assert run_json("bundles", public, "--out", store)[0] == 0
     cases: tuple[tuple[tuple[object, ...], str, str], ...] = (
         (("bundles", public), "--out", "either --out"),
         (("bundles", public, "--out", store, "--check", store), "--out", "either --out"),
@@ -69,13 +54,13 @@ def test_what_is_refused(call: Call, tmp_path: Path) -> None:
         (("bundle", "--store", public, "--account", "user-3", "--out", file), str(public / META_FILE), "list of files"),
     )
     for words, where, expected in cases:
-        code, data = call(*words)
+        code, data = run_json(*words)
         assert code == 2, words
         assert where in (data["field"], data["file"]), words
         assert expected in data["expected"], words
-    code, data = call("bundle", other, "--store", store, "--account", "user-3", "--out", file)
+    code, data = run_json("bundle", other, "--store", store, "--account", "user-3", "--out", file)
     assert (code, data["reason"]) == (1, "wrong-statement")
     flip(store / segment_name(0), 5)
-    code, data = call("bundles", public, "--check", store)
+    code, data = run_json("bundles", public, "--check", store)
     assert (code, data["file"]) == (2, str(store / segment_name(0)))
     assert not file.exists()

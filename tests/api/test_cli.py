@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,7 +12,7 @@ import prover.publication
 from api.cli.publication import Circuit
 from api.cli.run import spread
 from prover.errors import InputError
-from tests.api.files import PROOF, Run, write
+from tests.api.files import PROOF, Command, Run, write
 from tests.verifier.small_tree import EXCHANGE, Publication, publication
 from verifier import solvency
 from verifier.account_id import account_id
@@ -72,7 +70,7 @@ def test_every_command_has_help_and_json(run: Run, words: tuple[str, ...]) -> No
         (("import", "binance", "--users", "--assets", "x", "--out", "y"), "--users"),
     ],
 )
-def test_usage_errors(run: Run, run_json: Callable[..., tuple[int, Any]], words: tuple[str, ...], message: str) -> None:
+def test_usage_errors(run: Run, run_json: Command, words: tuple[str, ...], message: str) -> None:
     code, out, err = run(*words)
     assert (code, out) == (2, "")
     assert err.startswith("solvent: ")
@@ -95,7 +93,7 @@ def test_several_files_after_one_option() -> None:
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), None])
 def test_interrupted(
     run: Run,
-    run_json: Callable[..., tuple[int, Any]],
+    run_json: Command,
     published: Path,
     monkeypatch: pytest.MonkeyPatch,
     error: BaseException | None,
@@ -129,7 +127,7 @@ def test_bugs_are_not_dressed_up(run: Run, published: Path, monkeypatch: pytest.
 # verify and inspect
 
 
-def test_verify_accepted(run: Run, run_json: Callable[..., tuple[int, Any]], published: Path) -> None:
+def test_verify_accepted(run: Run, run_json: Command, published: Path) -> None:
     code, data = run_json("verify", published)
     assert code == 0
     assert data["verdict"] == "solvent"
@@ -157,7 +155,7 @@ def test_verify_without_reserves_leaves_solvency_open(run: Run, published: Path)
 
 
 @pytest.mark.negative
-def test_verify_insolvent(run: Run, run_json: Callable[..., tuple[int, Any]], published: Path, tmp_path: Path) -> None:
+def test_verify_insolvent(run: Run, run_json: Command, published: Path, tmp_path: Path) -> None:
     less = write(tmp_path / "less.csv", "asset,amount\n")
     code, data = run_json("verify", published, "--reserves", less)
     assert (code, data["verdict"], data["reason"]) == (1, "insolvent", "insolvent")
@@ -167,7 +165,7 @@ def test_verify_insolvent(run: Run, run_json: Callable[..., tuple[int, Any]], pu
 
 
 @pytest.mark.negative
-def test_verify_rejected(run: Run, run_json: Callable[..., tuple[int, Any]], published: Path) -> None:
+def test_verify_rejected(run: Run, run_json: Command, published: Path) -> None:
     (published / PROOF).write_bytes(b"bad")
     code, data = run_json("verify", published)
     assert code == 1
@@ -186,7 +184,7 @@ def test_every_registered_circuit_can_be_accepted() -> None:
 
 
 @pytest.mark.negative
-def test_only_the_accepted_circuit(run_json: Callable[..., tuple[int, Any]], published: Path, tmp_path: Path) -> None:
+def test_only_the_accepted_circuit(run_json: Command, published: Path, tmp_path: Path) -> None:
     other = publication("solvency_equity_v1_poseidon2")
     (published / "statement.json").write_bytes(other.statement.to_bytes())
     (published / "shards/000000.json").write_bytes(other.shard.to_bytes())
@@ -206,9 +204,7 @@ def test_only_the_accepted_circuit(run_json: Callable[..., tuple[int, Any]], pub
 
 
 @pytest.mark.negative
-def test_links_and_names_that_lead_nowhere(
-    run_json: Callable[..., tuple[int, Any]], published: Path, tmp_path: Path
-) -> None:
+def test_links_and_names_that_lead_nowhere(run_json: Command, published: Path, tmp_path: Path) -> None:
     """One clear line, never a foreign exception."""
     long = "x" * 300
     bundle = write(tmp_path / "b.json", b"{}")
@@ -236,7 +232,7 @@ def test_links_and_names_that_lead_nowhere(
 
 
 @pytest.mark.negative
-def test_paths_that_are_not_there(run_json: Callable[..., tuple[int, Any]], published: Path, tmp_path: Path) -> None:
+def test_paths_that_are_not_there(run_json: Command, published: Path, tmp_path: Path) -> None:
     nowhere = tmp_path / "nowhere"
     for words in (
         ("verify", nowhere),
@@ -251,7 +247,7 @@ def test_paths_that_are_not_there(run_json: Callable[..., tuple[int, Any]], publ
         assert data["got"].startswith("no such ")
 
 
-def test_inspect(run: Run, run_json: Callable[..., tuple[int, Any]], published: Path, small: Publication) -> None:
+def test_inspect(run: Run, run_json: Command, published: Path, small: Publication) -> None:
     code, data = run_json("inspect", published)
     assert code == 0
     statement = small.statement
@@ -275,9 +271,7 @@ def test_inspect(run: Run, run_json: Callable[..., tuple[int, Any]], published: 
 # bundle, inclusion, nonce
 
 
-def test_inclusion(
-    run: Run, run_json: Callable[..., tuple[int, Any]], published: Path, small: Publication, tmp_path: Path
-) -> None:
+def test_inclusion(run: Run, run_json: Command, published: Path, small: Publication, tmp_path: Path) -> None:
     bundle = write(tmp_path / "bundle.json", small.bundle(1))
     account = small.accounts[1]
     own = ("--user-id", account.user_id, "--nonce", account.nonce.hex())
@@ -296,7 +290,7 @@ def test_inclusion(
 
 @pytest.mark.negative
 def test_inclusion_and_openings_look_at_the_proof(
-    run: Run, run_json: Callable[..., tuple[int, Any]], published: Path, small: Publication, tmp_path: Path
+    run: Run, run_json: Command, published: Path, small: Publication, tmp_path: Path
 ) -> None:
     bundle, opening = write(tmp_path / "b.json", small.bundle(1)), write(tmp_path / "o.json", small.opening(1, 1))
     assert run_json("check-opening", opening, "--against", published)[1]["verdict"] == "opened"
@@ -317,9 +311,7 @@ def test_inclusion_and_openings_look_at_the_proof(
 
 
 @pytest.mark.negative
-def test_inclusion_refused(
-    run_json: Callable[..., tuple[int, Any]], published: Path, small: Publication, tmp_path: Path
-) -> None:
+def test_inclusion_refused(run_json: Command, published: Path, small: Publication, tmp_path: Path) -> None:
     good = small.bundle(1)
     bundle = write(tmp_path / "bundle.json", good)
     for words, reason in (
@@ -341,7 +333,7 @@ def test_inclusion_refused(
 
 def test_bundle(
     run: Run,
-    run_json: Callable[..., tuple[int, Any]],
+    run_json: Command,
     published: Path,
     small: Publication,
     tmp_path: Path,
@@ -373,7 +365,7 @@ def test_bundle(
     assert [part.name for part in out.parent.iterdir()] == ["bundle.json"]
 
 
-def test_nonce(run: Run, run_json: Callable[..., tuple[int, Any]]) -> None:
+def test_nonce(run: Run, run_json: Command) -> None:
     code, out, err = run("nonce")
     assert code == 0
     assert len(bytes.fromhex(out.strip())) == 32  # alone on standard output, so that it can be piped
@@ -387,7 +379,7 @@ def test_nonce(run: Run, run_json: Callable[..., tuple[int, Any]]) -> None:
     assert run_json("nonce", "--user-id", "\ud800", "--exchange", "x")[0] == 2
 
 
-def test_version(run_json: Callable[..., tuple[int, Any]]) -> None:
+def test_version(run_json: Command) -> None:
     code, data = run_json("version")
     assert code == 0
     assert data["protocol"] == "solvent/1"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +12,7 @@ import prover.bundles
 import prover.publication
 from prover.publication import ProveReport
 from prover.snapshot import Snapshot
-from tests.api.files import Run, binance_row, binance_users, write
+from tests.api.files import Command, Run, binance_row, binance_users, write
 
 SCENARIO = '{"format": "solvent/scenarios/v1", "scenarios": [{"name": "Half", "shock": {"btc": "-0.5"}}]}'
 PROVED = ProveReport(
@@ -30,7 +29,7 @@ PROVED = ProveReport(
 # import
 
 
-def test_import(run: Run, run_json: Callable[..., tuple[int, Any]], users: tuple[object, ...], tmp_path: Path) -> None:
+def test_import(run: Run, run_json: Command, users: tuple[object, ...], tmp_path: Path) -> None:
     code, data = run_json(*users, "--out", tmp_path / "snap", "--sequence", 3, "--exchange", "acme")
     assert code == 0
     assert data["verdict"] == "imported"
@@ -48,7 +47,7 @@ def test_import(run: Run, run_json: Callable[..., tuple[int, Any]], users: tuple
 
 
 def test_import_without_the_invalid_users(
-    run: Run, run_json: Callable[..., tuple[int, Any]], users: tuple[object, ...], tmp_path: Path
+    run: Run, run_json: Command, users: tuple[object, ...], tmp_path: Path
 ) -> None:
     rows = binance_row(0, "b", e_eth="3"), binance_row(1, 'c"', e_eth="1", m_eth="1", pm_eth="1")
     write(tmp_path / "users1.csv", binance_users(*rows).replace('c"', '"c"""'))
@@ -79,7 +78,7 @@ def test_import_without_the_invalid_users(
 
 @pytest.mark.negative
 def test_a_refused_import_writes_nothing(
-    run: Run, run_json: Callable[..., tuple[int, Any]], users: tuple[object, ...], tmp_path: Path
+    run: Run, run_json: Command, users: tuple[object, ...], tmp_path: Path
 ) -> None:
     write(tmp_path / "users1.csv", binance_users(binance_row(0, "b", e_eth="1e5")))
     before = sorted(tmp_path.iterdir())
@@ -111,7 +110,7 @@ def test_import_replaces_only_when_told(run: Run, users: tuple[object, ...], tmp
     assert (tmp_path / "mine").read_text() == "x"
 
 
-def test_import_of_the_other_formats(run_json: Callable[..., tuple[int, Any]], tmp_path: Path) -> None:
+def test_import_of_the_other_formats(run_json: Command, tmp_path: Path) -> None:
     accounts = write(tmp_path / "accounts.csv", "user_id,asset,side,amount\na,x,long,1\n")
     instruments = write(tmp_path / "instruments.csv", "symbol,kind,decimals,price\nx,spot,0,2\n")
     words = ("import", "table", "--accounts", accounts, "--instruments", instruments, "--exchange", "acme")
@@ -150,9 +149,7 @@ def snapshot(run: Run, users: tuple[object, ...], tmp_path: Path) -> Path:
     return tmp_path / "snap"
 
 
-def test_prove(
-    run: Run, run_json: Callable[..., tuple[int, Any]], proving: SimpleNamespace, snapshot: Path, tmp_path: Path
-) -> None:
+def test_prove(run: Run, run_json: Command, proving: SimpleNamespace, snapshot: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     code, data = run_json("prove", snapshot, "--out", out)
     assert code == 0
@@ -224,9 +221,7 @@ def test_prove(
 
 
 @pytest.mark.negative
-def test_prove_refuses_to_start(
-    run_json: Callable[..., tuple[int, Any]], proving: SimpleNamespace, snapshot: Path, tmp_path: Path
-) -> None:
+def test_prove_refuses_to_start(run_json: Command, proving: SimpleNamespace, snapshot: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     for words in (
         ("prove", tmp_path / "nowhere", "--out", out),

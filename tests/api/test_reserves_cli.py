@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from api.cli import main
-from tests.api.files import write
+from tests.api.files import Command, write
 from tests.api.reserves.signed import (
     BLOCKS,
     EXCHANGE,
@@ -29,18 +25,7 @@ from verifier import proofs, report
 from verifier.__main__ import main as check_alone
 from verifier.statement import Statement
 
-Run = Callable[..., tuple[int, Any]]
 BLOCK_OPTIONS = [word for b in BLOCKS for word in ("--block", f"{b.network.name}={b.height}:{b.hash}")]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*words: object, text: bool = False) -> tuple[int, Any]:
-        code = main([str(word) for word in words] + ([] if text else ["--json"]))
-        captured = capsys.readouterr()
-        return code, captured.out + captured.err if text else json.loads(captured.out)
-
-    return call
 
 
 @pytest.fixture
@@ -70,23 +55,23 @@ def directory(tmp_path: Path, statement: Statement, monkeypatch: pytest.MonkeyPa
     return folder
 
 
-def test_challenges(run: Run, tmp_path: Path) -> None:
+def test_challenges(command: Command, tmp_path: Path) -> None:
     text = "coin,network,address\n" + "".join(f"{c.coin},{c.network},{c.address}\n" for c in cases())
     out = tmp_path / "challenges.json"
     words = ("reserves", "challenge", write(tmp_path / "all.csv", text), "--exchange", EXCHANGE, "--sequence", 7)
-    code, found = run(*words, *BLOCK_OPTIONS, "--out", out)
+    code, found = command(*words, *BLOCK_OPTIONS, "--out", out)
     assert (code, found["verdict"], found["addresses"]) == (0, "challenged", 6)
     assert out.read_bytes() == challenges().to_bytes()
-    assert run(*words, *BLOCK_OPTIONS, "--out", out)[0] == 2
-    code, text = run(*words, *BLOCK_OPTIONS, "--out", out, "--force", text=True)
+    assert command(*words, *BLOCK_OPTIONS, "--out", out)[0] == 2
+    code, text = command(*words, *BLOCK_OPTIONS, "--out", out, "--force", text=True)
     assert (code, "6 challenges for Acme Ltd, sequence 7" in text) == (0, True)
 
 
 def test_from_a_signed_list_to_the_verdict(
-    run: Run, asked: Path, signed: Path, directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: Command, asked: Path, signed: Path, directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("reserves", "verify", signed, "--challenge", asked, "--against", directory, "--out", tmp_path / "out")
-    code, found = run(*words)
+    code, found = command(*words)
     assert (code, found["verdict"], found["left_out"]) == (0, "reserves signed", ["SOL"])
     assert found["counts"] == {"verified": 7, "inconclusive": 0, "failed": 0}
     (part,) = found["totals"]["BTC"]["parts"]
@@ -95,42 +80,46 @@ def test_from_a_signed_list_to_the_verdict(
     for name in ("reserves.csv", "reserves-evidence.json"):
         (directory / name).write_bytes((tmp_path / "out" / name).read_bytes())
     # The verdict, with height and hash, and what stays open.
-    code, found = run("verify", directory)
+    code, found = command("verify", directory)
     assert found["reserves_evidence"]["totals"]["BTC"][0]["hash"] == BLOCKS[0].hash
     assert found["caveats"][-1].startswith("signatures of the reserves are not checked here")
     assert code == (0 if found["solvent"] else 1)
     assert check_alone([str(directory)]) == code
     assert "Signed: 7 addresses signed, balances the exchange's word, at BTC 870000 (" in capsys.readouterr().out
-    text = run("verify", directory, text=True)[1]
+    text = command("verify", directory, text=True)[1]
     assert "Signed 7 addresses signed, balances the exchange's word, at BTC 870000 (" in text
     # Everything again, from the publication alone.
-    code, found = run("reserves", "check", directory)
+    code, found = command("reserves", "check", directory)
     assert (code, found["verdict"], found["counts"]["verified"]) == (0, "reserves signed", 7)
     # Another reserves file beside the same evidence.
     (directory / "reserves.csv").write_bytes(b"asset,amount\nbtc,1000\neth,1000\nusdt,1000000\n")
-    for command in (("verify",), ("reserves", "check")):
-        code, found = run(*command, directory)
+    for words in (("verify",), ("reserves", "check")):
+        code, found = command(*words, directory)
         assert (code, found["reason"]) == (1, "reserves")
     # Without its own reserves the evidence is of nothing; reserves from elsewhere have none.
     (directory / "reserves.csv").unlink()
-    assert run("verify", directory)[1]["reason"] == "reserves"
+    assert command("verify", directory)[1]["reason"] == "reserves"
     poor = write(tmp_path / "poor.csv", "asset,amount\n")
-    assert run("verify", directory, "--reserves", poor)[1]["reserves_evidence"] is None
+    assert command("verify", directory, "--reserves", poor)[1]["reserves_evidence"] is None
 
 
-def test_a_failed_address_refuses_the_list_and_nothing_is_written(run: Run, asked: Path, tmp_path: Path) -> None:
+def test_a_failed_address_refuses_the_list_and_nothing_is_written(
+    command: Command, asked: Path, tmp_path: Path
+) -> None:
     changed = [replace(rows()[0], signatures=rows()[1].signatures), *rows()[1:]]
     path = write_list(tmp_path / "bad.csv", changed)
     words = ("reserves", "verify", path, "--challenge", asked, "--out", tmp_path / "out")
-    code, found = run(*words)
+    code, found = command(*words)
     assert (code, found["verdict"], found["reason"], found["files"]) == (1, "rejected", "signature", {})
     assert found["counts"]["failed"] == 2  # the copy, and one signature on two lines
     assert not (tmp_path / "out").exists()
-    code, text = run(*words, text=True)
+    code, text = command(*words, text=True)
     assert (code, "Verdict: rejected (5 verified, 0 inconclusive, 2 failed)" in text) == (1, True)
 
 
-def test_the_layout_of_okx_is_read_and_its_static_message_refused(run: Run, asked: Path, tmp_path: Path) -> None:
+def test_the_layout_of_okx_is_read_and_its_static_message_refused(
+    command: Command, asked: Path, tmp_path: Path
+) -> None:
     # A row of OKX's published example (github.com/okx/proof-of-reserves, example/okx_por_example.csv).
     row = (
         "ETH,ETH,20914735,0x0cdcdb19a857c2ac24818ca4fdfe38cce071483e,0.058959708849230328,I am an OKX address,"
@@ -141,28 +130,30 @@ def test_the_layout_of_okx_is_read_and_its_static_message_refused(run: Run, aske
     address = "0x0cdcdb19a857c2ac24818ca4fdfe38cce071483e"
     own = write(tmp_path / "own.json", challenges([("ETH", address)]).to_bytes())
     static = write(tmp_path / "okx.csv", head + row.replace("20914735", "21000000") + "\n")
-    code, found = run("reserves", "verify", static, "--challenge", own)
+    code, found = command("reserves", "verify", static, "--challenge", own)
     assert (code, found["addresses"][0]["amount"]) == (1, "0.058959708849230328")
     assert "whoever saw it once can show it again" in found["addresses"][0]["reason"]
-    code, found = run("reserves", "verify", write(tmp_path / "okx.csv", head + row + "\n"), "--challenge", own)
+    code, found = command("reserves", "verify", write(tmp_path / "okx.csv", head + row + "\n"), "--challenge", own)
     assert "the balance is of height 20914735" in found["addresses"][0]["reason"]
 
 
-def test_inconclusive_addresses_are_shown_and_do_not_count(run: Run, tmp_path: Path) -> None:
+def test_inconclusive_addresses_are_shown_and_do_not_count(command: Command, tmp_path: Path) -> None:
     contract = "0x" + "cc" * 20
     row = replace(Case("ETH", "ETH", contract, "1.5").row(99), signatures=("0x" + "12" * 130,))
     path = write_list(tmp_path / "list.csv", [*rows(), row])
     own = write(tmp_path / "own.json", challenges([("ETH", contract)]).to_bytes())
-    code, text = run("reserves", "verify", path, "--challenge", own, text=True)
+    code, text = command("reserves", "verify", path, "--challenge", own, text=True)
     assert code == 0
     assert "ERC-1271: 130 bytes: a contract's signature, for which a node has to be asked" in text
     assert "Verdict: reserves signed (7 verified, 1 inconclusive, 0 failed)" in text
     assert "What the addresses hold is the list's own figure" in text
 
 
-def test_many_addresses_are_folded(run: Run, asked: Path, signed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_addresses_are_folded(
+    command: Command, asked: Path, signed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("api.cli.reserves.SHOWN_MAX", 2)
-    text = run("reserves", "verify", signed, "--challenge", asked, text=True)[1]
+    text = command("reserves", "verify", signed, "--challenge", asked, text=True)[1]
     assert "and 5 more that are verified" in text
 
 
@@ -174,22 +165,22 @@ def test_many_addresses_are_folded(run: Run, asked: Path, signed: Path, monkeypa
         ("--block", "BTC=-1:" + "00" * 32), ("--block", "$=1:" + "00" * 32), ("--block", f"BITCOIN=1:{'00' * 32}"),
     ],
 )  # fmt: skip
-def test_bad_options_of_challenge(run: Run, tmp_path: Path, option: str, value: str) -> None:
+def test_bad_options_of_challenge(command: Command, tmp_path: Path, option: str, value: str) -> None:
     listed = write(tmp_path / "all.csv", f"coin,network,address\nBTC,BTC,{bitcoin_address('p2tr')}\n")
     options = [] if option == "--exchange" else ["--exchange", EXCHANGE]
     words = ("reserves", "challenge", listed, *options, "--sequence", 7, *BLOCK_OPTIONS, option, value)
-    code, found = run(*words, "--out", tmp_path / "out.json")
+    code, found = command(*words, "--out", tmp_path / "out.json")
     assert (code, found["field"]) == (2, option)
     assert not (tmp_path / "out.json").exists()
 
 
-def test_lists_that_cannot_be_challenged(run: Run, tmp_path: Path) -> None:
+def test_lists_that_cannot_be_challenged(command: Command, tmp_path: Path) -> None:
     words = ("--exchange", EXCHANGE, "--sequence", 7, *BLOCK_OPTIONS, "--out", tmp_path / "out.json")
     bad = write(tmp_path / "bad.csv", f"coin,network,address\nBTC,BTC,{bitcoin_address('p2tr')[:-1]}x\n")
-    code, found = run("reserves", "challenge", bad, *words)
+    code, found = command("reserves", "challenge", bad, *words)
     assert (code, found["row"], found["field"]) == (2, 2, "address")
     base = write(tmp_path / "base.csv", f"coin,network,address\nETH,BASE,{ethereum_address()}\n")
-    code, found = run("reserves", "challenge", base, *words)
+    code, found = command("reserves", "challenge", base, *words)
     assert (code, found["field"], found["expected"]) == (2, "network", "--block BASE=HEIGHT:HASH for it")
 
 
@@ -206,53 +197,55 @@ def test_lists_that_cannot_be_challenged(run: Run, tmp_path: Path) -> None:
         (("--snapshot", "a", "--against", "b"), "--against"),
     ],
 )
-def test_bad_options_of_verify(run: Run, asked: Path, signed: Path, options: tuple[str, ...], field: str) -> None:
-    code, found = run("reserves", "verify", signed, "--challenge", asked, *options)
+def test_bad_options_of_verify(
+    command: Command, asked: Path, signed: Path, options: tuple[str, ...], field: str
+) -> None:
+    code, found = command("reserves", "verify", signed, "--challenge", asked, *options)
     assert (code, found["field"]) == (2, field)
 
 
 def test_challenges_of_another_snapshot(
-    run: Run, asked: Path, signed: Path, directory: Path, statement: Statement
+    command: Command, asked: Path, signed: Path, directory: Path, statement: Statement
 ) -> None:
     (directory / "statement.json").write_bytes(replace(statement, sequence=8).to_bytes())
-    code, found = run("reserves", "verify", signed, "--challenge", asked, "--against", directory)
+    code, found = command("reserves", "verify", signed, "--challenge", asked, "--against", directory)
     assert (code, "expected Acme Ltd, sequence 8" in found["error"]) == (2, True)
-    code, found = run("reserves", "verify", signed, "--challenge", signed)
+    code, found = command("reserves", "verify", signed, "--challenge", signed)
     assert (code, found["verdict"]) == (1, "rejected")
 
 
-def test_nothing_is_replaced_unasked(run: Run, asked: Path, signed: Path, tmp_path: Path) -> None:
+def test_nothing_is_replaced_unasked(command: Command, asked: Path, signed: Path, tmp_path: Path) -> None:
     words = ("reserves", "verify", signed, "--challenge", asked, "--out", tmp_path / "out")
-    assert run(*words)[0] == 0
-    assert run(*words)[0] == 2
-    assert run(*words, "--force")[0] == 0
+    assert command(*words)[0] == 0
+    assert command(*words)[0] == 2
+    assert command(*words, "--force")[0] == 0
     for missing in (
         ("reserves", "check", tmp_path / "no"),
         ("reserves", "verify", tmp_path / "no", "--challenge", asked),
     ):
-        assert run(*missing)[0] == 2
+        assert command(*missing)[0] == 2
 
 
-def test_the_whole_way(run: Run, asked: Path, signed: Path, tmp_path: Path) -> None:
+def test_the_whole_way(command: Command, asked: Path, signed: Path, tmp_path: Path) -> None:
     """With a real proof: snapshot, signed reserves, validators, publication, verdict."""
     instruments = write(tmp_path / "instruments.csv", "symbol,kind,decimals,price\nbtc,spot,8,65000\nusdt,spot,6,1\n")
     accounts = write(tmp_path / "accounts.csv", "user_id,asset,side,amount\na,btc,long,4.5\nb,usdt,long,999\n")
     snap, out, proof = tmp_path / "snap", tmp_path / "reserves", tmp_path / "publication"
     words = ("--accounts", accounts, "--instruments", instruments, "--exchange", EXCHANGE, "--sequence", 7)
-    assert run("import", "table", *words, "--out", snap)[0] == 0
-    code, found = run("reserves", "verify", signed, "--challenge", asked, "--snapshot", snap, "--out", out)
+    assert command("import", "table", *words, "--out", snap)[0] == 0
+    code, found = command("reserves", "verify", signed, "--challenge", asked, "--snapshot", snap, "--out", out)
     assert (code, found["left_out"]) == (0, ["ETH", "SOL"])
     both = ("--reserves", out / "reserves.csv", "--reserves-evidence", out / "reserves-evidence.json")
-    assert run("prove", snap, "--out", proof, *both)[0] == 0
+    assert command("prove", snap, "--out", proof, *both)[0] == 0
     key, listed, one = tmp_path / "amber.key", tmp_path / "list.json", tmp_path / "amber.json"
-    assert run("validator", "keygen", "--name", "amber", "--out", key, "--registration", one)[0] == 0
-    assert run("validator", "register", one, "--out", listed)[0] == 0
-    state = run("inspect", proof)[1]["ledger_state"]
+    assert command("validator", "keygen", "--name", "amber", "--out", key, "--registration", one)[0] == 0
+    assert command("validator", "register", one, "--out", listed)[0] == 0
+    state = command("inspect", proof)[1]["ledger_state"]
     vote = tmp_path / "vote.json"
-    assert run("validator", "sign", proof, "--key", key, "--ledger-state", state, "--out", vote)[0] == 0
-    assert run("validator", "aggregate", vote, "--validators", listed, "--out", proof / "quorum.json")[0] == 0
-    code, found = run("verify", proof, "--validators", listed)
+    assert command("validator", "sign", proof, "--key", key, "--ledger-state", state, "--out", vote)[0] == 0
+    assert command("validator", "aggregate", vote, "--validators", listed, "--out", proof / "quorum.json")[0] == 0
+    code, found = command("verify", proof, "--validators", listed)
     assert (code, found["verdict"], found["quorum"]["signers"]) == (0, "solvent", ["amber"])
     assert found["reserves_evidence"]["totals"]["BTC"][0]["height"] == 870_000
-    assert run("reserves", "check", proof)[0] == 0
-    assert run("prove", snap, "--out", proof, "--force", *both)[0] == 0  # what is ours may be replaced
+    assert command("reserves", "check", proof)[0] == 0
+    assert command("prove", snap, "--out", proof, "--force", *both)[0] == 0  # what is ours may be replaced

@@ -16,7 +16,7 @@ from api.reading import ReadSide
 from api.store import Store
 from prover.errors import InputError
 from tests.api.publishing.made_up import new_store, published, verify, write_publication
-from tests.api.publishing.serving import served
+from tests.api.publishing.serving import NO_HTTP, babbling, served
 from tests.verifier.log.signers import policy, policy_text
 from verifier.errors import Reason, VerificationError
 from verifier.log.check import audit, check_logged
@@ -90,6 +90,24 @@ def test_nothing_is_kept_of_what_is_wrong(
     if reason is not None:
         assert getattr(caught.value, "reason", None) is reason
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize("raw", NO_HTTP[:2])
+def test_what_is_no_http_is_no_answer(tmp_path: Path, raw: bytes) -> None:
+    with babbling(raw) as url, pytest.raises(InputError, match="expected an answer"):
+        fetch_log(url, tmp_path / "log")
+    with pytest.raises(InputError, match="expected an answer"):
+        fetch_log("http://[::1", tmp_path / "log")
+
+
+@pytest.mark.negative
+def test_only_a_new_folder_is_made(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("nowhere")
+    for name in ("empty", "link"):
+        with pytest.raises(InputError, match="expected a new folder"):
+            fetch_log("http://127.0.0.1:9", tmp_path / name)
 
 
 @pytest.mark.negative

@@ -10,10 +10,11 @@ import pytest
 import sqlalchemy as sa
 
 from api.database import Database
-from api.log import log_proof, sign_new, write_tiles
+from api.log import log_proof, show, sign_new, write_tiles
 from api.notes import log_key, sign_checkpoint
 from api.publish import Insolvent, publish
 from api.store import MIGRATIONS, Store
+from api.witnesses import collect
 from prover.errors import InputError
 from prover.files import PUBLIC_MODE, write_once, write_whole
 from tests.api.publishing.made_up import (
@@ -166,6 +167,8 @@ def test_one_key_one_publisher_at_a_time(tmp_path: Path) -> None:
     second = Store(str(tmp_path / "store"))
     with second.publishing(), pytest.raises(InputError, match="one publisher at a time"):
         published(store, directory)
+    with store._database.transaction():  # readers wait for nobody
+        Store(str(tmp_path / "store")).close()
     with pytest.raises(InputError, match="another publisher"):
         store.append(0, entry(1))
         second.append(0, entry(2))
@@ -201,9 +204,25 @@ def test_a_database_from_a_copy_signs_no_second_history(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "store"))
     with pytest.raises(InvariantBroken, match="2 entries that this database does not know"):
         published(store, write_publication(tmp_path / "other", 2, "other"))
+    (store.log / "checkpoint").write_bytes(signed(1, bytes(32)))  # of a size that it knows, with another root
+    with pytest.raises(InvariantBroken, match="1 entries that this database does not know"):
+        published(store, tmp_path / "other")
     (store.log / "checkpoint").unlink()  # not even then: the tiles are there
     with pytest.raises(InvariantBroken, match="never changes"):
         published(store, tmp_path / "other")
+    store.close()
+
+
+@pytest.mark.negative
+def test_a_damaged_manifest_is_not_read(tmp_path: Path) -> None:
+    store = new_store(tmp_path / "store")
+    assert (show(store), collect(store, policy())) == (False, ())  # nothing yet
+    with pytest.raises(InputError, match="entry 0 of a log that shows 0"):
+        log_proof(store, 0)
+    digest = published(store, write_publication(tmp_path / "p1", 1)).manifest.entry.manifest
+    store.artefact(digest).write_bytes(b"{}")
+    with pytest.raises(InvariantBroken, match="damaged"):
+        store.manifest_bytes(digest)
     store.close()
 
 
@@ -239,6 +258,8 @@ def test_tiles_of_a_large_log_are_those_of_its_entries(tmp_path: Path) -> None:
     store.record(599, sign_checkpoint(Checkpoint(ORIGIN, 599, bytes(32)), LOG_KEY))
     sign_new(store, LOG_KEY)
     assert parse_checkpoint(store.signed() or b"")[0].root == tiles.root()
+    with pytest.raises(InvariantBroken, match="entries from 512: 88 instead of 89"):
+        write_tiles(store, 601)
     store.close()
 
 
@@ -365,14 +386,17 @@ def test_places_that_are_no_store(tmp_path: Path) -> None:
     (tmp_path / "full" / "file").touch()
     with pytest.raises(InputError, match="a new or empty folder"):
         new_store(tmp_path / "full")
+    (tmp_path / "empty").mkdir()
+    new_store(tmp_path / "empty").close()
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "store.db").write_bytes(b"not a database, but long enough to look at" * 100)
     with pytest.raises(InputError, match="a database that works"):
         Store(str(tmp_path / "bad"))
     with pytest.raises(InputError, match="--files"):
         Store.create("sqlite:///x.db", LOG_VKEY)
-    with pytest.raises(InputError, match="URL of an SQLite or PostgreSQL"):
-        Store("nonsense://x")
+    for url in ("nonsense://x", "mysql://x", "sqlite://x"):
+        with pytest.raises(InputError, match="URL of an SQLite or PostgreSQL"):
+            Store(url)
 
 
 @pytest.mark.negative

@@ -190,7 +190,7 @@ def test_fraud_is_accepted_as_evidence(tmp_path: Path, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("words", "what"),
     [
-        (["log", "keygen", "--out", "{key}", "--origin", "a"], "keys are never replaced"),
+        (["log", "keygen", "--out", "{key}", "--origin", "a"], "got something that exists, expected a new file"),
         (["log", "init", "--store", "{store}", "--key", "{key}", "--origin", ORIGIN], "a new or empty folder"),
         (["log", "init", "--store", "{folder}/s2", "--key", "{key}", "--origin", "a+b"], "without blanks and plus"),
         (["log", "init", "--store", "{folder}/s2", "--key", "{policy}", "--origin", "a"], "private key in PEM"),

@@ -18,7 +18,7 @@ from api.store import Store
 from api.witness import REQUEST_BYTES_MAX, Refused, make_app
 from prover.files import Step
 from tests.api.publishing.made_up import new_store, published, write_publication
-from tests.api.publishing.serving import served
+from tests.api.publishing.serving import NO_HTTP, babbling, served
 from tests.api.publishing.test_witness import NOW, line_of, new_witness, request, tiles
 from tests.api.publishing.victims import killed_at
 from tests.verifier.log.signers import ORIGIN, policy_text, signed
@@ -131,6 +131,19 @@ def test_witnesses_that_answer_wrongly(
     assert why in done.answers[0].why
     assert store.cosignatures(1) == {}
     store.close()
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize("raw", NO_HTTP)
+def test_a_witness_that_speaks_no_http_costs_its_own_cosignature_only(tmp_path: Path, raw: bytes) -> None:
+    store, witness = new_store(tmp_path / "store"), new_witness(tmp_path, "w1")
+    with served(make_app(witness)) as url, babbling(raw) as other:
+        policy = policy_with({"w1": url, "w2": other, "w3": "http://[::1"}, 1)
+        done = published(store, write_publication(tmp_path / "p1", 1), policy)
+    assert done.is_shown
+    assert [answer.why.partition(":")[0] for answer in done.answers] == ["cosigned", *["cannot be reached"] * 2]
+    for each in (store, witness):
+        each.close()
 
 
 @pytest.mark.negative

@@ -11,13 +11,17 @@ from typing import Any
 import pytest
 from btclib.hashes import hash160, magic_message
 from btclib.script.script_pub_key import ScriptPubKey
+from btclib.script.sig_hash import ALL, from_tx
 from btclib.script.witness import Witness
 from btclib_wallet import bip322
+from ecc.curves import bytes_from_prv_key_int
+from ecc.ecc import dsa
 from hypothesis import given
 from hypothesis import strategies as st
 from py_ecc.secp256k1 import secp256k1
 
-from api.reserves.bitcoin import ORDER, check, decode_signature
+from api.reserves.bitcoin import check, decode_signature
+from api.reserves.evm import ORDER
 from api.reserves.results import Status, Undecodable
 from tests.api.reserves.signed import KINDS, bitcoin_address, bitcoin_key, sign_bip322, sign_legacy
 
@@ -55,6 +59,25 @@ def test_official_full_signatures_are_good_but_at_another_time(message: str, add
     assert outcome.status == Status.INCONCLUSIVE
     assert outcome.reason == "valid at time 2016 and age 2016 only, which is not now"
     assert check(address, message.encode() + b"!", signature).status == Status.FAILED
+
+
+@pytest.mark.parametrize(("time", "age"), [(0, 0), (2016, 0), (0, 2016)])
+def test_a_time_or_an_age_alone_leaves_it_open(time: int, age: int) -> None:
+    address, key = bitcoin_address("p2wpkh"), bitcoin_key()
+    spend = bip322.to_spend(MESSAGE.encode(), ScriptPubKey.from_address(address).script)
+    tx = bip322.to_sign(spend, lock_time=time, sequence=age)
+    signature = dsa.sign_(from_tx(spend.vout, tx, 0, ALL), key.q).serialize() + bytes([ALL])
+    tx.vin[0].script_witness = Witness([signature, bytes_from_prv_key_int(key.q, compressed=True)])
+    outcome = check(address, MESSAGE.encode(), bip322.Sig(tx).b64encode())
+    open_ = f"valid at time {time} and age {age} only, which is not now"
+    expected = (Status.INCONCLUSIVE, open_) if time or age else (Status.VERIFIED, "")
+    assert (outcome.status, outcome.reason) == expected
+
+
+def test_what_the_bip_calls_inconclusive_is_left_open() -> None:
+    address = ScriptPubKey(b"\x52\x20" + b"\x07" * 32).address  # a witness program of a version to come
+    outcome = check(address, MESSAGE.encode(), bip322.Sig(Witness([b"\x01"])).b64encode())
+    assert (outcome.status, outcome.scheme) == (Status.INCONCLUSIVE, "BIP-322 simple")
 
 
 @pytest.mark.parametrize(("message", "address", "signature"), FUNDS)
@@ -116,9 +139,20 @@ def test_a_signature_made_from_another_one_is_refused() -> None:
 def test_base64_has_one_spelling() -> None:
     good = sign_bip322(MESSAGE, bitcoin_address("p2wpkh"))
     assert decode_signature(good) == decode_signature(good.removeprefix("smp"))
+    assert check(bitcoin_address("p2wpkh"), MESSAGE.encode(), good.removeprefix("smp")).status == Status.VERIFIED
     padded = base64.b64encode(b"one more byte?").decode()  # ends in =
-    bad_ones = ("", "smp", good + "\n", " " + good, padded.rstrip("="), good[:-3] + "~~~", "ä", "A" * 20_004)
-    for bad in bad_ones:
+    bad_ones = (
+        "",
+        "smp",
+        good + "\n",
+        " " + good,
+        padded.rstrip("="),
+        good[:-3] + "~~~",
+        "ä",
+        "A" * 20_004,
+        "YWJ=",
+    )  # of YWI=
+    for bad in (*bad_ones, "YWJ="):  # which decodes as YWI= does
         with pytest.raises(Undecodable):
             decode_signature(bad)
         assert check(bitcoin_address("p2wpkh"), MESSAGE.encode(), bad).status == Status.FAILED

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from api.reserves.challenge import CHALLENGES_BYTES_MAX, Challenges, make_block, parse_challenges
-from api.reserves.networks import network_of
+from api.reserves.challenge import CHALLENGES_BYTES_MAX, Block, Challenge, Challenges, make_block, parse_challenges
+from api.reserves.networks import decode_address, network_of
 from api.reserves.results import Undecodable
 from tests.api.reserves.signed import BLOCKS, bitcoin_address, challenge_for, challenges, decoded, solana_address
 from verifier.canonical import dumps
@@ -62,6 +63,10 @@ def test_typed_data_has_the_same_fields() -> None:
         "blockHash": "0x" + "ab" * 32, "account": "0x" + "11" * 20,
     }  # fmt: skip
     assert MINE.typed_data is None
+    # A validator's key, and what is 20 bytes long elsewhere, are no account.
+    tron = Challenge("Acme Ltd", 7, Block(network_of("TRX"), 1, "ab" * 32), decoded("TRX", "T" * 20))
+    validator = decode_address(network_of("ETH"), "0x" + "11" * 48, staked=True)
+    assert tron.typed_data is None is replace(mine, address=validator).typed_data
 
 
 def test_the_file_reads_back() -> None:
@@ -88,6 +93,7 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], Reason]] = {
     "not sorted": (lambda d: d["challenges"].reverse(), Reason.RESERVES),
     "no block": (lambda d: d["blocks"].pop(0), Reason.RESERVES),
     "blocks not sorted": (lambda d: d["blocks"].reverse(), Reason.MALFORMED),
+    "a block twice": (lambda d: d["blocks"].insert(0, d["blocks"][0]), Reason.MALFORMED),
     "no hash": (lambda d: d["blocks"][0].update(hash="11"), Reason.MALFORMED),
     "no address": (lambda d: _first(d).update(address="bc1nothing"), Reason.RESERVES),
     "another spelling": (lambda d: _first(d).update(address=ADDRESS.upper()), Reason.NON_CANONICAL),

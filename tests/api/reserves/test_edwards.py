@@ -64,6 +64,7 @@ def test_spellings() -> None:
         "0x",
         SIGNATURE.hex()[:-2],
         solana_address(),
+        base58.b58encode(b"\x07" * 63).decode(),
         "l" * 88,
         base58.b58encode(SIGNATURE).decode() + "\n",
     ):

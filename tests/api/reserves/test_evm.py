@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from py_ecc.secp256k1 import secp256k1
 
-from api.reserves.evm import ORDER, check, decode_signature
+from api.reserves.evm import CONTRACT_BYTES_MAX, ORDER, check, decode_signature
 from api.reserves.results import Status, Undecodable
 from tests.api.reserves.signed import challenge_for, ethereum_address, sign_eip191, sign_eip712
 
@@ -149,6 +149,12 @@ def test_r_and_s_are_in_range(r: int, s: int) -> None:
     assert (outcome.status, outcome.reason) == (Status.FAILED, "r or s is not below the curve's order, or 0")
 
 
+def test_the_half_of_the_order_is_the_last_s() -> None:
+    for s, reason in ((ORDER // 2, "signed by another key"), (ORDER // 2 + 1, "s is in the upper half")):
+        raw = b"\x01" * 32 + s.to_bytes(32, "big") + b"\x1b"
+        assert check(ACCOUNT, CHALLENGE.text, None, raw).reason.startswith(reason)
+
+
 def test_a_point_that_is_on_no_curve_fails() -> None:
     raw = (5).to_bytes(32, "big") + (1).to_bytes(32, "big") + b"\x1b"
     assert check(ACCOUNT, CHALLENGE.text, CHALLENGE.typed_data, raw).status == Status.FAILED
@@ -166,6 +172,7 @@ def test_contracts_are_inconclusive_and_never_more() -> None:
 
 
 def test_signatures_are_hex() -> None:
+    assert decode_signature("0x" + "00" * CONTRACT_BYTES_MAX) == bytes(CONTRACT_BYTES_MAX)
     for bad in ("", "0x", "0x123", "12" * 65, "0x" + "zz" * 65, "0x" + "00" * 4097, " 0x" + "00" * 65):
         with pytest.raises(Undecodable, match=re.escape("0x and hex of 65 bytes")):
             decode_signature(bad)

@@ -58,7 +58,7 @@ def test_our_own_lists_read_back(tmp_path: Path) -> None:
 
 
 def test_a_message_keeps_its_blanks(tmp_path: Path) -> None:
-    text = "coin,network,height,address,balance,message,signature\nBTC, BTC ,1, x ,1, hello ,  s\n"
+    text = "coin,network,height,address,balance,message,signature\n\nBTC, BTC ,1, x ,1, hello ,  s\n , ,\n"
     (row,) = read_rows(write(tmp_path / "list.csv", text))
     assert (row.network.name, row.address, row.message, row.signatures) == ("BTC", "x", " hello ", ("s",))
 
@@ -134,6 +134,12 @@ def test_lists_are_as_okx_writes_them() -> None:
 
 
 def test_a_large_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.reserves.files.FILE_BYTES_MAX", 10)
-    with pytest.raises(InputError, match="expected at most 10 bytes"):
-        read_rows(write(tmp_path / "list.csv", OKX))
+    path, size = write(tmp_path / "list.csv", OKX), len(OKX)
+    monkeypatch.setattr("api.reserves.files.FILE_BYTES_MAX", size)
+    monkeypatch.setattr("api.reserves.files.ADDRESSES_MAX", 3)
+    assert len(read_rows(path)) == 3
+    write(path, OKX + " ")
+    with pytest.raises(InputError, match=f"expected at most {size} bytes"):
+        read_rows(path)
+    with pytest.raises(InputError, match=r"none\.csv: got No such file"):
+        read_rows(tmp_path / "none.csv")

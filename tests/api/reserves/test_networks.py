@@ -7,6 +7,7 @@ import pytest
 from api.reserves.networks import EVM, OTHER, asset_of, decode_address, network_of
 from api.reserves.results import Undecodable
 from tests.api.reserves.signed import bitcoin_address, decoded, ethereum_address, solana_address
+from verifier.reserves_evidence import ADDRESS_CHARACTERS_MAX
 
 BAD = {
     "BTC": (
@@ -59,6 +60,13 @@ def test_a_staked_row_names_a_validator() -> None:
     assert (key.text, len(key.key)) == ("0x" + "ab" * 48, 48)
     with pytest.raises(Undecodable):
         decode_address(network_of("ETH"), ethereum_address(), staked=True)
+
+
+def test_addresses_of_other_networks_are_short() -> None:
+    longest = "x" * ADDRESS_CHARACTERS_MAX
+    assert decoded("TON", longest).key == longest.encode()
+    with pytest.raises(Undecodable, match="visible ASCII characters"):
+        decoded("TON", longest + "x")
 
 
 def test_networks_have_one_name() -> None:

@@ -20,6 +20,7 @@ from api.reserves.results import Status
 from api.reserves.verify import verify_rows
 from prover.errors import InputError
 from tests.api.files import write
+from tests.api.publishing.serving import NO_HTTP, babbling
 from tests.api.reserves.signed import BLOCKS, KINDS, bitcoin_address, challenges, decoded, ethereum_address, rows
 
 BITCOIN, ETHEREUM, SOLANA = BLOCKS
@@ -174,6 +175,12 @@ def test_what_is_no_answer_is_refused(raw: bytes, fake: tuple[Fake, str]) -> Non
         source(fake[1]).balances(BITCOIN, wanted("BTC"))
 
 
+@pytest.mark.parametrize("raw", NO_HTTP)
+def test_what_is_no_http_is_refused(raw: bytes) -> None:
+    with babbling(raw) as url, pytest.raises(InputError, match="the node of BTC at"):
+        source(url).balances(BITCOIN, wanted("BTC"))
+
+
 def test_a_password_is_sent_and_not_shown(fake: tuple[Fake, str]) -> None:
     node, url = fake
     secret = url.replace("http://", "http://user:p%40ss@")
@@ -189,9 +196,14 @@ def test_a_password_is_sent_and_not_shown(fake: tuple[Fake, str]) -> None:
 def test_nobody_there_and_no_url() -> None:
     with pytest.raises(InputError, match="expected an answer"):
         source("http://127.0.0.1:9").balances(BITCOIN, wanted("BTC"))
-    for url in ("ftp://127.0.0.1", "127.0.0.1:8332", "http://", "file:///etc/passwd"):
+    for url in ("ftp://127.0.0.1", "127.0.0.1:8332", "http://", "file:///etc/passwd", "http://[::1", "http://a:b"):
         with pytest.raises(InputError, match="with http or https"):
             source(url).balances(BITCOIN, wanted("BTC"))
+
+
+def test_a_node_is_not_asked_about_nothing() -> None:
+    report = verify_rows(rows()[-1:], challenges(), source("http://127.0.0.1:9"))  # an address of Solana
+    assert len(report.of(Status.INCONCLUSIVE)) == 1
 
 
 def test_networks_of_another_kind_have_no_node(fake: tuple[Fake, str]) -> None:
