@@ -12,13 +12,16 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Final
 
+from fastapi import FastAPI, Request, Response
 from fastapi import Path as PathParameter
-from fastapi import Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
+from starlette.exceptions import HTTPException
 
 from api.page import POLICY
-from api.reading import SEQUENCE_END, Resource
+from api.paths import SEQUENCE_END
+from api.reading import Resource
 
 SequenceNumber = Annotated[int, PathParameter(ge=0, lt=SEQUENCE_END, description="sequence number of the publication")]
 PROBLEM_TYPE: Final = "application/problem+json"
@@ -111,11 +114,32 @@ def answer(request: Request, loaded: Loaded) -> Response:
     return StreamingResponse(_blocks(loaded.content, first, last + 1), status, headers)
 
 
-def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
-    """An error, RFC 9457."""
+def problem(
+    status: int, detail: str, headers: Mapping[str, str] | None = None, more: Mapping[str, object] | None = None
+) -> Response:
+    """An error, RFC 9457; `more` are members of its own."""
     title = HTTPStatus(status).phrase
-    body = json.dumps({"type": "about:blank", "title": title, "status": status, "detail": detail})
+    body = json.dumps({"type": "about:blank", "title": title, "status": status, "detail": detail, **(more or {})})
     return Response(body, status, {**(headers or {}), "Content-Type": PROBLEM_TYPE, "Cache-Control": "no-store"})
+
+
+def add_problems(app: FastAPI) -> None:
+    """All that goes wrong is answered as a problem."""
+
+    @app.exception_handler(HTTPException)
+    async def refused(_: Request, error: HTTPException) -> Response:
+        # GET and HEAD are two routes of one path, and the framework names the methods of one of them.
+        allow = {"Allow": "GET, HEAD"} if (error.headers or {}).get("Allow") == "HEAD" else {}
+        return problem(error.status_code, str(error.detail), {**(error.headers or {}), **allow})
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(_: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        return problem(422, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
+
+    @app.exception_handler(Exception)
+    async def broken(_: Request, _error: Exception) -> Response:
+        return problem(500, "this is our fault; it is in the service's log")
 
 
 def _names(header: str, etag: str) -> bool:

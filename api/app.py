@@ -13,15 +13,14 @@ from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi import Path as PathParameter
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
-from starlette.exceptions import HTTPException
 
-from api.answers import PROBLEM_TYPE, SequenceNumber, Shelf, answer, load, problem
+from api.answers import PROBLEM_TYPE, SequenceNumber, Shelf, add_problems, answer, load, problem
 from api.handing import Bundles, add_bundles
+from api.limits import RateLimit
 from api.observing import METRICS_TYPE, Observer, Watched
 from api.page import PAGE_FILE
-from api.reading import (
+from api.paths import (
     BINARY,
     JSON,
     LATEST,
@@ -31,8 +30,8 @@ from api.reading import (
     PUBLICATIONS,
     PUBLICATIONS_FORMAT,
     TILE_PATTERN,
-    ReadSide,
 )
+from api.reading import ReadSide
 from api.settings import Settings
 from api.store import Store
 from api.tokens import Tokens
@@ -94,7 +93,7 @@ def make_app(store: Store, bundles: Bundles | None = None, observer: Observer | 
     )  # fmt: skip
     observer = observer or Observer()
     app.add_middleware(Watched, observer=observer)
-    _add_problems(app)
+    add_problems(app)
     side = ReadSide(store)
     send = _sender(side)
     if bundles is not None:  # first, as routes are tried in order
@@ -110,7 +109,8 @@ def from_environment() -> FastAPI:
     settings = Settings.get()
     bundles = None
     if settings.tokens is not None:
-        bundles = Bundles([Path(folder) for folder in settings.bundles], Tokens(settings.tokens))
+        limit = None if settings.limit is None else RateLimit(Path(settings.limit), settings.bundle_rate)
+        bundles = Bundles([Path(folder) for folder in settings.bundles], Tokens(settings.tokens), limit)
     return make_app(Store(settings.store), bundles, Observer(sys.stderr if settings.is_logging else None))
 
 
@@ -218,20 +218,3 @@ def _read(
         return handler
 
     return register
-
-
-def _add_problems(app: FastAPI) -> None:
-    @app.exception_handler(HTTPException)
-    async def refused(_: Request, error: HTTPException) -> Response:
-        # GET and HEAD are two routes of one path, and the framework names the methods of one of them.
-        allow = {"Allow": "GET, HEAD"} if (error.headers or {}).get("Allow") == "HEAD" else {}
-        return problem(error.status_code, str(error.detail), {**(error.headers or {}), **allow})
-
-    @app.exception_handler(RequestValidationError)
-    async def malformed(_: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        return problem(422, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
-
-    @app.exception_handler(Exception)
-    async def broken(_: Request, _error: Exception) -> Response:
-        return problem(500, "this is our fault; it is in the service's log")

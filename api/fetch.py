@@ -11,12 +11,12 @@ import shutil
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from api.reading import LATEST, LATEST_FORMAT, SEQUENCE_END
+from api.paths import LATEST, LATEST_FORMAT, RECEIPT, RECEIPTS, SEQUENCE_END
 from prover.errors import InputError
 from prover.progress import Progress
 from verifier.canonical import read_document
@@ -25,6 +25,7 @@ from verifier.log.note import NOTE_BYTES_MAX
 from verifier.log.proof import PROOF_BYTES_MAX
 from verifier.log.tiles import CHECKPOINT_FILE, ENTRIES_BYTES_MAX, tiles_of
 from verifier.manifest import LOG_PROOF_FILE, MANIFEST_BYTES_MAX, MANIFEST_FILE, File, check_file, parse_manifest
+from verifier.receipt import RECEIPT_BYTES_MAX
 
 TIMEOUT_SECONDS: Final = 30.0
 LATEST_BYTES_MAX: Final = 4096
@@ -88,6 +89,19 @@ def fetch_log(url: str, out: Path, progress: Progress | None = None) -> int:
     return size
 
 
+def fetch_receipt(url: str, token: str, sequence: int | None = None) -> bytes:
+    """Download the receipt of the user whose token it is. Nothing of it is looked at.
+
+    Args:
+        sequence: of the publication; None takes the newest that has bundles.
+
+    Raises:
+        InputError: the server does not know the token, or does not answer as it should.
+    """
+    path = RECEIPT if sequence is None else f"{RECEIPTS}/{sequence}"
+    return _get(url, path, RECEIPT_BYTES_MAX, {"Authorization": f"Bearer {token}"})
+
+
 @contextmanager
 def _new_folder(out: Path) -> Iterator[Path]:
     """A folder that is at `out` when all went well, and nowhere otherwise."""
@@ -108,9 +122,9 @@ def _latest(data: bytes) -> int:
     return read_document(data, LATEST_BYTES_MAX, LATEST, LATEST_FORMAT, keys).integer("sequence", 0, SEQUENCE_END - 1)
 
 
-def _get(url: str, path: str, limit_bytes: int) -> bytes:
+def _get(url: str, path: str, limit_bytes: int, headers: Mapping[str, str] | None = None) -> bytes:
     address = _join(url, path)
-    with _open(address) as answer:
+    with _open(address, headers) as answer:
         data = _read(answer, limit_bytes + 1, address)
     if len(data) > limit_bytes:
         raise InputError(file=address, got="more bytes", expected=f"at most {limit_bytes}")
@@ -129,14 +143,16 @@ def _save(url: str, path: str, target: Path, expected: File) -> None:
     check_file(expected, File(expected.name, size, digest.digest()))
 
 
-def _open(address: str) -> Any:
+def _open(address: str, headers: Mapping[str, str] | None = None) -> Any:
     if not address.startswith(("https://", "http://")):
         raise InputError(file=address, got="another address", expected="one of http or https")
     try:
-        return urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS)
+        request = urllib.request.Request(address, headers=dict(headers or {}))
+        return urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
+        expected = "a token of this exchange" if error.code == 401 else "a published file"
         with error:
-            raise InputError(file=address, got=f"answer {error.code}", expected="a published file") from None
+            raise InputError(file=address, got=f"answer {error.code}", expected=expected) from None
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise _unanswered(address, error) from None
 

@@ -6,17 +6,25 @@ same answer, after the same work. Answers are padded to few lengths, which say l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 
 from api.answers import PROBLEM_TYPE, SequenceNumber, problem
+from api.limits import RateLimit
+from api.paths import BUNDLE, BUNDLES, RECEIPT, RECEIPTS
 from api.reading import ReadSide
 from api.tokens import Tokens
 from prover.bundle_store import BundleStore
 from prover.errors import InputError
+from verifier.errors import InvariantBroken
+from verifier.manifest import LOG_PROOF_FILE, MANIFEST_FILE
+from verifier.receipt import around_bundle
+from verifier.report import STATEMENT_FILE
 
 BLOCK_BYTES: Final = 2048
 """What a bundle is longer than the shortest one is padded to a multiple of this, which is some sixteen entries. The
@@ -35,9 +43,9 @@ _SCHEME: Final = {"type": "http", "scheme": "bearer", "description": "a token th
 class Bundles:
     """The stores of bundles, by the publication that they belong to."""
 
-    def __init__(self, folders: Sequence[Path], tokens: Tokens) -> None:
+    def __init__(self, folders: Sequence[Path], tokens: Tokens, limit: RateLimit | None = None) -> None:
         """Raises InputError: no store of bundles, or two of one publication."""
-        self._tokens = tokens
+        self._tokens, self._limit = tokens, limit
         self._stores: dict[bytes, BundleStore] = {}
         self._shortest: dict[bytes, int] = {}
         for folder in folders:
@@ -51,6 +59,12 @@ class Bundles:
     def close(self) -> None:
         """Ends the connections."""
         self._tokens.close()
+        if self._limit is not None:
+            self._limit.close()
+
+    def wait_seconds(self, address: str) -> float:
+        """How long this address has to wait before it is answered again, 0 where it need not."""
+        return 0.0 if self._limit is None else self._limit.wait_seconds(address)
 
     def of(self, statement: bytes | None) -> BundleStore | None:
         """The store of a publication."""
@@ -69,27 +83,67 @@ class Bundles:
         return user is not None, bundle if store else None
 
 
+class _Receipts:
+    """What stands around a bundle in the receipts of a publication; the same for all of its users."""
+
+    def __init__(self, side: ReadSide) -> None:
+        self._side = side
+        self._made = lru_cache(16)(self._make)
+
+    def around(self, sequence: int, bundle: bytes) -> bytes:
+        """The receipt with this bundle, of a publication that is shown."""
+        # The log proof changes with the log's size, the other files do not.
+        before, after = self._made(sequence, self._read(sequence, LOG_PROOF_FILE))
+        return before + bundle.removesuffix(b"\n") + after
+
+    def _make(self, sequence: int, log_proof: bytes) -> tuple[bytes, bytes]:
+        return around_bundle(self._read(sequence, STATEMENT_FILE), self._read(sequence, MANIFEST_FILE), log_proof)
+
+    def _read(self, sequence: int, name: str) -> bytes:
+        found = self._side.get(f"publications/{sequence}/{name}")
+        if found is None:
+            raise InvariantBroken(f"publication {sequence} is shown without its {name}")
+        return found.content if isinstance(found.content, bytes) else found.content.read_bytes()
+
+
 def add_bundles(app: FastAPI, bundles: Bundles, side: ReadSide) -> None:
     """The routes."""
 
-    def send(request: Request, sequence: int, store: BundleStore | None) -> Response:
+    def send(request: Request, kind: str, sequence: int, store: BundleStore | None) -> Response:
+        wait = bundles.wait_seconds(request.client.host if request.client else "")
+        if wait:
+            return problem(429, "too many requests from one address", {"Retry-After": str(math.ceil(wait))})
         is_known, bundle = bundles.fetch(_token(request), store)
         if not is_known:
             return problem(401, "this needs the token that you were given with your account", CHALLENGE)
         if bundle is None or store is None:
             return problem(404, "there is no bundle for you in this publication")
-        name = f'attachment; filename="bundle-{sequence}.json"'
+        name = f'attachment; filename="{kind}-{sequence}.json"'
         more = {"Content-Disposition": name, "Padding": bundles.padding(len(bundle), store)}
-        return Response(bundle, 200, {**_PRIVATE, **more})
+        body = bundle if kind == BUNDLE else receipts.around(sequence, bundle)
+        return Response(body, 200, {**_PRIVATE, **more})
 
-    @_route(app, "/bundle", "My bundle in the newest publication that has bundles")
-    async def newest(request: Request) -> Response:
+    def newest() -> tuple[int, BundleStore | None]:
         found = ((sequence, bundles.of(statement)) for sequence, statement in side.statements())
-        return send(request, *next((pair for pair in found if pair[1] is not None), (0, None)))
+        return next((pair for pair in found if pair[1] is not None), (0, None))
 
-    @_route(app, "/bundles/{sequence}", "My bundle in a publication")
-    async def one(request: Request, sequence: SequenceNumber) -> Response:
-        return send(request, sequence, bundles.of(side.statement(sequence)))
+    receipts = _Receipts(side)
+
+    @_route(app, f"/{BUNDLE}", "My bundle in the newest publication that has bundles")
+    async def newest_bundle(request: Request) -> Response:
+        return send(request, BUNDLE, *newest())
+
+    @_route(app, f"/{BUNDLES}/{{sequence}}", "My bundle in a publication")
+    async def bundle(request: Request, sequence: SequenceNumber) -> Response:
+        return send(request, BUNDLE, sequence, bundles.of(side.statement(sequence)))
+
+    @_route(app, f"/{RECEIPT}", "The same with statement and log proof: all that I need, in one file")
+    async def newest_receipt(request: Request) -> Response:
+        return send(request, RECEIPT, *newest())
+
+    @_route(app, f"/{RECEIPTS}/{{sequence}}", "My receipt in a publication")
+    async def receipt(request: Request, sequence: SequenceNumber) -> Response:
+        return send(request, RECEIPT, sequence, bundles.of(side.statement(sequence)))
 
     described = app.openapi
 
@@ -112,6 +166,7 @@ def _route(app: FastAPI, path: str, summary: str) -> Callable[[Any], Any]:
     responses: dict[int | str, dict[str, Any]] = {
         200: {"description": "the bundle, which is secret", "content": bundle},
         401: {"description": "no token, or none of ours"} | none,
+        429: {"description": "too many requests from one address"} | none,
         404: {"description": "no bundle for this user"} | none,
         422: {"description": "not a path of this form"} | none,
     }

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from api.evidence import manifest_of
 from api.log import show, sign_new
+from api.quorum import Validators, require_certificate
 from api.store import Store
 from api.witnesses import Answer, collect
 from verifier.canonical import refuse
@@ -52,6 +54,22 @@ class Published:
     answers: tuple[Answer, ...]
     is_shown: bool
 
+    def to_json(self) -> dict[str, Any]:
+        """For `--json` and over HTTP."""
+        return {
+            "verdict": "published" if self.is_shown else "logged, but not shown",
+            "reason": None if self.is_shown else Reason.WITNESS_QUORUM.value,
+            "sequence": self.manifest.sequence,
+            "statement_digest": self.manifest.statement.hex(),
+            "manifest": self.manifest.entry.manifest.hex(),
+            "index": self.index,
+            "is_new": self.is_new,
+            "files": len(self.manifest.files),
+            "publication_verdict": self.report.verdict,
+            "publication_spoken": self.report.spoken,
+            "witnesses": [{"name": a.witness, "cosigned": a.line is not None, "answer": a.why} for a in self.answers],
+        }
+
 
 def publish(
     directory: Path,
@@ -59,6 +77,7 @@ def publish(
     key: Ed25519PrivateKey,
     policy: Policy | None = None,
     verify: Verify = verify_directory,
+    validators: Validators | None = None,
 ) -> Published:
     """Publish a directory that `solvent prove` wrote.
 
@@ -66,6 +85,7 @@ def publish(
         key: of the log.
         policy: whose witnesses are asked, and whose quorum has to be there before readers see the publication.
         verify: for tests.
+        validators: whose certificate of this state has to be in the publication; None asks for none.
 
     Raises:
         VerificationError: the verifier refuses the publication; LOG_ENTRY: it does not follow the last one.
@@ -78,6 +98,8 @@ def publish(
         report = verify(staged)
         if not report.accepted:
             raise Insolvent(report)
+        if validators is not None:
+            require_certificate(staged, validators, report.statement)
         manifest = manifest_of(staged, report.statement)
         index, is_new = _place(store, manifest)
         if is_new:

@@ -14,10 +14,12 @@ import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from pathlib import Path
 from typing import Any, Final
 
 from verifier.canonical import Record, dumps, read_document, refuse
 from verifier.errors import Reason
+from verifier.files import read_file
 from verifier.statement import EXCHANGE_CHARACTERS_MAX, Statement
 
 MESSAGE_FORMAT: Final = "solvent/quorum-message/v1"
@@ -25,6 +27,7 @@ CERTIFICATE_FORMAT: Final = "solvent/quorum/v1"
 VOTE_FORMAT: Final = "solvent/validator-signature/v1"
 VALIDATORS_FORMAT: Final = "solvent/validators/v1"
 REGISTRATION_FORMAT: Final = "solvent/validator/v1"
+QUORUM_FILE: Final = "quorum.json"
 KEY_BYTES, SIGNATURE_BYTES, DIGEST_BYTES = 48, 96, 32
 VALIDATORS_MAX: Final = 256
 FILE_BYTES_MAX: Final = 1 << 18
@@ -239,6 +242,11 @@ def check_quorum(data: bytes, validators: Validators, statement: Statement, *, q
     if not _bls().FastAggregateVerify(certificate.signers, certificate.state.message, certificate.signature):
         refuse("quorum.signature", "the sum of the signers' signatures", "another", Reason.QUORUM)
     return Quorum(certificate.state, tuple(m.name for m in members), needed, len(validators.members))
+
+
+def require_certificate(publication: Path, validators: Validators, statement: Statement) -> Quorum:
+    """`check_quorum` of a publication's own quorum.json, which has to be there."""
+    return check_quorum(read_file(publication / QUORUM_FILE, FILE_BYTES_MAX), validators, statement)
 
 
 def parse_certificate(data: bytes) -> Certificate:

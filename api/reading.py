@@ -22,18 +22,24 @@ from typing import Final
 
 from api import page
 from api.log import log_proof
+from api.paths import (
+    BINARY,
+    CSV,
+    JSON,
+    LATEST,
+    LATEST_FORMAT,
+    NAME_PATTERN,
+    PAGE,
+    PUBLICATIONS,
+    PUBLICATIONS_FORMAT,
+    TEXT,
+    TILE_PATTERN,
+)
 from api.store import Logged, Store
 from verifier.canonical import dumps
 from verifier.log.tiles import CHECKPOINT_FILE
 from verifier.manifest import LOG_PROOF_FILE, MANIFEST_FILE, Manifest, parse_manifest
 
-LATEST, PUBLICATIONS = "latest.json", "publications.json"
-PAGE: Final = "page/"
-LATEST_FORMAT, PUBLICATIONS_FORMAT = "solvent/latest/v1", "solvent/publications/v1"
-TEXT, BINARY, JSON, CSV = "text/plain; charset=utf-8", "application/octet-stream", "application/json", "text/csv"
-TILE_PATTERN: Final = r"(entries|0|[1-9][0-9]?)/(x[0-9]{3}/)*[0-9]{3}(\.p/[1-9][0-9]{0,2})?"
-NAME_PATTERN: Final = r"[a-z0-9][a-z0-9.-]*(/[a-z0-9][a-z0-9.-]*)?"
-SEQUENCE_END: Final = 2**53
 _TYPES: Final = {".json": JSON, ".csv": CSV, ".tlog-proof": TEXT}
 _TILE: Final = re.compile(f"tile/{TILE_PATTERN}")
 _ARTEFACT: Final = re.compile(r"artefacts/([0-9a-f]{64})")

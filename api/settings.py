@@ -20,12 +20,16 @@ class Settings:
         bundles: folders that `solvent bundles` wrote, at most one per publication.
         tokens: database of the users' tokens; None: no bundles are served.
         is_logging: whether each request is one line on standard error.
+        limit: file of `api.limits.RateLimit`; None: everybody may ask as often as they like.
+        bundle_rate: bundles per second and address.
     """
 
     store: str
     bundles: tuple[str, ...] = ()
     tokens: str | None = None
     is_logging: bool = True
+    limit: str | None = None
+    bundle_rate: float = 0.0
 
     def put(self, environment: MutableMapping[str, str] = os.environ) -> None:
         """For the workers that are started next."""

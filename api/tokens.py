@@ -35,9 +35,11 @@ class Tokens:
     def __init__(self, place: str, create: bool = False) -> None:
         """Opens the database at a file or URL. Raises InputError: there is none, or with `create` there is one."""
         self._database = Database(database_url(place), MIGRATIONS, create=create)
+        self._user_of = self._database.lookup(_USER_OF)
 
     def close(self) -> None:
         """Ends the connections."""
+        self._user_of.close()
         self._database.close()
 
     def issue(self, user_ids: Iterable[str]) -> list[str]:
@@ -65,9 +67,8 @@ class Tokens:
 
     def user_of(self, token: str) -> str | None:
         """Whose token this is; None for anything that is none."""
-        with self._database.reading() as connection:
-            found = connection.execute(_USER_OF, {"sha256": _digest(token)}).scalar_one_or_none()
-        return None if found is None else str(found)
+        found: str | None = self._user_of(sha256=_digest(token))
+        return found
 
 
 def _digest(token: str) -> bytes:

@@ -31,11 +31,11 @@ from exchange.events import (
     Withdrawn,
 )
 from exchange.rules.modes import Trigger
+from exchange.rules.rounding import PPM
 from exchange.scanning import scan_accounts
 from exchange.state import FEES, FUND, QUOTE, VENUE_WIDE, Ledger
 from exchange.venue import PERPETUAL, Asset, Venue
 
-PPM: Final = 1_000_000
 NAMED_MAX: Final = 5
 
 
@@ -62,7 +62,7 @@ class Auditor:
         self.flows = [[0, 0] for _ in venue.assets]
         self.cash: dict[int, int] = defaultdict(int)
         self.held: list[dict[int, int]] = [defaultdict(int) for _ in venue.assets]
-        self.lots: list[dict[int, int]] = [defaultdict(int) for _ in venue.markets]
+        self.lots: list[dict[int, int]] = [defaultdict(int) for _ in venue.markets]  # none in a spot market
         self.time_ms = 0
         self.prices = [0] * len(venue.assets)
         self.before = self.prices
@@ -175,7 +175,7 @@ class Auditor:
                     break
             enough = whole * PPM >= sum(source.weight for source in oracle.sources) * oracle.quorum_ppm
             self.prices_read += 1
-            self.prices_follow += self.prices[asset] == (median if median and enough else self.before[asset])
+            self.prices_follow += self.prices[asset] == (median if enough else self.before[asset])
 
     def _wrapped(self, number: int, asset: Asset) -> None:
         self.prices_read += 1
@@ -188,8 +188,7 @@ class Auditor:
             held = self.held[asset].get(account, 0)
             total += held * self.prices[asset] // self.venue.assets[asset].unit_atoms
         for number, market in enumerate(self.venue.markets):
-            if market.kind == PERPETUAL:
-                total += self.lots[number].get(account, 0) * self.marks[number] * market.tick_lot_atoms
+            total += self.lots[number].get(account, 0) * self.marks[number] * market.tick_lot_atoms
         return total
 
     def compare(self, ledger: Ledger) -> list[Check]:

@@ -39,7 +39,7 @@ FLAGS_END: Final = 32
 
 
 class OpenAccount(NamedTuple):
-    """Opens an account for `user_id` (1 to 128 bytes of printable text); its number is in the event."""
+    """Opens an account for `user_id` (1 to 95 bytes of printable text); its number is in the event."""
 
     time_ms: int
     account: int

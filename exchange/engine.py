@@ -8,9 +8,8 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from exchange.codes import Reject
 from exchange.commands import CancelOrder, Command, PlaceOrder
 from exchange.decide import decide
-from exchange.events import FRAME, PACKERS, Event
-from exchange.evolve import EVOLVERS, begin_frame
-from exchange.short import Add, cancel, place_plain
+from exchange.events import Event
+from exchange.short import Add, apply, cancel, place_plain
 from exchange.state import Ledger, client_key
 
 
@@ -27,8 +26,6 @@ class Repeated(NamedTuple):
     sequence: int
 
 
-HANDLERS: Final = {kind: (*PACKERS[kind], EVOLVERS[kind]) for kind in EVOLVERS}
-"""Per event type: what packs it, its number, and what applies it."""
 SHORT: Final[dict[object, Callable[[Ledger, Any, Add], tuple[Event, ...] | None]]] = {
     PlaceOrder: place_plain,
     CancelOrder: cancel,
@@ -114,17 +111,11 @@ class Engine:
 
     def _in_full(self, command: Command, add: Add) -> Answer:
         ledger = self.ledger
-        time_ms, account, client_id = command[0], command[1], command[2]
-        key = client_key(account, client_id)
+        key = client_key(command[1], command[2])
         if key in ledger.answered:
             return Repeated(ledger.answered[key])
         events = decide(ledger, command)
         if isinstance(events, Reject):
             return events
-        add(FRAME.pack(len(events), time_ms, account, client_id))
-        begin_frame(ledger, time_ms, key)
-        for event in events:
-            pack, number, apply = HANDLERS[type(event)]
-            add(pack(number, *event))
-            apply(ledger, event)
+        apply(ledger, command, key, events, add)
         return Done(ledger.sequence, events)

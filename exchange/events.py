@@ -295,12 +295,11 @@ PACKERS: Final[dict[object, tuple[Callable[..., bytes], int]]] = {
     event: (struct.Struct("<B" + layout).pack, kind) for kind, event, layout in _LAYOUTS
 }
 """Per event type: what packs (kind, *fields), and the kind."""
-_LAYOUT_OF: Final[dict[object, tuple[int, str]]] = {event: (kind, layout) for kind, event, layout in _LAYOUTS}
 
 
 def packer_alone(event: object) -> tuple[Callable[..., bytes], int]:
     """What packs a frame of one such event in one go, (1, *header, kind, *fields), and the kind."""
-    kind, layout = _LAYOUT_OF[event]
+    kind, layout = next((kind, layout) for kind, of, layout in _LAYOUTS if of is event)
     return struct.Struct(FRAME.format + "B" + layout).pack, kind
 
 

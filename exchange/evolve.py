@@ -78,10 +78,14 @@ def _withdrawn(ledger: Ledger, event: Withdrawn) -> None:
     ledger.spare[event.account] = UNKNOWN
 
 
-def _fund_transferred(ledger: Ledger, event: FundTransferred) -> None:
-    ledger.balance[QUOTE][event.account] -= event.amount
-    ledger.balance[QUOTE][FUND] += event.amount
-    ledger.spare[event.account] = UNKNOWN
+def _moved(ledger: Ledger, giver: int, receiver: int, amount: int) -> None:
+    ledger.balance[QUOTE][giver] -= amount
+    ledger.balance[QUOTE][receiver] += amount
+    ledger.spare[giver] = ledger.spare[receiver] = UNKNOWN
+
+
+def _to_fund(ledger: Ledger, event: FundTransferred | FundSettled) -> None:
+    _moved(ledger, event.account, FUND, event.amount)
 
 
 def _traded(ledger: Ledger, event: Traded) -> None:
@@ -237,12 +241,6 @@ def _funding_paid(ledger: Ledger, event: FundingPaid) -> None:
     quote[FUND] += rounded
 
 
-def _fund_settled(ledger: Ledger, event: FundSettled) -> None:
-    ledger.balance[QUOTE][event.account] -= event.amount
-    ledger.balance[QUOTE][FUND] += event.amount
-    ledger.spare[event.account] = ledger.spare[FUND] = UNKNOWN
-
-
 def _deleveraged(ledger: Ledger, event: Deleveraged) -> None:
     number, account, counterparty, lots, cash = event
     change_position(ledger, number, account, lots, -cash)
@@ -254,12 +252,6 @@ def _isolated_opened(ledger: Ledger, event: IsolatedOpened) -> None:
     account, parent, market = event
     ledger.add_account(f"{ledger.user_ids[parent]}{ISOLATED_MARK}{ledger.venue.markets[market].symbol}")
     ledger.risk.add_isolated(account, parent, market)
-
-
-def _moved(ledger: Ledger, giver: int, receiver: int, amount: int) -> None:
-    ledger.balance[QUOTE][giver] -= amount
-    ledger.balance[QUOTE][receiver] += amount
-    ledger.spare[giver] = ledger.spare[receiver] = UNKNOWN
 
 
 def _margin_moved(ledger: Ledger, event: MarginMoved) -> None:
@@ -303,7 +295,7 @@ EVOLVERS: Final[dict[object, Callable[[Ledger, Any], None]]] = {
     AccountOpened: _account_opened,
     Deposited: _deposited,
     Withdrawn: _withdrawn,
-    FundTransferred: _fund_transferred,
+    FundTransferred: _to_fund,
     Traded: _traded,
     OrderOpened: _order_opened,
     OrderClosed: _order_closed,
@@ -311,7 +303,7 @@ EVOLVERS: Final[dict[object, Callable[[Ledger, Any], None]]] = {
     PricesSet: _prices_set,
     QuotesTaken: remember,
     FundingPaid: _funding_paid,
-    FundSettled: _fund_settled,
+    FundSettled: _to_fund,
     Deleveraged: _deleveraged,
     SignSeen: _sign_seen,
     ModeSet: _mode_set,

@@ -66,8 +66,6 @@ class Intake:
             while queue and len(taken) < self._batch:
                 ticket, command = queue.popleft()
                 held[command.account] -= 1
-                if not held[command.account]:
-                    del held[command.account]
                 taken.append((ticket, command._replace(time_ms=time_ms)))
         answers = self._engine.submit([command for _, command in taken])
         return [(ticket, answer) for (ticket, _), answer in zip(taken, answers, strict=True)]

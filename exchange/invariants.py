@@ -6,7 +6,6 @@ import numpy as np
 
 from exchange.scanning import total, view
 from exchange.state import QUOTE, Ledger
-from exchange.venue import SPOT
 
 
 def broken(ledger: Ledger) -> list[str]:
@@ -28,8 +27,6 @@ def broken(ledger: Ledger) -> list[str]:
             account = int(np.argmax((locked < 0) | (balance < locked)))
             found.append(f"{asset.symbol}: account {account} holds {balance[account]}, promised {locked[account]}")
     for number, market in enumerate(ledger.venue.markets):
-        if market.kind == SPOT:
-            continue
         size, cost = view(ledger.size[number]), view(ledger.cost[number])
         lots, longs = total(size), total(size[size > 0])
         if lots:

@@ -200,10 +200,9 @@ class Journal(Sink):
         try:
             connection = self._engine.connect()
         except DatabaseError as error:
-            if self._engine.dialect.name == "sqlite":  # where the first statements are part of it
-                self._engine.dispose()
-                raise JournalBroken(f"not a journal: {error.orig}") from None
             self._engine.dispose()
+            if self._engine.dialect.name == "sqlite":  # where the first statements are part of it
+                raise JournalBroken(f"not a journal: {error.orig}") from None
             raise LedgerError(f"the journal's database cannot be reached: {error.orig}") from None
         if self._engine.dialect.name == "postgresql":
             # What a role or the server's file may have turned off: an answer promises that the block is on disk.

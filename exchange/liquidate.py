@@ -262,14 +262,14 @@ def _spot_sale(ledger: Ledger, account: int, risk: Risk, now_ms: int) -> list[Ev
         events.extend(found.events)
         owed -= found.traded * market.tick_lot_atoms
         left |= held > lots - found.rest
-    if left or owed <= 0:
+    if left:
         return events
-    cover = min(owed, ledger.balance[QUOTE][FUND])
-    if cover > 0:
+    cover = max(0, min(owed, ledger.balance[QUOTE][FUND]))
+    if cover:
         events.append(FundSettled(account, -cover, FundReason.LOSS))
     # What it still holds, and cannot be sold here, is worth something: only what is lost for good is shared.
-    loss = min(owed, -risk.equity) - max(0, cover)
-    if loss > 0 and permission(ledger, VENUE_WIDE, Action.DELEVERAGE):
+    loss = min(owed, -risk.equity) - cover
+    if loss > 0:
         from exchange.socialise import shared
 
         events.extend(shared(ledger, account, loss))

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from exchange.risk import initial_requirement
 from exchange.rules.rounding import PPM
-from exchange.scanning import scan_accounts, total
+from exchange.rules.scan import Scan
+from exchange.scanning import scan_accounts, total, view
 from exchange.state import FUND, QUOTE, Ledger
 
 DISTANCE_BOUNDS_PPM: Final = (0, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000)
@@ -36,47 +37,43 @@ def risk_metrics(ledger: Ledger, shocks: Sequence[Shock] = ()) -> dict[str, Any]
         `liquidation_distance` (by (equity - requirement) / position value); `scenarios` with the sums under each shock.
     """
     found = scan_accounts(ledger)
-    sums = _sums(found.equity, found.required)
     markets = [_market(ledger, number) for number in ledger.tables.perpetuals]
     interest = sum(market["open_interest"] for market in markets)
     fund = ledger.balance[QUOTE][FUND]
-    equity = total(np.maximum(found.equity, 0))
+    equity, initial = total(np.maximum(found.equity, 0)), _initial_margin(ledger)
     return {
         "sequence": ledger.sequence,
         "time_ms": ledger.time_ms,
         "accounts": len(ledger.user_ids),
         "fund": fund,
         "equity": equity,
-        "initial_margin": _initial_margin(ledger),
-        "maintenance_margin": sums.pop("required"),
-        **sums,
-        "margin_use_ppm": _initial_margin(ledger) * PPM // max(equity, 1),
+        "initial_margin": initial,
+        "maintenance_margin": total(found.required),
+        **_sums(found),
+        "margin_use_ppm": initial * PPM // max(equity, 1),
         "fund_to_interest_ppm": fund * PPM // interest if interest else None,
         "markets": markets,
-        "liquidation_distance": _distances(ledger, found.equity, found.required),
+        "liquidation_distance": _distances(ledger, found),
         "scenarios": [_scenario(ledger, shock, fund) for shock in shocks],
     }
 
 
-def _sums(equity: npt.NDArray[np.int64], required: npt.NDArray[np.int64]) -> dict[str, int]:
-    lacking = np.maximum(required - equity, 0)
+def _sums(found: Scan) -> dict[str, int]:
+    lacking = np.maximum(found.required - found.equity, 0)
     return {
-        "required": total(required),
-        "shortfall": -total(np.minimum(equity, 0)),
+        "shortfall": -total(np.minimum(found.equity, 0)),
         "margin_deficit": total(lacking),
         "accounts_below_margin": int(np.count_nonzero(lacking)),
     }
 
 
 def _scenario(ledger: Ledger, shock: Shock, fund: int) -> dict[str, Any]:
-    found = scan_accounts(ledger, shock.prices, shock.lot_values)
-    sums = _sums(found.equity, found.required)
-    del sums["required"]
+    sums = _sums(scan_accounts(ledger, shock.prices, shock.lot_values))
     return {"name": shock.name, **sums, "fund_left": fund - sums["shortfall"]}
 
 
 def _market(ledger: Ledger, number: int) -> dict[str, Any]:
-    sizes = np.frombuffer(ledger.size[number], np.int64)
+    sizes = view(ledger.size[number])
     lots, value = ledger.open_interest[number], ledger.lot_values[number]
     largest = np.sort(np.abs(sizes))[::-1]
     sides = [sizes[sizes > 0], -sizes[sizes < 0]]
@@ -107,19 +104,15 @@ def _initial_margin(ledger: Ledger) -> int:
     )
 
 
-def _distances(
-    ledger: Ledger, equity: npt.NDArray[np.int64], required: npt.NDArray[np.int64]
-) -> list[dict[str, int | None]]:
+def _distances(ledger: Ledger, found: Scan) -> list[dict[str, int | None]]:
     """Accounts with positions by how far prices may go against them, in terms of all their positions' value."""
-    value = np.zeros(len(equity))
+    value = np.zeros(len(found.equity))
     for number in ledger.tables.perpetuals:
-        value += np.abs(np.frombuffer(ledger.size[number], np.int64)) * float(ledger.lot_values[number])
+        value += np.abs(view(ledger.size[number])) * float(ledger.lot_values[number])
     held = np.flatnonzero(value > 0)
-    distance = (equity[held] - required[held]) * float(PPM) / value[held]
+    distance = (found.equity[held] - found.required[held]) * float(PPM) / value[held]
     classes = np.searchsorted(np.array(DISTANCE_BOUNDS_PPM), distance, side="right")
     counts = np.bincount(classes, minlength=len(DISTANCE_BOUNDS_PPM) + 1)
     values = np.bincount(classes, value[held], minlength=len(DISTANCE_BOUNDS_PPM) + 1)
-    rows: list[dict[str, int | None]] = []
-    for bound, count, amount in zip((*DISTANCE_BOUNDS_PPM, None), counts.tolist(), values.tolist(), strict=True):
-        rows.append({"below_ppm": bound, "accounts": count, "value": int(amount)})
-    return rows
+    rows = zip((*DISTANCE_BOUNDS_PPM, None), counts.tolist(), values.tolist(), strict=True)
+    return [{"below_ppm": bound, "accounts": count, "value": int(amount)} for bound, count, amount in rows]

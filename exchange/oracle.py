@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from exchange.codes import Reject
-from exchange.commands import Quoted, SubmitQuotes
+from exchange.commands import TIME_MS_END, Quoted, SubmitQuotes
 from exchange.events import Event, PricesSet, QuotesTaken
 from exchange.rules.haircuts import wrapped_price
 from exchange.rules.mark import Average, average_of, averaged, mark_price
@@ -18,7 +18,6 @@ from exchange.venue import PERPETUAL, Venue
 from exchange.watch import is_calling, sign_events, signs_of_prices
 
 PRICE_END: Final = 1 << 62
-TIME_MS_END: Final = 1 << 48
 QUOTES_MAX: Final = 1 << 14
 EVIDENCE_BYTES_MAX: Final = 1 << 20
 ELAPSED_SCALES_MAX: Final = 8
@@ -118,11 +117,11 @@ def _mark(ledger: Ledger, number: int, prices: Sequence[int], elsewhere: int) ->
     index, before = _index(ledger, number, prices), _index(ledger, number, ledger.prices)
     own = _own_price(ledger, number)
     furthest = before * market.band_ppm // PPM
-    premium = 0 if own is None or not ledger.marks[number] else clamp(own - before, -furthest, furthest)
-    others = [(elsewhere, oracle.others_weight)] if elsewhere and oracle.others_weight else []
+    premium = 0 if own is None else clamp(own - before, -furthest, furthest)
+    others = [(elsewhere, oracle.others_weight)] if elsewhere else []
     average = average_of(ledger.oracle.premiums[number])
     mark = mark_price(index, average, own, oracle.own_weight, others, oracle.premium_weight, market.band_ppm)
-    return clamp(mark, 1, market.price_max), premium
+    return min(mark, market.price_max), premium
 
 
 def _index(ledger: Ledger, number: int, prices: Sequence[int]) -> int:
@@ -164,7 +163,7 @@ def _after(average: Average, sample: int, now: int, before: int, scale: int) -> 
 
 def quality(ledger: Ledger, asset: int, now_ms: int) -> Quality:
     """What is known of an asset's price at a time: what it was worth when it was made, or that it is too old."""
-    if asset == QUOTE or not ledger.venue.oracle.sources:
+    if not ledger.venue.oracle.sources:
         return Quality.VALID
     if now_ms - ledger.oracle.times_ms[asset] > ledger.venue.price_age_ms_max:
         return Quality.STALE
@@ -185,8 +184,6 @@ def _refusal(ledger: Ledger, asset: int, use: Use, now_ms: int) -> Reject | None
 
 def leaving_refusal(ledger: Ledger, account: int, now_ms: int) -> Reject | None:
     """Why money may not leave an account: it has margin at stake that depends on a doubtful price."""
-    if not ledger.venue.oracle.sources:
-        return None
     traded = [
         ledger.venue.markets[number].asset
         for number in ledger.tables.perpetuals
@@ -206,8 +203,6 @@ def doubt(ledger: Ledger, account: int, now_ms: int) -> tuple[int, Reject]:
     worth. So a doubtful price alone liquidates nobody, and dust in a dead market protects nobody.
     """
     total, reason = 0, Reject.NOT_LIQUIDATABLE
-    if not ledger.venue.oracle.sources:
-        return total, reason
     for asset in range(1, len(ledger.prices)):
         refusal = _refusal(ledger, asset, Use.LIQUIDATE, now_ms)
         if refusal is None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import struct
+from typing import Final
 
 from exchange.rules.mark import Average
 from exchange.venue import Venue
 
-_AVERAGE_BYTES = 32
+_AVERAGE_BYTES: Final = 32
 
 
 class OracleMemory:
@@ -46,7 +47,10 @@ class OracleMemory:
         return head + len(self.evidence).to_bytes(4, "little") + self.evidence
 
     def read(self, data: memoryview, at: int) -> int:
-        """Takes over what `to_bytes` wrote at `at` and returns where it ends. Raises struct.error or IndexError."""
+        """Takes over what `to_bytes` wrote at `at` and returns where it ends: behind `data` if that is cut.
+
+        Raises struct.error.
+        """
         assets, markets = len(self.qualities), len(self.premiums)
         layout = struct.Struct(f"<{1 + assets + markets}q{assets}B")
         self.time_ms, *rest = layout.unpack_from(data, at)
@@ -64,7 +68,5 @@ class OracleMemory:
         self.averages, self.premiums = found[:assets], found[assets:]
         length = int.from_bytes(data[at : at + 4], "little")
         at += 4 + length
-        if at > len(data):
-            raise IndexError("evidence is cut")
         self.evidence = bytes(data[at - length : at])
         return at

@@ -6,6 +6,8 @@ This is outside the ledger: it may use floats and chance. The same seed gives th
 from __future__ import annotations
 
 from bisect import bisect_right
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from statistics import median
 from typing import Final, NamedTuple
@@ -37,20 +39,25 @@ STRESS_THINNING: Final = 3.3
 """Depth in a bar of that range or more is 1 / (1 + 3.3) of the quiet one: 244 to 57 M$ on 10 October 2025."""
 
 
-class Depth(NamedTuple):
+@dataclass(frozen=True)
+class Depth:
     """A real book's depth: at each of `times_ms`, rising, what rests within 1, 2, .. 5 % of the price, any unit."""
 
     times_ms: tuple[int, ...]
     within: tuple[tuple[float, ...], ...]
 
+    @cached_property
+    def quiet(self) -> float:
+        """The median of what rests within 1 %."""
+        return median(row[0] for row in self.within)
+
     def at(self, time_ms: int) -> tuple[float, ...] | None:
-        """Per band of 1 %, in terms of the file's median within 1 %; None if the file has nothing for that time."""
+        """Per band of 1 %, in terms of `quiet`; None if the file has nothing for that time."""
         found = bisect_right(self.times_ms, time_ms) - 1
         if found < 0 or time_ms - self.times_ms[found] > DEPTH_AGE_MS_MAX:
             return None
-        quiet = median(row[0] for row in self.within)
         row = (0.0, *self.within[found])
-        return tuple(max(0.0, further - nearer) / quiet for nearer, further in pairwise(row))
+        return tuple(max(0.0, further - nearer) / self.quiet for nearer, further in pairwise(row))
 
 
 class Kind(NamedTuple):

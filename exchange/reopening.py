@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Final
 
 from exchange.book import Order
@@ -18,9 +19,9 @@ from exchange.rules.auction import Uncross as Outcome
 from exchange.rules.breakers import reopens
 from exchange.rules.fees import fee, telescoped
 from exchange.rules.modes import Action, Trigger
-from exchange.state import FUND, Ledger
+from exchange.state import Ledger
 from exchange.venue import Market
-from exchange.watch import permission, sign_events
+from exchange.watch import market_refusal, sign_events
 
 _REDUCE_ONLY: Final = int(Flag.REDUCE_ONLY)
 _ACCOUNT_SHIFT: Final = 64
@@ -29,13 +30,10 @@ _ACCOUNT_SHIFT: Final = 64
 def decide_uncross(ledger: Ledger, command: Uncross) -> tuple[Event, ...] | Reject:
     """Trades at one price if that is within the band around the mark; else the call goes on for as long again."""
     number, now = command.market, command.time_ms
-    if command.account != FUND:
-        return Reject.ACCOUNT_RESERVED
-    if not 0 <= number < len(ledger.marks):
-        return Reject.MARKET_UNKNOWN
+    refused = market_refusal(ledger, command.account, number, Action.AUCTION)
+    if refused is not None:
+        return refused
     sign = (number, int(Trigger.REOPENING))
-    if not permission(ledger, number, Action.AUCTION):
-        return Reject.MODE_FORBIDS
     if sign not in ledger.signs or now < ledger.signs[sign] + ledger.venue.auction_ms:
         return Reject.NO_AUCTION_DUE
     buys, sells = _crossing(ledger, number)
@@ -72,18 +70,11 @@ def _crossing(ledger: Ledger, number: int) -> tuple[list[Order], list[Order]]:
     """Orders of each side that the best of the other side reaches: nobody else can trade."""
     book = ledger.books[number]
     bid, ask = book.bids.best(), book.asks.best()
-    if bid is None or ask is None or bid < ask:
+    if bid is None or ask is None:
         return [], []
-    buys, sells = [], []
-    for order in book.bids:
-        if order.price < ask:
-            break
-        buys.append(order)
-    for order in book.asks:
-        if order.price > bid:
-            break
-        sells.append(order)
-    return buys, sells
+    buys = takewhile(lambda order: order.price >= ask, book.bids)
+    sells = takewhile(lambda order: order.price <= bid, book.asks)
+    return list(buys), list(sells)
 
 
 def _capacities(ledger: Ledger, number: int, orders: Sequence[Order]) -> dict[int, int]:

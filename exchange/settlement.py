@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from exchange.codes import Reject
 from exchange.commands import Settle
 from exchange.events import Closed, Event, OrderClosed, Settled
@@ -9,32 +11,29 @@ from exchange.oracle import price_refusal
 from exchange.rules.breakers import mean_price
 from exchange.rules.modes import Action, Trigger
 from exchange.rules.oracle import Use
-from exchange.state import FUND, Ledger
-from exchange.watch import permission
+from exchange.state import Ledger
+from exchange.watch import market_refusal
 
 
 def decide_settle(ledger: Ledger, command: Settle) -> tuple[Event, ...] | Reject:
     """`venue.settlement_ms` after delisting, at the mean of the rolling window's marks."""
     number, now = command.market, command.time_ms
-    if command.account != FUND:
-        return Reject.ACCOUNT_RESERVED
-    if not 0 <= number < len(ledger.marks):
-        return Reject.MARKET_UNKNOWN
-    if not permission(ledger, number, Action.SETTLE):
-        return Reject.MODE_FORBIDS
-    doubtful = price_refusal(ledger, number, Use.SETTLE, now)
+    refused = market_refusal(ledger, command.account, number, Action.SETTLE)
+    if refused is not None:
+        return refused
     price = mean_price(ledger.windows[number], now)
     if price is None or now - ledger.price_time_ms > ledger.venue.price_age_ms_max:
         return Reject.PRICE_STALE
+    doubtful = price_refusal(ledger, number, Use.SETTLE, now)
     if doubtful is not None:
         return doubtful
-    delisted = ledger.signs.get((number, int(Trigger.DELISTED)))
-    if delisted is None or now < delisted + ledger.venue.settlement_ms or not is_open(ledger, number):
+    delisted_ms = ledger.signs[number, int(Trigger.DELISTED)]  # nothing else leads to a mode that lets markets settle
+    if now < delisted_ms + ledger.venue.settlement_ms or not is_open(ledger, number):
         return Reject.NO_SETTLEMENT_DUE
-    orders = sorted(order.id for side in (ledger.books[number].bids, ledger.books[number].asks) for order in side)
-    closed = [ledger.orders[id] for id in orders]
-    events: list[Event] = [OrderClosed(one.id, one.account, number, one.rest, Closed.SETTLED) for one in closed]
-    return (*events, Settled(number, price))
+    book = ledger.books[number]
+    orders = sorted((*book.bids, *book.asks), key=attrgetter("id"))
+    closed = (OrderClosed(order.id, order.account, number, order.rest, Closed.SETTLED) for order in orders)
+    return (*closed, Settled(number, price))
 
 
 def is_open(ledger: Ledger, number: int) -> bool:

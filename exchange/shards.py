@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
-
-import numpy as np
+from typing import Final, NamedTuple
 
 from exchange.errors import LedgerError
 from exchange.events import (
@@ -30,12 +28,13 @@ from exchange.events import (
     Withdrawn,
 )
 from exchange.evolve import begin_frame, evolve
+from exchange.scanning import total, view
 from exchange.state import Ledger, client_key
 from exchange.venue import Venue
 
-EVERYWHERE = (AccountOpened, IsolatedOpened, PricesSet, QuotesTaken, SignSeen, ModeSet)
+EVERYWHERE: Final = (AccountOpened, IsolatedOpened, PricesSet, QuotesTaken, SignSeen, ModeSet)
 """Events that every shard applies."""
-_OF_ACCOUNTS = (Deposited, Withdrawn, FundTransferred, FundSettled, MarginMoved, LossShared)
+_OF_ACCOUNTS: Final = (Deposited, Withdrawn, FundTransferred, FundSettled, MarginMoved, LossShared)
 
 
 class VersionMismatch(LedgerError):
@@ -116,7 +115,7 @@ def valued(ledger: Ledger, start: int, stop: int) -> Valuation:
         atoms = sum(ledger.balance[asset][start:stop])
         held += atoms * ledger.prices[asset] // ledger.tables.units[asset]
     for number in ledger.tables.perpetuals:
-        positions += int(np.sum(np.frombuffer(ledger.size[number], np.int64)[start:stop])) * ledger.lot_values[number]
+        positions += total(view(ledger.size[number])[start:stop]) * ledger.lot_values[number]
         held -= sum(ledger.cost[number][start:stop])
     return Valuation(ledger.sequence, tuple(ledger.prices), tuple(ledger.marks), positions, held + positions)
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 from exchange.book import BookSide, Order
-from exchange.commands import CLIENT_ID_MAX, TIME_MS_END, CancelOrder, Flag, PlaceOrder
+from exchange.commands import CLIENT_ID_MAX, TIME_MS_END, CancelOrder, Command, Flag, PlaceOrder
 from exchange.events import (
     FRAME,
     PACKERS,
@@ -37,6 +37,8 @@ _CANCELLED: Final = int(Closed.CANCELLED)
 _EXPIRED: Final = int(Closed.IMMEDIATE)
 _IMMEDIATE: Final = int(Flag.IMMEDIATE)
 _REDUCE_ONLY: Final = int(Flag.REDUCE_ONLY)
+HANDLERS: Final = {kind: (*PACKERS[kind], EVOLVERS[kind]) for kind in EVOLVERS}
+"""Per event type: what packs it, its number, and what applies it."""
 _pack_opened, _OPENED = packer_alone(OrderOpened)
 _pack_closed, _CLOSED = packer_alone(OrderClosed)
 
@@ -68,7 +70,7 @@ def place_plain(ledger: Ledger, command: PlaceOrder, add: Add) -> tuple[Event, .
         return None
     own_key = side * price
     if keys and own_key + keys[-1] >= 0:
-        return _take(ledger, command, gate, add)
+        return _take(ledger, command, gate, key, add)
     left = spares[account] - lots * lot_margin
     if flags or left < 0 or ledger.open_orders[account] >= ledger.venue.open_orders_max:
         return None
@@ -119,7 +121,7 @@ def _rest_spot(ledger: Ledger, command: PlaceOrder, gate: Gate, key: int, add: A
     return _rest(ledger, add, own, key, time_ms, account, client_id, number, side, price, lots)
 
 
-def _take(ledger: Ledger, command: PlaceOrder, gate: Gate, add: Add) -> tuple[Event, ...] | None:
+def _take(ledger: Ledger, command: PlaceOrder, gate: Gate, key: int, add: Add) -> tuple[Event, ...] | None:
     """An order for a perpetual that meets others: neither the account's own nor reduce-only ones."""
     _, account, _, number, side, price, lots, flags = command
     _, _, _, _, lot_margin, _, keys, _, _, levels = gate
@@ -155,18 +157,19 @@ def _take(ledger: Ledger, command: PlaceOrder, gate: Gate, add: Add) -> tuple[Ev
         events.append(_new(OrderOpened, (ledger.next_order, account, number, side, price, resting, 0)))
     elif rest:
         events.append(_new(OrderExpired, (account, number, rest, _EXPIRED)))
-    return _apply(ledger, command, events, add)
+    apply(ledger, command, key, events, add)
+    return tuple(events)
 
 
-def _apply(ledger: Ledger, command: PlaceOrder, events: list[Event], add: Add) -> tuple[Event, ...]:
+def apply(ledger: Ledger, command: Command, key: int, events: Sequence[Event], add: Add) -> None:
+    """Applies and packs the frame of a command, whose `state.client_key` is `key`."""
     time_ms, account, client_id = command[0], command[1], command[2]
-    begin_frame(ledger, time_ms, account << 64 | client_id if client_id else 0)
+    begin_frame(ledger, time_ms, key)
     add(FRAME.pack(len(events), time_ms, account, client_id))
     for event in events:
-        pack, kind = PACKERS[type(event)]
+        pack, kind, evolve = HANDLERS[type(event)]
         add(pack(kind, *event))
-        EVOLVERS[type(event)](ledger, event)
-    return tuple(events)
+        evolve(ledger, event)
 
 
 def cancel(ledger: Ledger, command: CancelOrder, add: Add) -> tuple[Event, ...] | None:

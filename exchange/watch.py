@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
+from exchange.codes import Reject
 from exchange.events import Event, ModeSet, SignSeen
 from exchange.rules.breakers import band, breaker_variant, extremes, in_band, trips, venue_trips
 from exchange.rules.modes import Action, Mode, Permission, Scope, Trigger, allowed, mode_of
 from exchange.rules.rounding import PPM
 from exchange.state import FUND, QUOTE, VENUE_WIDE, Ledger
-
-_TRADING: Final = (Action.TAKE, Action.LIQUIDATE, Action.DELEVERAGE)
 
 
 def is_calling(ledger: Ledger, market: int) -> bool:
@@ -22,12 +20,21 @@ def is_calling(ledger: Ledger, market: int) -> bool:
 def permission(ledger: Ledger, market: int, action: Action) -> Permission:
     """What the stricter of the market's and the venue's mode says; `market` VENUE_WIDE: the venue's alone.
 
-    While a market calls for its auction nothing trades there, so nobody is liquidated.
+    While a market calls for its auction nothing trades there, so nobody is liquidated; orders only rest.
     """
-    if action in _TRADING and is_calling(ledger, market):
+    if action is Action.LIQUIDATE and is_calling(ledger, market):
         return Permission.NO
     mode = ledger.venue_mode if market == VENUE_WIDE else ledger.effective_modes[market]
     return allowed(Mode(mode), action)
+
+
+def market_refusal(ledger: Ledger, account: int, market: int, action: Action) -> Reject | None:
+    """Why `account` may not do that to a market: it is no user's business, and the market's mode has to allow it."""
+    if account != FUND:
+        return Reject.ACCOUNT_RESERVED
+    if not 0 <= market < len(ledger.marks):
+        return Reject.MARKET_UNKNOWN
+    return None if permission(ledger, market, action) else Reject.MODE_FORBIDS
 
 
 def signs_of_prices(ledger: Ledger, prices: Sequence[int], marks: Sequence[int], time_ms: int) -> list[tuple[int, int]]:
@@ -81,7 +88,7 @@ def _modes(ledger: Ledger, signs: Mapping[tuple[int, int], int], time_ms: int) -
     modes = []
     for market in range(VENUE_WIDE, len(ledger.modes)):
         scope = Scope.VENUE if market == VENUE_WIDE else Scope.MARKET
-        own = [(Trigger(trigger), when) for (where, trigger), when in sorted(signs.items()) if where == market]
+        own = [(Trigger(trigger), when) for (where, trigger), when in signs.items() if where == market]
         modes.append(mode_of(own, time_ms, scope))
     return modes
 

@@ -81,9 +81,9 @@ def locked() -> dict[str, list[str]]:
 
 
 def declared() -> list[str]:
-    """Every requirement of pyproject.toml: base, extras and the development group."""
+    """Every requirement of pyproject.toml: base, extras and groups."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    groups = [project["project"]["dependencies"], project["dependency-groups"]["dev"]]
+    groups = [project["project"]["dependencies"], *project["dependency-groups"].values()]
     groups += project["project"]["optional-dependencies"].values()
     return [text for group in groups for text in group]
 

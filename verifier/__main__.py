@@ -6,7 +6,7 @@ import argparse
 import io
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,8 @@ commands:
       Is the exchange solvent? Checks statement.json and the shards of a publication and, where they are there,
       reserves.csv, prices.json (signed quotes) and fund.json (the insurance fund's opened account).
   python -m verifier inclusion FILE --against DIR
-      Is my account counted in it? Verifies DIR as well, then your bundle against its statement.
+      Is my account counted in it? Verifies DIR as well, then your bundle against its statement. A receipt
+      holds statement and log proof itself and can be checked without DIR, all but the proof.
   python -m verifier opening FILE --against DIR
       How much is owed below one node of the tree? For auditors.
   python -m verifier log verify|consistency|audit|fraud .. --policy FILE
@@ -76,10 +77,10 @@ def _verify(words: Sequence[str]) -> int:
     parser.add_argument("--workers", metavar="N", type=int, help="processes for shards; default: one per processor")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(words)
-    _require_directory(parser, options.directory)
+    _require(parser, options.directory, Path.is_dir, "directory")
     for path in (options.reserves, options.price_sources):
         if path is not None:
-            _require_file(parser, path)
+            _require(parser, path, Path.is_file, "file")
     sources = options.price_sources
     report = verify_directory(
         options.directory,
@@ -98,7 +99,7 @@ def _verify(words: Sequence[str]) -> int:
 
 def _inclusion(words: Sequence[str]) -> int:
     from verifier.files import read_file
-    from verifier.inclusion import BUNDLE_BYTES_MAX, check_bundle
+    from verifier.receipt import RECEIPT_BYTES_MAX, check_user_file, is_receipt
 
     parser = argparse.ArgumentParser(
         prog="python -m verifier inclusion",
@@ -106,20 +107,29 @@ def _inclusion(words: Sequence[str]) -> int:
         epilog="Give --user-id and --nonce (what your own client drew): an exchange that shows two users one "
         "account has to change one of them.",
     )
-    parser.add_argument("file", metavar="FILE", type=Path, help="your bundle, as you got it from the exchange")
-    parser.add_argument("--against", metavar="DIR", type=Path, help="the publication; without it nothing is proved")
+    parser.add_argument("file", metavar="FILE", type=Path, help="your bundle or receipt, as you got it")
+    parser.add_argument("--against", metavar="DIR", type=Path, help="the publication; without it no proof is verified")
     _add_acceptance(parser)
     parser.add_argument("--user-id", metavar="ID", help="your id at the exchange")
     parser.add_argument("--nonce", metavar="HEX", type=_nonce, help="your nonce, 64 hex digits")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(words)
-    _require_file(parser, options.file)
-    if options.against is None and (options.statement_only or options.circuit or options.log_policy):
-        parser.error("--statement-only, --circuit and --log-policy need --against DIR")
-    against = None if options.against is None else _read_against(parser, options)
-    data = read_file(options.file, BUNDLE_BYTES_MAX)
-    statement = against.statement if against else None
-    report = check_bundle(data, statement, user_id=options.user_id, nonce=options.nonce)
+    _require(parser, options.file, Path.is_file, "file")
+    _require_publication(parser, options)
+    data = read_file(options.file, RECEIPT_BYTES_MAX)
+    if options.against is None and options.statement_only:
+        parser.error("--statement-only needs --against DIR")
+    if options.against is None and (options.circuit or options.log_policy) and not is_receipt(data):
+        parser.error("--circuit and --log-policy need a receipt or --against DIR")
+    report, against = check_user_file(
+        data,
+        options.against,
+        circuit=options.circuit,
+        statement_only=options.statement_only,
+        log_policy=options.log_policy,
+        user_id=options.user_id,
+        nonce=options.nonce,
+    )
     if options.json:
         shown = report.to_json()
         _print_json((against.extend(shown) if against else shown) | {"reason": None})
@@ -153,7 +163,7 @@ def _opening(words: Sequence[str]) -> int:
     _add_acceptance(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(words)
-    _require_file(parser, options.file)
+    _require(parser, options.file, Path.is_file, "file")
     against = _read_against(parser, options)
     report = check_opening(read_file(options.file, OPENING_BYTES_MAX), against.statement)
     if options.json:
@@ -172,8 +182,7 @@ def _log(words: Sequence[str]) -> int:
 
     parser, options = parse(words)
     for path in (*options.paths, options.policy):
-        if not path.exists():
-            parser.error(f"{path}: no such file or directory")
+        _require(parser, path, Path.exists, "file or directory")
     finding = find(options.command, options.paths, options.policy)
     if options.json:
         _print_json(finding.to_json())
@@ -201,15 +210,20 @@ def _add_acceptance(parser: argparse.ArgumentParser) -> None:
 def _read_against(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Against:
     from verifier.report import Against
 
-    _require_directory(parser, options.against)
-    if options.log_policy is not None:
-        _require_file(parser, options.log_policy)
+    _require_publication(parser, options)
     return Against.read(
         options.against,
         circuit=options.circuit,
         statement_only=options.statement_only,
         log_policy=options.log_policy,
     )
+
+
+def _require_publication(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    if options.against is not None:
+        _require(parser, options.against, Path.is_dir, "directory")
+    if options.log_policy is not None:
+        _require(parser, options.log_policy, Path.is_file, "file")
 
 
 def _nonce(text: str) -> bytes:
@@ -222,22 +236,13 @@ def _nonce(text: str) -> bytes:
     return raw
 
 
-def _require_directory(parser: argparse.ArgumentParser, path: Path) -> None:
+def _require(parser: argparse.ArgumentParser, path: Path, is_there: Callable[[Path], bool], what: str) -> None:
     try:
-        is_there = path.is_dir()
+        found = is_there(path)
     except OSError as error:  # a path too long, for one
         parser.error(f"{path}: {error.strerror}")
-    if not is_there:
-        parser.error(f"{path}: no such directory")
-
-
-def _require_file(parser: argparse.ArgumentParser, path: Path) -> None:
-    try:
-        is_there = path.is_file()
-    except OSError as error:
-        parser.error(f"{path}: {error.strerror}")
-    if not is_there:
-        parser.error(f"{path}: no such file")
+    if not found:
+        parser.error(f"{path}: no such {what}")
 
 
 def _print_json(data: dict[str, Any]) -> None:

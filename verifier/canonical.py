@@ -74,8 +74,9 @@ _ERRORS: Mapping[Reason, type[VerificationError]] = {
 """The class that goes with a reason; MalformedProof where none is given."""
 _DECIMAL = re.compile(r"0|[1-9][0-9]*")
 _HEX = re.compile(r"[0-9a-f]*")
-_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
-"""Strings as a whole, an open one to the end, so that brackets inside them do not count; linear in the text."""
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
+"""Strings as a whole, an open one to the end, so that brackets inside them do not count; linear in the text, since
+every quote that is met begins a match."""
 
 
 def dumps(value: object) -> bytes:
@@ -96,10 +97,7 @@ def loads(data: bytes, limit_bytes: int, name: str = "document") -> object:
         MalformedProof: FILE_TOO_LARGE; MALFORMED for what is not JSON, nests too deeply, repeats a key or holds
             a float or a large integer; TRAILING_BYTES; NON_CANONICAL for another spelling of the same value.
     """
-    if len(data) > limit_bytes:
-        raise MalformedProof(
-            Reason.FILE_TOO_LARGE, f"{name}: {len(data)} bytes, expected at most {limit_bytes}", field=name
-        )
+    require_size(data, limit_bytes, name)
     if not data.isascii():
         raise MalformedProof(Reason.NON_CANONICAL, f"{name}: a byte is not ASCII", field=name)
     text = data.decode("ascii")
@@ -129,6 +127,13 @@ def loads(data: bytes, limit_bytes: int, name: str = "document") -> object:
             field=name,
         )
     return value
+
+
+def require_size(data: bytes, limit_bytes: int, name: str) -> None:
+    """At most so many bytes, before anything looks at them. Raises MalformedProof: FILE_TOO_LARGE."""
+    if len(data) > limit_bytes:
+        message = f"{name}: {len(data)} bytes, expected at most {limit_bytes}"
+        raise MalformedProof(Reason.FILE_TOO_LARGE, message, field=name)
 
 
 def _nesting(text: str) -> int:
@@ -221,6 +226,10 @@ class Record:
     def record(self, key: str, keys: Collection[str]) -> Record:
         return Record(self._value[key], self.where(key), keys)
 
+    def document(self, key: str) -> bytes:
+        """A document inside this one: its canonical bytes, to be read as if they had come alone."""
+        return dumps(self._value[key])
+
     def records(self, key: str, keys: Collection[str], longest: int, reason: Reason = Reason.MALFORMED) -> list[Record]:
         """A list of at most `longest` objects."""
         items = self._value[key]
@@ -260,6 +269,13 @@ class Record:
         value = self._value[key]
         if not isinstance(value, str) or not 1 <= len(value) <= longest or not value.isprintable():
             refuse(self.where(key), f"1 to {longest} printable characters", value)
+        return value
+
+    def string(self, key: str, longest: int) -> str:
+        """At most `longest` characters of any kind."""
+        value = self._value[key]
+        if not isinstance(value, str) or len(value) > longest:
+            refuse(self.where(key), f"at most {longest} characters", value)
         return value
 
     def symbol(self, key: str, longest: int = 32) -> str:

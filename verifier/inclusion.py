@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from verifier.account_id import NONCE_BYTES, account_id
-from verifier.canonical import Record, dumps, hex_words, read_document, refuse
+from verifier.canonical import SAFE_INTEGER_END, Record, dumps, hex_words, read_document, refuse
 from verifier.errors import Reason
 from verifier.instruments import (
     COST_BASIS,
@@ -229,9 +229,9 @@ def check_bundle(
     """
     top = read_document(data, BUNDLE_BYTES_MAX, "bundle", FORMAT, _KEYS)
     steps = [Step("1 file", True, f"canonical, format {FORMAT}")]
-    exchange, sequence = top.text("exchange", EXCHANGE_CHARACTERS_MAX), top.integer("sequence", 0, 2**53 - 1)
-    digest, root = top.raw("statement", 32).hex(), top.raw("root", 32)
-    steps.append(_compare(top, statement))
+    exchange, sequence = top.text("exchange", EXCHANGE_CHARACTERS_MAX), top.integer("sequence", 0, SAFE_INTEGER_END - 1)
+    digest, root = top.raw("statement", 32).hex(), top.raw("root", 32).hex()
+    steps.append(_compare(top, (digest, exchange, sequence, root), statement))
 
     holder, used_nonce = _holder(top, user_id, nonce)
     identity = account_id(exchange, holder, used_nonce)
@@ -266,7 +266,7 @@ def check_bundle(
         balances=_balances(entries),
         worth=_worth(entries, statement) if statement else None,
         statement_digest=digest,
-        root=root.hex(),
+        root=root,
     )
 
 
@@ -295,17 +295,12 @@ def _holder(top: Record, user_id: str | None, nonce: bytes | None) -> tuple[str,
     return holder, used_nonce
 
 
-def _compare(top: Record, statement: Statement | None) -> Step:
-    """Step 2, while the document holds no more than claims."""
+def _compare(top: Record, claims: tuple[str, str, int, str], statement: Statement | None) -> Step:
+    """Step 2, while the document holds no more than claims: digest, exchange, sequence and root of a statement."""
     if statement is None:
         return Step("2 statement", False, "not compared with any statement")
-    claims = (
-        ("statement", top.raw("statement", 32).hex(), statement.digest.hex()),
-        ("exchange", top.text("exchange", EXCHANGE_CHARACTERS_MAX), statement.exchange),
-        ("sequence", top.integer("sequence", 0, 2**53 - 1), statement.sequence),
-        ("root", top.raw("root", 32).hex(), statement.root.hex()),
-    )
-    for key, got, expected in claims:
+    accepted = statement.digest.hex(), statement.exchange, statement.sequence, statement.root.hex()
+    for key, got, expected in zip(("statement", "exchange", "sequence", "root"), claims, accepted, strict=True):
         if got != expected:
             refuse(top.where(key), f"the accepted statement's {expected}", got, Reason.WRONG_STATEMENT)
     detail = f"{statement.exchange}, sequence {statement.sequence}, digest {statement.digest.hex()}"

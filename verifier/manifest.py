@@ -11,15 +11,15 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
-from verifier.canonical import SAFE_INTEGER_END, Record, dumps, read_document, refuse
-from verifier.errors import BadManifest, Reason
-from verifier.files import read_file
+from verifier.canonical import SAFE_INTEGER_END, Record, dumps, read_document, refuse, shown
+from verifier.errors import Reason
+from verifier.files import opened, read_file
 from verifier.statement import EXCHANGE_CHARACTERS_MAX
 
 FORMAT, ENTRY_FORMAT, FILE_PROOF_FORMAT = "solvent/manifest/v1", "solvent/log-entry/v1", "solvent/file-proof/v1"
@@ -27,7 +27,7 @@ MANIFEST_FILE, LOG_PROOF_FILE = "manifest.json", "log.tlog-proof"
 MANIFEST_BYTES_MAX = 2**26
 FILES_MAX = 2**18
 FILE_BYTES_END = 2**40
-FILE_PROOF_BYTES_MAX = 2**14
+ENTRY_BYTES_MAX, FILE_PROOF_BYTES_MAX = 2**16, 2**14
 LEAF_DOMAIN, ROOT_DOMAIN = b"solvent/evidence-leaf/v1\0", b"solvent/evidence-root/v1\0"
 ROLES = (
     (re.compile(r"statement\.json"), "statement"),
@@ -184,7 +184,7 @@ def parse_manifest(data: bytes) -> Manifest:
 
 def parse_entry(data: bytes, where: str = "log entry") -> Entry:
     """Read a log entry. Raises MalformedProof."""
-    top = read_document(data, 2**16, where, ENTRY_FORMAT, (*_FIELDS, "manifest", "evidence"))
+    top = read_document(data, ENTRY_BYTES_MAX, where, ENTRY_FORMAT, (*_FIELDS, "manifest", "evidence"))
     return Entry(*_head(top), top.raw("manifest", 32), top.raw("evidence", 32))
 
 
@@ -195,7 +195,24 @@ def check_directory(directory: Path, statement: Stated) -> Manifest:
         MalformedProof: as `parse_manifest`; FILE_MISSING.
         BadManifest: MANIFEST: another statement, another length or digest of a file, a file that is not listed.
     """
-    manifest = parse_manifest(read_file(directory / MANIFEST_FILE, MANIFEST_BYTES_MAX))
+    manifest = read_manifest(read_file(directory / MANIFEST_FILE, MANIFEST_BYTES_MAX), statement)
+    listed = {file.name: file for file in manifest.files}
+    for name in walk(directory):
+        if name not in listed and name not in (MANIFEST_FILE, LOG_PROOF_FILE):
+            refuse(shown(name), "only files that the manifest lists", "one more", Reason.MANIFEST)
+    for file in manifest.files:
+        check_file(file, digest_file(directory, file.name))
+    return manifest
+
+
+def read_manifest(data: bytes, statement: Stated) -> Manifest:
+    """A manifest.json that belongs to `statement`. No file is looked at.
+
+    Raises:
+        MalformedProof: as `parse_manifest`.
+        BadManifest: MANIFEST: that of another statement, or as `parse_manifest`.
+    """
+    manifest = parse_manifest(data)
     for name, expected, got in (
         ("exchange", statement.exchange, manifest.exchange),
         ("sequence", statement.sequence, manifest.sequence),
@@ -204,12 +221,6 @@ def check_directory(directory: Path, statement: Stated) -> Manifest:
     ):
         if expected != got:
             refuse(f"manifest.{name}", f"{expected}, as in the statement", got, Reason.MANIFEST)
-    listed = {file.name: file for file in manifest.files}
-    for name in walk(directory):
-        if name not in listed and name not in (MANIFEST_FILE, LOG_PROOF_FILE):
-            refuse(name, "only files that the manifest lists", "one more", Reason.MANIFEST)
-    for file in manifest.files:
-        check_file(file, digest_file(directory, file.name))
     return manifest
 
 
@@ -221,12 +232,12 @@ def check_file(expected: File, got: File) -> None:
         refuse(expected.name, f"SHA-256 {expected.sha256.hex()}", got.sha256.hex(), Reason.MANIFEST)
 
 
-def walk(directory: Path) -> Iterator[str]:
+def walk(directory: Path) -> list[str]:
     """The paths of all files below the directory, with `/`, sorted; links are not followed into directories."""
     found = []
     for folder, _, names in os.walk(directory):
         found += [(Path(folder) / name).relative_to(directory).as_posix() for name in names]
-    return iter(sorted(found))
+    return sorted(found)
 
 
 def digest_file(directory: Path, name: str) -> File:
@@ -235,17 +246,11 @@ def digest_file(directory: Path, name: str) -> File:
     Raises:
         MalformedProof: FILE_MISSING.
     """
-    path = directory / name
-    try:
-        if not path.is_file():
-            raise BadManifest(Reason.FILE_MISSING, f"{name}: not a regular file", field=name)
-        digest, size = hashlib.sha256(), 0
-        with path.open("rb") as stream:
-            while block := stream.read(_BLOCK_BYTES):
-                digest.update(block)
-                size += len(block)
-    except OSError as error:
-        raise BadManifest(Reason.FILE_MISSING, f"{name}: {error.strerror}", field=name) from None
+    digest, size = hashlib.sha256(), 0
+    with opened(directory / name, name) as stream:
+        while block := stream.read(_BLOCK_BYTES):
+            digest.update(block)
+            size += len(block)
     return File(name, size, digest.digest())
 
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -180,10 +180,8 @@ def verify_directory(
     statement = read_statement(path)
     _accept_circuit(statement, circuit)
     accepted = _accepted_params(statement, profile, params)
-    own = _read_if_there(path / RESERVES_FILE, RESERVES_BYTES_MAX) if reserves is None else None
-    used = own if reserves is None else read_file(reserves, RESERVES_BYTES_MAX)
+    used, signed = _read_reserves(path, statement, reserves)
     held = None if used is None else parse_reserves(used, statement.instruments)
-    signed = None if reserves is not None else _check_signed(path, statement, used)
     evidence = _check_evidence(path, statement, price_sources)
     opened = _read_if_there(path / FUND_FILE, BUNDLE_BYTES_MAX)
     fund = None if opened is None else check_fund(opened, statement)
@@ -238,10 +236,15 @@ class Against:
         if not statement_only:
             report = verify_directory(path, circuit=circuit)
             return cls(report.statement, report, _logged(path, report.statement, log_policy))
-        statement = read_statement(path)
+        stated = cls.stated(read_statement(path), circuit)
+        return replace(stated, logged=_logged(path, stated.statement, log_policy))
+
+    @classmethod
+    def stated(cls, statement: Statement, circuit: str | None = None) -> Against:
+        """A statement whose proof is not looked at. Raises UnacceptableParameters: circuit or parameters."""
         _accept_circuit(statement, circuit)
         _accepted_params(statement, None, None)
-        return cls(statement, None, _logged(path, statement, log_policy))
+        return cls(statement, None)
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -309,14 +312,19 @@ def _check_evidence(
     return None
 
 
-def _check_signed(path: Path, statement: Statement, reserves: bytes | None) -> ReservesEvidence | None:
-    """The addresses behind the publication's own reserves file; what a caller gives instead has none."""
+def _read_reserves(
+    path: Path, statement: Statement, given: Path | None
+) -> tuple[bytes | None, ReservesEvidence | None]:
+    """The publication's reserves file, and the addresses behind it; what a caller has given instead has none."""
+    if given is not None:
+        return read_file(given, RESERVES_BYTES_MAX), None
+    reserves = _read_if_there(path / RESERVES_FILE, RESERVES_BYTES_MAX)
     data = _read_if_there(path / RESERVES_EVIDENCE_FILE, EVIDENCE_BYTES_MAX)
     if data is None:
-        return None
+        return reserves, None
     if reserves is None:
         refuse(RESERVES_EVIDENCE_FILE, f"{RESERVES_FILE} beside it", "none", Reason.RESERVES)
-    return check_reserves_evidence(data, reserves, statement)
+    return reserves, check_reserves_evidence(data, reserves, statement)
 
 
 def _about_signatures(signed: ReservesEvidence | None, given: bool) -> tuple[str, ...]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from verifier.canonical import refuse, shown
-from verifier.errors import BadReserves, MalformedProof, Reason
+from verifier.canonical import refuse, require_size, shown
+from verifier.errors import BadReserves, Reason
 from verifier.instruments import SPOT, Instrument
 
 HEADER = "asset,amount"
@@ -31,9 +31,7 @@ def parse_reserves(data: bytes, instruments: Sequence[Instrument]) -> tuple[int,
         MalformedProof: FILE_TOO_LARGE.
         BadReserves: RESERVES, with the line.
     """
-    if len(data) > RESERVES_BYTES_MAX:
-        message = f"reserves: {len(data)} bytes, expected at most {RESERVES_BYTES_MAX}"
-        raise MalformedProof(Reason.FILE_TOO_LARGE, message, field="reserves")
+    require_size(data, RESERVES_BYTES_MAX, "reserves")
     if not data.isascii() or b"\r" in data:
         raise BadReserves(Reason.RESERVES, "reserves: expected plain ASCII with LF line ends (no BOM, no CR)")
     lines = data.decode("ascii").removesuffix("\n").split("\n")

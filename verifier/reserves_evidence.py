@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from verifier.canonical import Record, read_document, refuse
+from verifier.canonical import SAFE_INTEGER_END, Record, read_document, refuse
 from verifier.errors import Reason
 from verifier.instruments import SPOT, SYMBOL_CHARACTERS_MAX, Instrument
 from verifier.reserves import parse_reserves
@@ -27,7 +27,7 @@ DECIMALS = 30
 WHOLE_DIGITS_MAX = 40
 HEIGHT_MAX = 2**48
 ADDRESS_CHARACTERS_MAX, HASH_CHARACTERS_MAX, SIGNATURE_CHARACTERS_MAX = 128, 64, 20_000
-REASON_CHARACTERS_MAX, SCHEME_CHARACTERS_MAX = 400, 64
+REASON_CHARACTERS_MAX = 400
 KEYS = ("exchange", "sequence", "balances", "blocks", "addresses", "totals")
 ADDRESS_KEYS = (
     *("asset", "network", "address", "amount", "signature1", "signature2", "public_key", "owner1", "owner2", "staked"),
@@ -187,7 +187,7 @@ def parse_reserves_evidence(data: bytes) -> ReservesEvidence:
         refuse("reserves-evidence.totals", "the sums of the verified addresses", "others", Reason.RESERVES)
     return ReservesEvidence(
         exchange=top.text("exchange", EXCHANGE_CHARACTERS_MAX),
-        sequence=top.integer("sequence", 0, 2**53 - 1),
+        sequence=top.integer("sequence", 0, SAFE_INTEGER_END - 1),
         balances=top.choice("balances", SOURCES),
         totals=totals,
         verified=count[VERIFIED],

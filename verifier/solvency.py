@@ -21,6 +21,7 @@ from verifier.field import (
     P,
     ext_add,
     ext_batch_inverse,
+    ext_horner,
     ext_mul,
     ext_pow,
     ext_scale,
@@ -239,19 +240,12 @@ def terminal(outputs: Sequence[int], in_bytes: int, r: Ext, alpha: Ext, beta: Ex
     square, out = ext_mul(r, r), ext_zero
     for o, (amount, inverse) in enumerate(zip(outputs, inverses, strict=True)):
         digits = _total_digits(amount) if o < in_bytes else limbs16(amount, OUTPUT_WORDS)
-        out = ext_add(out, ext_mul(_polynomial(digits, r if o < in_bytes else square), inverse))
+        out = ext_add(out, ext_mul(ext_horner(map(lift, digits), r if o < in_bytes else square), inverse))
     return out
 
 
 def _total_digits(amount: int) -> list[int]:
     return [*(amount >> (8 * i) & 0xFF for i in range(TOTAL_BYTES)), amount >> (8 * TOTAL_BYTES)]
-
-
-def _polynomial(coefficients: Sequence[int], x: Ext) -> Ext:
-    out = ext_zero
-    for coefficient in reversed(coefficients):
-        out = ext_add(ext_mul(out, x), lift(coefficient))
-    return out
 
 
 def digest_scalars(statement: Statement, shard: Shard, beta: Ext) -> dict[str, Ext]:
@@ -261,7 +255,7 @@ def digest_scalars(statement: Statement, shard: Shard, beta: Ext) -> dict[str, E
         "mask_out": shard.mask_out,
         "mask_in": shard.mask_in,
     }
-    return {name: ext_mul(beta, _polynomial(values, beta)) for name, values in words.items()}
+    return {name: ext_mul(beta, ext_horner(map(lift, values), beta)) for name, values in words.items()}
 
 
 def relation(statement: Statement, shard: Shard) -> Relation:

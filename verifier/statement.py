@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import cached_property
 
 from verifier import solvency
-from verifier.canonical import Record, dumps, read_document, refuse
+from verifier.canonical import SAFE_INTEGER_END, Record, dumps, read_document, refuse
 from verifier.errors import Reason
 from verifier.instruments import (
     BUCKETS_MAX,
@@ -223,8 +223,7 @@ def parse_statement(data: bytes) -> Statement:
     """Read and check a statement.
 
     Raises:
-        MalformedProof: encoding, keys or types (MALFORMED, NON_CANONICAL, TRAILING_BYTES, FILE_TOO_LARGE),
-        or another
+        MalformedProof: encoding, keys or types (MALFORMED, NON_CANONICAL, TRAILING_BYTES, FILE_TOO_LARGE), or another
             version (UNKNOWN_VERSION).
         UnacceptableParameters: UNKNOWN_CIRCUIT: name, digest or tree hash is not one of this verifier's.
         BadStatement: CAPACITY, INSTRUMENT_TABLE, OUTPUT_RANGE or ARITHMETIC.
@@ -249,7 +248,7 @@ def parse_statement(data: bytes) -> Statement:
         profile=top.symbol("profile", SYMBOL_CHARACTERS_MAX),
         parameters_digest=top.raw("parameters_digest", 32),
         exchange=top.text("exchange", EXCHANGE_CHARACTERS_MAX),
-        sequence=top.integer("sequence", 0, 2**53 - 1),
+        sequence=top.integer("sequence", 0, SAFE_INTEGER_END - 1),
         time=read_time(top),
         ledger_state=top.raw("ledger_state", 32),
         previous=top.raw("previous", 32),

@@ -15,6 +15,7 @@ from api.cli import (
     prices,
     proving,
     publication,
+    publisher,
     publishing,
     reserves,
     serve,
@@ -49,6 +50,7 @@ app.command(rich_help_panel=EVERYBODY)(publishing.fetch)
 app.add_typer(log.app, name="log", rich_help_panel=EVERYBODY)
 app.add_typer(witness.app, name="witness", rich_help_panel=EVERYBODY)
 app.command(rich_help_panel=USER)(users.nonce)
+app.command(rich_help_panel=USER)(users.receipt)
 app.command(rich_help_panel=USER)(users.inclusion)
 app.add_typer(imports.app, name="import", rich_help_panel=EXCHANGE)
 app.add_typer(prices.app, name="prices", rich_help_panel=EXCHANGE)
@@ -60,6 +62,7 @@ app.command(rich_help_panel=EXCHANGE)(users.bundle)
 app.command(rich_help_panel=EXCHANGE)(bundles.bundles)
 app.command(rich_help_panel=EXCHANGE)(audit.opening)
 app.command(rich_help_panel=EXCHANGE)(publishing.publish)
+app.add_typer(publisher.app, name="publisher", rich_help_panel=EXCHANGE)
 app.command(rich_help_panel=EXCHANGE)(publishing.export)
 app.command(rich_help_panel=EXCHANGE)(serve.serve)
 app.add_typer(serve.token, name="token", rich_help_panel=EXCHANGE)

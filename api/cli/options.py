@@ -32,6 +32,9 @@ class Policy(StrEnum):
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what an earlier run of this command wrote.")]
 Publication = Annotated[Path, typer.Argument(metavar="DIR", help="A publication: what `solvent prove` wrote.")]
+PublicationOrUrl = Annotated[
+    str, typer.Argument(metavar="DIR|URL", help="A publication, or the address where an exchange publishes its newest.")
+]
 ProofProfile = Annotated[
     Profile, typer.Option(help="fast and compact: 100 provable bits, fast to prove or small; high: 128 bits.")
 ]
@@ -61,6 +64,17 @@ def require_free(out: Path, force: bool | None = None) -> None:
     if (out.exists() or out.is_symlink()) and not (force and out.is_file()):
         older = "" if force is None else " (or an older one and --force)"
         raise InputError(file=out, got="something that exists", expected=f"a new file{older}")
+
+
+def read_secret(path: Path, expected: str) -> str:
+    """The one word in a file: a key or a token. Raises InputError."""
+    try:
+        words = path.read_text("ascii").split()
+    except (OSError, UnicodeError):
+        words = []
+    if len(words) != 1:
+        raise InputError(file=path, got="something else", expected=expected)
+    return words[0]
 
 
 def private_directory(publication: Path, private: Path | None) -> Path:

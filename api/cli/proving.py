@@ -35,7 +35,8 @@ from api.cli.options import (
     require_file,
 )
 from api.cli.output import ACCEPTED, Output
-from api.cli.publication import QUORUM_FILE, Circuit, Reserves
+from api.cli.publication import Circuit, Reserves
+from api.quorum import QUORUM_FILE
 from prover.errors import InputError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,12 +14,14 @@ from api.cli.options import (
     Json,
     Profile,
     Publication,
+    PublicationOrUrl,
     require_directory,
     require_file,
     require_free,
 )
 from api.cli.output import ACCEPTED, REJECTED, Output
-from api.cli.report import print_report
+from api.cli.places import publication_at
+from api.cli.report import print_report, print_steps
 
 if TYPE_CHECKING:
     from api.quorum import Quorum
@@ -39,8 +41,6 @@ class Circuit(StrEnum):
     STRESS_10 = "solvency_stress_v1_10"
 
 
-QUORUM_FILE: Final = "quorum.json"
-
 AcceptedCircuit = Annotated[
     Circuit | None, typer.Option(help="Accept only this circuit; default: any over the default tree hash.")
 ]
@@ -59,7 +59,7 @@ Reserves = Annotated[Path | None, typer.Option(metavar="CSV", help="asset,amount
 
 
 def verify(
-    publication: Publication,
+    publication: PublicationOrUrl,
     profile: Annotated[Profile | None, typer.Option(help="Accept only this profile; default: any of them.")] = None,
     circuit: AcceptedCircuit = None,
     reserves: Reserves = None,
@@ -72,39 +72,49 @@ def verify(
         Path | None,
         typer.Option(metavar="FILE", help="Demand a certificate of these validators in DIR/quorum.json."),
     ] = None,
+    log_policy: LogPolicy = None,
     json: Json = False,
 ) -> int:
     """Is the exchange solvent? Checks statement, proof, reserves, prices and insurance fund; trusts none of them.
 
     Profile and circuit are the verifier's choice, never the proof's. Reserves are taken from DIR/reserves.csv unless
-    given here; without any, the proof shows what is owed, and whether it is covered stays open.
+    given here; without any, the proof shows what is owed, and whether it is covered stays open. From a URL the newest
+    publication is downloaded first, to a folder that goes away; `solvent fetch` keeps it.
     """
     from api.auditors_report import report_html
     from prover.files import write_whole
     from verifier import verify_directory
+    from verifier.log.check import check_logged
+    from verifier.log.policy import read_policy
 
     output = Output(json)
-    require_directory(publication, "a publication directory")
+    if log_policy is not None:
+        require_file(log_policy, "a policy file")
     if report_file is not None:
         require_free(report_file)
     if reserves is not None:
         require_file(reserves, "a reserves file")
     sources = None if price_sources is None else _sources(price_sources)
-    with output.progress() as progress:
-        report = verify_directory(
-            publication,
-            profile=None if profile is None else profile.value,
-            circuit=None if circuit is None else circuit.value,
-            reserves=reserves,
-            price_sources=sources,
-            workers=workers,
-            progress=lambda done, of: progress("verify", done / of) if of > 1 else None,
-        )
-    quorum = None if validators is None else _check_quorum(publication, validators, report.statement)
-    output.json(report.to_json() | {"quorum": quorum.to_json() if quorum else None})
+    with publication_at(publication, output) as directory:
+        with output.progress() as progress:
+            report = verify_directory(
+                directory,
+                profile=None if profile is None else profile.value,
+                circuit=None if circuit is None else circuit.value,
+                reserves=reserves,
+                price_sources=sources,
+                workers=workers,
+                progress=lambda done, of: progress("verify", done / of) if of > 1 else None,
+            )
+        logged = None if log_policy is None else check_logged(directory, report.statement, read_policy(log_policy))
+        quorum = None if validators is None else read_quorum(directory, validators, report.statement)
+        page = None if report_file is None else report_html(report, directory, quorum.summary if quorum else None)
+    data = {"quorum": quorum.to_json() if quorum else None, "logged": logged.to_json() if logged else None}
+    output.json(report.to_json() | data)
     print_report(report, output, quorum.summary if quorum else None)
-    if report_file is not None:
-        write_whole(report_file, report_html(report, publication, quorum.summary if quorum else None))
+    print_steps(logged.steps if logged else (), output)
+    if page is not None and report_file is not None:
+        write_whole(report_file, page)
         output.note(f"Report written to {report_file}")
     return ACCEPTED if report.accepted else REJECTED
 
@@ -140,13 +150,12 @@ def read_against(
     return Against.read(against, circuit=name, statement_only=statement_only, log_policy=log_policy)
 
 
-def _check_quorum(publication: Path, validators: Path, statement: Statement) -> Quorum:
+def read_quorum(publication: Path, validators: Path, statement: Statement) -> Quorum:
+    """The certificate in a publication, which has to be by these validators. Raises VerificationError, InputError."""
     from api.cli.validator import read_validators
-    from api.quorum import FILE_BYTES_MAX, check_quorum
-    from verifier.files import read_file
+    from api.quorum import require_certificate
 
-    data = read_file(publication / QUORUM_FILE, FILE_BYTES_MAX)
-    return check_quorum(data, read_validators(validators), statement)
+    return require_certificate(publication, read_validators(validators), statement)
 
 
 def _sources(path: Path) -> Mapping[str, Source]:

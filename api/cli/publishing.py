@@ -4,35 +4,42 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
-from api.cli.log import StorePlace
-from api.cli.options import Json, Publication, require_directory, require_file
+from api.cli.options import Json, Publication, read_secret, require_directory, require_file
 from api.cli.output import ACCEPTED, REJECTED, Output
 from api.cli.report import print_report
 from prover.errors import InputError
 
-if TYPE_CHECKING:
-    from api.publish import Published
-
 
 def publish(
     publication: Publication,
-    store: StorePlace,
-    key: Annotated[Path, typer.Option(metavar="FILE", help="The log's private key.")],
+    store: Annotated[
+        str | None, typer.Option(metavar="DIR|URL", help="The publisher's store: a folder, or a database URL.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(metavar="FILE", help="The log's private key.")] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="URL", help="Hand it in at a `solvent publisher serve` instead.")
+    ] = None,
+    write_key: Annotated[Path | None, typer.Option(metavar="FILE", help="The publisher's key; goes with --to.")] = None,
     witnesses: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Policy whose witnesses with URLs are asked, and whose quorum counts."),
+    ] = None,
+    validators: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Demand their certificate of this state in DIR/quorum.json.")
     ] = None,
     json: Json = False,
 ) -> int:
     """Verify a publication, store it, append it to the log, sign the checkpoint, and have it witnessed.
 
     What the verifier refuses, or finds insolvent, is not published. With --witnesses, readers see it once the quorum
-    has cosigned: run the same command again when witnesses were missing, or after any interruption.
+    has cosigned: run the same command again when witnesses were missing, or after any interruption. With --to another
+    machine does all of that, and holds store and keys.
     """
+    from api.cli.validator import read_validators
     from api.publish import Insolvent
     from api.publish import publish as publish_directory
     from api.store import Store
@@ -41,17 +48,24 @@ def publish(
 
     output = Output(json)
     require_directory(publication, "a publication directory")
+    if to is not None:
+        if write_key is None or any(option is not None for option in (store, key, witnesses, validators)):
+            raise InputError(field="--to", expected="--write-key with it, and no option of the publisher's own")
+        return _hand_in(publication, to, write_key, output)
+    if store is None or key is None or write_key is not None:
+        raise InputError(field="--store", expected="--store and --key, or --to and --write-key")
     if witnesses is not None:
         require_file(witnesses, "a policy file")
     policy = None if witnesses is None else read_policy(witnesses)
+    members = None if validators is None else read_validators(validators)
     try:
         with closing(Store(store)) as opened:
-            done = publish_directory(publication, opened, load_key(key), policy)
+            done = publish_directory(publication, opened, load_key(key), policy, validators=members)
     except Insolvent as error:
         output.json(error.report.to_json() | {"verdict": "rejected", "message": "not published: insolvent"})
         print_report(error.report, output)
         return REJECTED
-    return _said(done, output)
+    return _said(done.to_json(), output)
 
 
 def export(
@@ -100,30 +114,31 @@ def fetch(
     return ACCEPTED
 
 
-def _said(done: Published, output: Output) -> int:
-    missing = [answer for answer in done.answers if answer.line is None]
-    reason = None if done.is_shown else "witness-quorum"
-    output.json(
-        {
-            "verdict": "published" if done.is_shown else "logged, but not shown",
-            "reason": reason,
-            "sequence": done.manifest.sequence,
-            "statement_digest": done.manifest.statement.hex(),
-            "manifest": done.manifest.entry.manifest.hex(),
-            "index": done.index,
-            "is_new": done.is_new,
-            "publication_verdict": done.report.verdict,
-            "witnesses": [{"name": a.witness, "cosigned": a.line is not None, "answer": a.why} for a in done.answers],
-        }
-    )
-    output.line(f"Verified: {done.report.spoken}")
-    output.line(f"{len(done.manifest.files)} files, manifest {done.manifest.entry.manifest.hex()}")
-    output.line(f"Log entry {done.index}{'' if done.is_new else ', as before'}")
-    for answer in done.answers:
-        output.line(f"  {'ok  ' if answer.line else 'FAIL'} witness {answer.witness}: {answer.why}")
-    if done.is_shown:
-        output.line(f"Verdict: published, sequence {done.manifest.sequence}", mood="good")
+def _hand_in(publication: Path, to: str, write_key: Path, output: Output) -> int:
+    from api.upload import NotPublished, upload
+
+    secret = read_secret(write_key, "a key that `solvent publisher keygen` wrote")
+    try:
+        with output.progress() as progress:
+            done = upload(publication, to, secret, progress)
+    except NotPublished as error:
+        output.json({"verdict": "rejected", "reason": "insolvent", "message": str(error)})
+        output.line(f"Verdict: rejected, {error}", mood="bad")
+        return REJECTED
+    return _said(done, output)
+
+
+def _said(done: dict[str, Any], output: Output) -> int:
+    output.json(done)
+    output.line(f"Verified: {done['publication_spoken']}")
+    output.line(f"{done['files']} files, manifest {done['manifest']}")
+    output.line(f"Log entry {done['index']}{'' if done['is_new'] else ', as before'}")
+    for answer in done["witnesses"]:
+        output.line(f"  {'ok  ' if answer['cosigned'] else 'FAIL'} witness {answer['name']}: {answer['answer']}")
+    if done["reason"] is None:
+        output.line(f"Verdict: published, sequence {done['sequence']}", mood="good")
         return ACCEPTED
-    names = ", ".join(answer.witness for answer in missing) or "those without an address"
+    missing = [answer["name"] for answer in done["witnesses"] if not answer["cosigned"]]
+    names = ", ".join(missing) or "those without an address"
     output.line(f"Verdict: logged, but not shown: the quorum is missing ({names}). Run this again.", mood="bad")
     return REJECTED

@@ -16,16 +16,17 @@ from verifier.errors import VerificationError
 
 EXTRAS: Final = {
     **dict.fromkeys(("numpy", "numba", "pyarrow", "cryptography"), "prover"),
-    **dict.fromkeys(("merkletools", "fastapi", "uvicorn"), "service"),
-    "sqlalchemy": "exchange",
+    **dict.fromkeys(("fastapi", "uvicorn", "sqlalchemy"), "service"),
     "psycopg": "postgres",
     "matplotlib": "bench",
     **dict.fromkeys(("dask", "distributed"), "cluster"),
     **dict.fromkeys(("py_ecc", "btclib", "btclib_wallet", "eth_account", "eth_utils", "base58"), "reserves"),
 }
 """Which extra of the distribution brings an importable package."""
+VENUE: Final = ("simulate", "replay", "snapshot")
+"""Commands that find in the extra `exchange` what others find in `service`."""
 SPREAD_OPTIONS: Final = ("--users",)
-GROUPS: Final = ("import", "log", "prices", "reserves", "token", "validator", "witness")
+GROUPS: Final = ("import", "log", "prices", "publisher", "reserves", "token", "validator", "witness")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -45,7 +46,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except VerificationError as error:
         return rejected(out, error)
     except ModuleNotFoundError as error:
-        return _missing(out, error)
+        return _missing(out, error, words)
     except TyperException as error:
         message = error.format_message()
         where = getattr(getattr(error, "ctx", None), "command_path", "solvent")
@@ -99,10 +100,14 @@ def _fields(error: InputError) -> dict[str, str | int | None]:
     return {name: getattr(error, name) for name in ("file", "row", "field", "got", "expected")}
 
 
-def _missing(out: Output, error: ModuleNotFoundError) -> int:
-    extra = EXTRAS.get((error.name or "").partition(".")[0])
-    if extra is None:
+def _missing(out: Output, error: ModuleNotFoundError, words: Sequence[str]) -> int:
+    package = (error.name or "").partition(".")[0]
+    extra = "exchange" if package == "sqlalchemy" and words[0] in VENUE else EXTRAS.get(package)
+    if extra is None and package != "merkletools":
         raise error  # not an optional package: the installation is damaged
-    message = f'this needs: pip install "solvent[{extra}]"'
+    # What merkletools asks for does not build any more; README.md says so.
+    message = (
+        f'this needs: pip install "solvent[{extra}]"' if extra else "this needs: pip install --no-deps merkletools"
+    )
     out.fail(message, {"error": message, "missing": error.name})
     return USAGE

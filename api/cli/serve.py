@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
@@ -30,6 +31,13 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8600,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    bundle_rate: Annotated[
+        float, typer.Option(min=0, metavar="N", help="Bundles per second and address, over all workers; 0: no limit.")
+    ] = 20,
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ADDRESS", help="A reverse proxy in front, whose X-Forwarded-For is believed."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No line per request on standard error.")] = False,
 ) -> int:
     """Answer GET for what is published: the page, checkpoint, tiles, publications, artefacts; and users' own bundles.
@@ -39,6 +47,7 @@ def serve(
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
+    from api.limits import RateLimit
     from api.settings import Settings
     from api.store import Store
 
@@ -48,19 +57,25 @@ def serve(
         raise InputError(field="--tokens", expected="both --bundles and --tokens, or neither")
     if tokens is not None:
         _require_bundles(folders, tokens)
-    Settings(store, tuple(map(str, folders)), tokens, not quiet).put()
     Output(False).note(f"Serving {store} at http://{host}:{port}/")
     config = uvicorn.Config(
         "api.app:from_environment", factory=True, host=host, port=port, workers=workers, log_level="warning",
         access_log=False, timeout_graceful_shutdown=GRACE_SECONDS, server_header=False,
+        proxy_headers=bool(proxy), forwarded_allow_ips=proxy,
     )  # fmt: skip
     listener = config.bind_socket()
     # Headers and body are two writes: without this the second one of a worker waits 40 ms for an acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if workers == 1:
-        uvicorn.Server(config).run(sockets=[listener])
-    else:
-        Multiprocess(config, [listener]).run()
+    with tempfile.TemporaryDirectory(prefix="solvent-serve-") as folder:
+        limit = Path(folder) / "limit" if bundle_rate and folders else None
+        if limit is not None:
+            RateLimit.make(limit)
+        shared = None if limit is None else str(limit)
+        Settings(store, tuple(map(str, folders)), tokens, not quiet, shared, bundle_rate).put()
+        if workers == 1:
+            uvicorn.Server(config).run(sockets=[listener])
+        else:
+            Multiprocess(config, [listener]).run()
     return ACCEPTED
 
 

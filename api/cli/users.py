@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli.options import Force, Json, Private, private_directory, require_directory, require_file, require_free
+from api.cli.options import (
+    Force,
+    Json,
+    Private,
+    private_directory,
+    read_secret,
+    require_directory,
+    require_file,
+    require_free,
+)
 from api.cli.output import ACCEPTED, Output
-from api.cli.publication import AcceptedCircuit, LogPolicy, StatementOnly, read_against
+from api.cli.places import publication_at
+from api.cli.publication import AcceptedCircuit, LogPolicy, StatementOnly
 from api.cli.report import print_steps
 from prover.errors import InputError
 from prover.files import write_whole
@@ -20,6 +31,7 @@ if TYPE_CHECKING:
     from verifier.report import Against
 
 NONCE_BYTES = 32
+TOKEN = "a file with the token that the exchange gave you"
 
 
 def nonce(
@@ -66,6 +78,9 @@ def bundle(
         Path | None, typer.Option(metavar="STORE", help="Take it from here: what `solvent bundles` wrote.")
     ] = None,
     private: Private = None,
+    receipt: Annotated[
+        bool, typer.Option("--receipt", help="One file with all: the statement and its log proof, too. DIR as fetched.")
+    ] = False,
     force: Force = False,
     json: Json = False,
 ) -> int:
@@ -74,6 +89,7 @@ def bundle(
     With --store DIR may be left out; the bundle is then checked without the statement.
     """
     from verifier.inclusion import check_bundle
+    from verifier.receipt import check_user_file
     from verifier.report import read_statement
 
     output = Output(json)
@@ -83,7 +99,11 @@ def bundle(
         raise InputError(field="--account", got=account, expected="the id of an account in this publication")
     require_free(out, force)
     data = _bundle(publication, private, store, account)
-    report = check_bundle(data, None if publication is None else read_statement(publication), user_id=account)
+    if receipt:
+        data = _receipt(publication, data)
+        report, _ = check_user_file(data, user_id=account)
+    else:
+        report = check_bundle(data, None if publication is None else read_statement(publication), user_id=account)
     write_whole(out, data)
     output.json(
         {
@@ -95,9 +115,70 @@ def bundle(
             "statement_digest": report.statement_digest,
         }
     )
-    output.line(f"Bundle of {len(data)} bytes written to {out}. Give it to {account} and to nobody else.")
+    what = "Receipt" if receipt else "Bundle"
+    output.line(f"{what} of {len(data)} bytes written to {out}. Give it to {account} and to nobody else.")
     output.line(f"They run: solvent inclusion {out.name} --against {publication or 'DIR'}")
     return ACCEPTED
+
+
+def receipt(
+    url: Annotated[str, typer.Argument(metavar="URL", help="Where the exchange publishes.")],
+    token: Annotated[Path, typer.Option(metavar="FILE", help="File that holds your token; /dev/stdin reads it there.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Receipt to write, for your eyes only.")],
+    sequence: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Of which publication; default: newest.")
+    ] = None,
+    force: Force = False,
+    json: Json = False,
+) -> int:
+    """Fetch my receipt: one file with my bundle, the statement, and what shows it in the transparency log.
+
+    It is checked before it is written. The log's signatures, and the proof behind the statement, are for
+    `solvent inclusion FILE --log-policy POLICY --against URL`.
+    """
+    from api.fetch import fetch_receipt
+    from verifier.receipt import check_user_file
+
+    output = Output(json)
+    require_free(out, force)
+    data = fetch_receipt(url, read_secret(token, TOKEN), sequence)
+    report, _ = check_user_file(data)
+    write_whole(out, data)
+    output.json(
+        {
+            "verdict": "fetched",
+            "receipt": str(out),
+            "bytes": len(data),
+            "user_id": report.user_id,
+            "sequence": report.sequence,
+            "statement_digest": report.statement_digest,
+        }
+    )
+    output.line(f"Receipt of {len(data)} bytes written to {out}: {report.user_id}, publication {report.sequence}.")
+    output.line(f"Keep it, and run: solvent inclusion {out} --log-policy POLICY --against {url}")
+    return ACCEPTED
+
+
+def _receipt(publication: Path | None, bundle: bytes) -> bytes:
+    from verifier.files import read_file
+    from verifier.log.proof import PROOF_BYTES_MAX
+    from verifier.manifest import LOG_PROOF_FILE, MANIFEST_BYTES_MAX, MANIFEST_FILE
+    from verifier.receipt import Receipt
+    from verifier.report import STATEMENT_FILE
+    from verifier.statement import STATEMENT_BYTES_MAX
+
+    if publication is None:
+        raise InputError(field="--receipt", expected="a publication DIR with it, as `solvent fetch` makes it")
+    for name in (MANIFEST_FILE, LOG_PROOF_FILE):
+        if not (publication / name).is_file():
+            expected = "a publication that is in a log, as `solvent fetch` downloads it"
+            raise InputError(file=publication / name, got="no file", expected=expected)
+    return Receipt(
+        bundle,
+        read_file(publication / STATEMENT_FILE, STATEMENT_BYTES_MAX),
+        read_file(publication / MANIFEST_FILE, MANIFEST_BYTES_MAX),
+        read_file(publication / LOG_PROOF_FILE, PROOF_BYTES_MAX),
+    ).to_bytes()
 
 
 def _bundle(publication: Path | None, private: Path | None, store: Path | None, account: str) -> bytes:
@@ -118,9 +199,9 @@ def _bundle(publication: Path | None, private: Path | None, store: Path | None, 
 
 
 def inclusion(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Your bundle, as you got it from the exchange.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Your bundle or receipt, as you got it.")],
     against: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The publication; without it nothing is proved.")
+        str | None, typer.Option(metavar="DIR|URL", help="The publication; without it no proof is verified.")
     ] = None,
     user_id: Annotated[str | None, typer.Option(metavar="ID", help="Your id at the exchange.")] = None,
     nonce: Annotated[str | None, typer.Option(metavar="HEX", help="Your nonce, 64 hex digits.")] = None,
@@ -129,24 +210,31 @@ def inclusion(
     log_policy: LogPolicy = None,
     json: Json = False,
 ) -> int:
-    """Is my account counted? Checks your bundle on your own machine; nothing is sent anywhere.
+    """Is my account counted? Checks your bundle or receipt on your own machine; nothing is sent anywhere.
 
-    Give --user-id and --nonce: an exchange that shows two users one account has to change one of them. The proof
-    in DIR is not looked at here: run `solvent verify DIR` once, or trust somebody who did.
+    With --against DIR the publication is verified first, its proof included. A receipt holds statement and log proof
+    itself: alone it shows that your account is in that logged statement, and leaves the statement's proof to others.
+    Give --user-id and --nonce: an exchange that shows two users one account has to change one of them.
     """
     from verifier.files import read_file
-    from verifier.inclusion import BUNDLE_BYTES_MAX, check_bundle
+    from verifier.receipt import RECEIPT_BYTES_MAX, check_user_file, claimed_sequence, is_receipt
 
     output = Output(json)
-    require_file(file, "a bundle")
+    require_file(file, "a bundle or a receipt")
+    if log_policy is not None:
+        require_file(log_policy, "a policy file")
+    data = read_file(file, RECEIPT_BYTES_MAX)
+    own_nonce = None if nonce is None else _nonce(nonce)
     needing = {"--statement-only": statement_only, "--circuit": circuit, "--log-policy": log_policy}
     for option, value in needing.items():
-        if against is None and value:
+        if against is None and value and (option == "--statement-only" or not is_receipt(data)):
             raise InputError(field=option, expected="--against DIR with it")
-    own_nonce = None if nonce is None else _nonce(nonce)
-    compared = None if against is None else read_against(against, circuit, statement_only, log_policy)
-    data = read_file(file, BUNDLE_BYTES_MAX)
-    report = check_bundle(data, compared.statement if compared else None, user_id=user_id, nonce=own_nonce)
+    place = nullcontext(None) if against is None else publication_at(against, output, claimed_sequence(data))
+    with place as directory:
+        report, compared = check_user_file(
+            data, directory, circuit=None if circuit is None else circuit.value, statement_only=statement_only,
+            log_policy=log_policy, user_id=user_id, nonce=own_nonce,
+        )  # fmt: skip
     shown = report.to_json()
     output.json((compared.extend(shown) if compared else shown) | {"reason": None})
     print_inclusion(report, compared, output)

@@ -1,5 +1,5 @@
 // Canonical JSON and typed getters: the same rules, paths and reasons as verifier/canonical.py.
-import { fromHex, readWords } from "./bytes.js";
+import { fromHex, readWords, utf8 } from "./bytes.js";
 import { P } from "./constants.js";
 
 const SAFE_INTEGER_END = 2 ** 53;
@@ -238,6 +238,11 @@ export class Record {
     return new Record(this.get(key), this.where(key), keys);
   }
 
+  // A document inside this one: its canonical bytes, to be read as if they had come alone.
+  document(key) {
+    return utf8(dumps(this.get(key)));
+  }
+
   records(key, keys, longest, reason = "malformed") {
     const items = this.get(key);
     if (!Array.isArray(items) || items.length > longest) {
@@ -276,6 +281,12 @@ export class Record {
     if (typeof value !== "string" || value === "" || [...value].length > longest || !isPrintable(value)) {
       refuse(this.where(key), `1 to ${longest} printable characters`, value);
     }
+    return value;
+  }
+
+  string(key, longest) {
+    const value = this.get(key);
+    if (typeof value !== "string" || [...value].length > longest) refuse(this.where(key), `at most ${longest} characters`, value);
     return value;
   }
 

@@ -9,8 +9,9 @@ import { EXCHANGE_CHARACTERS_MAX, SEQUENCE_MAX } from "./statement.js";
 export const MANIFEST_FORMAT = "solvent/manifest/v1";
 export const LOG_PROOF_HEADER = "c2sp.org/tlog-proof@v1";
 export const LOG_STEPS = ["9 files", "10 log signature", "11 witnesses", "12 log inclusion"];
-const MANIFEST_BYTES_MAX = 2 ** 26;
+export const MANIFEST_BYTES_MAX = 2 ** 26;
 const NOTE_BYTES_MAX = 2 ** 18;
+export const PROOF_BYTES_MAX = 2 * NOTE_BYTES_MAX;
 const FILES_MAX = 2 ** 18;
 const FILE_BYTES_END = 2 ** 40;
 const PROOF_DIGESTS_MAX = 63;
@@ -95,7 +96,7 @@ function evidenceRoot(files) {
 // Step 10: the file c2sp.org/tlog-proof, and the log's signature under its checkpoint.
 function openProof(bytes, policyText) {
   const name = "log.tlog-proof";
-  if (bytes.length > 2 * NOTE_BYTES_MAX) refuse(name, `at most ${2 * NOTE_BYTES_MAX} bytes`, bytes.length, "file-too-large");
+  if (bytes.length > PROOF_BYTES_MAX) refuse(name, `at most ${PROOF_BYTES_MAX} bytes`, bytes.length, "file-too-large");
   const text = decoded(bytes, name);
   const end = text.indexOf("\n\n");
   const head = text.slice(0, Math.max(end, 0));

@@ -6,6 +6,7 @@ import { box, el, grouped, tableOf } from "./dom.js";
 import { BUNDLE_FORMAT, STEP_NAMES, checkBundle } from "./inclusion.js";
 import { LOG_PROOF_HEADER, LOG_STEPS, MANIFEST_FORMAT, checkLogged } from "./log.js";
 import { selfTest } from "./poseidon.js";
+import { isReceipt, splitReceipt } from "./receipt.js";
 import { STATEMENT_FORMAT, parseStatement } from "./statement.js";
 import { FUND_USER_ID, RESERVES_HEADER } from "./verdict.js";
 
@@ -27,6 +28,7 @@ const TITLES = {
   "12 log inclusion": "The publication is in the log",
 };
 const at = (id) => document.getElementById(id);
+// `bundle`: the file, and for a receipt what came with the bundle in it.
 const state = { publications: new Map(), shown: null, loose: {}, bundle: null, fetched: false };
 
 // A publication: its sequence number, and its small files by name, in bytes.
@@ -72,6 +74,7 @@ async function loadServed() {
   if (!list) return;
   const { publications } = JSON.parse(new TextDecoder().decode(list));
   state.fetched = true;
+  at("mine").hidden = false;
   for (const { sequence } of publications) publication(sequence);
   const all = bySequence();
   if (!all.length) return;
@@ -104,6 +107,7 @@ function adopt(files) {
 // From the user
 
 function kindOf(name, bytes) {
+  if (isReceipt(bytes)) return "bundle";
   const text = new TextDecoder().decode(bytes);
   if (text.startsWith(RESERVES_HEADER)) return "reserves.csv";
   if (text.startsWith(LOG_PROOF_HEADER)) return "log.tlog-proof";
@@ -118,7 +122,7 @@ async function take(list) {
   for (const file of list) {
     const bytes = new Uint8Array(await file.arrayBuffer());
     const kind = kindOf(file.name, bytes);
-    if (kind === "bundle") state.bundle = { name: file.name, bytes };
+    if (kind === "bundle") hold(file.name, bytes);
     else if (kind === "policy") at("policy").value = new TextDecoder().decode(bytes);
     else state.loose[kind] = bytes;
   }
@@ -129,6 +133,38 @@ async function take(list) {
   }
   await render();
   if (state.bundle) at("result").focus();
+}
+
+// A bundle, or a receipt; offline, a receipt's publication is shown where none of that number is.
+function hold(name, bytes) {
+  const parts = isReceipt(bytes) ? splitReceipt(bytes) : { ok: true, bundle: bytes, files: null };
+  state.bundle = { name, bytes: parts.bundle, files: parts.files, problem: parts.ok ? null : parts.message };
+  if (parts.files && !state.fetched && !state.publications.has(claimedSequence(parts.bundle))) adopt(parts.files);
+}
+
+// With the user's token, from the same server: the only thing this page ever sends, and to nobody else.
+async function fetchMine() {
+  const headers = { Authorization: `Bearer ${at("token").value.trim()}` };
+  const answer = await fetch(`${SITE}receipt`, { headers, credentials: "omit", cache: "no-store" }).catch(() => null);
+  if (!answer?.ok) {
+    at("result").replaceChildren(box("bad", "No receipt for this token", el("p", {}, await reasonOf(answer))));
+    return;
+  }
+  const bytes = new Uint8Array(await answer.arrayBuffer());
+  const name = /filename="([\w.-]+)"/.exec(answer.headers.get("Content-Disposition"))?.[1] ?? "receipt.json";
+  hold(name, bytes);
+  await render();
+  const href = URL.createObjectURL(new Blob([bytes], { type: "application/json" }));
+  at("result").append(el("p", {}, el("a", { id: "save", href, download: name }, "Save the receipt"), ", and keep it: it is your evidence."));
+  at("result").focus();
+}
+
+async function reasonOf(answer) {
+  try {
+    return (await answer.json()).detail;
+  } catch {
+    return "the server does not answer as it should";
+  }
 }
 
 // The bundle's own claim, only to find the publication to compare it with.
@@ -172,10 +208,15 @@ async function renderResult() {
     at("result").replaceChildren(box("bad", "This browser computes wrongly: nothing was checked"));
     return;
   }
-  const { name, bytes } = state.bundle;
+  const { name, bytes, files, problem } = state.bundle;
+  if (problem) {
+    at("result").replaceChildren(box("bad", "This receipt is rejected", el("p", {}, problem)));
+    return;
+  }
   const claimed = claimedSequence(bytes);
-  const entry = state.publications.get(claimed) ?? state.publications.get(state.shown);
-  if (entry && state.fetched) await fill(entry, ["statement.json", "manifest.json", "log.tlog-proof"]);
+  const published = state.publications.get(claimed) ?? state.publications.get(state.shown);
+  if (published && state.fetched) await fill(published, ["statement.json", "manifest.json", "log.tlog-proof"]);
+  const entry = files ? { files, parsed: null, error: null } : published;
   const statement = statementOf(entry);
   const own = { userId: at("user-id").value || null, nonce: at("nonce").value.trim().toLowerCase() || null };
   const started = performance.now();
@@ -183,8 +224,17 @@ async function renderResult() {
   const { "manifest.json": manifest, "log.tlog-proof": proof } = entry?.files ?? {};
   const log = statement && manifest && proof ? checkLogged(proof, manifest, statement, at("policy").value.trim() || null) : null;
   const seconds = (performance.now() - started) / 1000;
-  const refusal = entry?.error ?? null;
+  const refusal = entry?.error ?? differing(files && statement, state.publications.get(claimed));
   at("result").replaceChildren(...result(bundle, log, statement, refusal, seconds), commandBox(name, own));
+}
+
+// A receipt whose statement is not the one that everybody else is shown.
+function differing(statement, published) {
+  if (!statement) return null;
+  if (state.fetched && !published) return `Publication ${statement.sequence} of your receipt is none of those published here. Keep the file: it is evidence.`;
+  const other = statementOf(published);
+  if (!other || other.digest === statement.digest) return null;
+  return `Your receipt is for ${statement.digest}, and publication ${other.sequence} is ${other.digest}. Keep both: two statements of one number are evidence.`;
 }
 
 function result(bundle, log, statement, refusal, seconds) {
@@ -209,7 +259,7 @@ function headline(bundle, log, statement, refusal) {
       return box("bad", `${what}: step ${one.failed}`, el("p", {}, words));
     }
   }
-  if (refusal) return box("bad", "The publication's statement is refused", el("p", {}, refusal));
+  if (refusal) return box("bad", "The statement is refused", el("p", {}, refusal));
   if (!statement) {
     const more = "It shows nothing about a publication. Drop the publication's statement.json, too.";
     return box("note", "The bundle agrees with itself", el("p", {}, more));
@@ -275,6 +325,7 @@ function wire() {
       if (name === "drop") take(event.dataTransfer.files);
     });
   }
+  at("fetch").addEventListener("click", fetchMine);
   for (const id of ["user-id", "nonce", "policy"]) at(id).addEventListener("input", renderResult);
   at("sequence").addEventListener("change", async (event) => {
     state.shown = Number(event.target.value);

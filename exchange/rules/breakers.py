@@ -82,11 +82,16 @@ def observed(window: Window, time_ms: int, price: int) -> Window:
     return Window(window.slot_ms, slot, tuple(highs), tuple(lows))
 
 
-def extremes(window: Window, time_ms: int) -> Band | None:
-    """Lowest and highest price of the window that ends at a time; None if there was none."""
+def _priced(window: Window, time_ms: int) -> list[int]:
+    """Places of the slots with a price, of the window that ends at a time."""
     count = len(window.highs)
     oldest = max(0, time_ms // window.slot_ms - count + 1)
-    live = [slot % count for slot in range(oldest, window.last_slot + 1) if window.highs[slot % count]]
+    return [slot % count for slot in range(oldest, window.last_slot + 1) if window.highs[slot % count]]
+
+
+def extremes(window: Window, time_ms: int) -> Band | None:
+    """Lowest and highest price of the window that ends at a time; None if there was none."""
+    live = _priced(window, time_ms)
     if not live:
         return None
     return Band(min(window.lows[at] for at in live), max(window.highs[at] for at in live))
@@ -98,9 +103,7 @@ def mean_price(window: Window, time_ms: int) -> int | None:
     A price that nobody chooses and one print hardly moves. Source: Deribit's delivery price, the mean of an index over
     the last half hour.
     """
-    count = len(window.highs)
-    oldest = max(0, time_ms // window.slot_ms - count + 1)
-    live = [slot % count for slot in range(oldest, window.last_slot + 1) if window.highs[slot % count]]
+    live = _priced(window, time_ms)
     return sum(window.highs[at] + window.lows[at] for at in live) // (2 * len(live)) if live else None
 
 

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.api.files import ROOT, write
 from tests.verifier.small_tree import Publication
 
@@ -16,7 +18,9 @@ BLOCKED = """
 import sys
 class Blocker:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"numpy", "numba", "pyarrow", "cryptography", "galois"}:
+        if name.partition(".")[0] in {
+            "numpy", "numba", "pyarrow", "cryptography", "galois", "sqlalchemy", "fastapi", "uvicorn", "merkletools"
+        }:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Blocker())
 from api.cli import main
@@ -50,6 +54,17 @@ def test_the_base_install_checks_and_says_what_the_rest_needs(small: Publication
     out, state = base_install("verify", tmp_path, "--json")
     assert json.loads(out)["reason"] == "file-missing"
     assert state == "1 []"
+    (tmp_path / "token").write_text("x")
+    nowhere = ("http://127.0.0.1:1", "--out", tmp_path / "x")
+    online: tuple[tuple[object, ...], ...] = (
+        ("fetch", *nowhere),
+        ("receipt", *nowhere, "--token", tmp_path / "token"),
+        ("verify", "http://127.0.0.1:1"),
+        ("inclusion", bundle, "--against", "http://127.0.0.1:1"),
+    )
+    for command in online:
+        out, state = base_install(*command, "--json")
+        assert json.loads(out)["expected"] == "an answer" and state == "2 []", command
     for words in (
         ("prove", tmp_path, "--out", "x"),
         ("bundle", tmp_path, "--account", "a", "--out", "x"),
@@ -61,6 +76,22 @@ def test_the_base_install_checks_and_says_what_the_rest_needs(small: Publication
         out, state = base_install(*words, "--json")
         assert json.loads(out)["error"] == 'this needs: pip install "solvent[prover]"', words
         assert state.startswith("2 ")
+
+
+@pytest.mark.parametrize(
+    ("missing", "words", "expected"),
+    [
+        ("sqlalchemy", ("log", "init", "--store", "x", "--key", "{file}", "--origin", "x"), '"solvent[service]"'),
+        ("sqlalchemy", ("simulate", "--market", "{file}", "--out", "x"), '"solvent[exchange]"'),
+        ("merkletools", ("publish", ".", "--store", "x", "--key", "{file}"), "--no-deps merkletools"),
+    ],
+)
+def test_what_a_command_needs_is_named(missing: str, words: tuple[str, ...], expected: str, tmp_path: Path) -> None:
+    file = write(tmp_path / "BTCUSD.csv", b"open_time_s,open,high,low,close\n1,2,2,2,2\n2,2,2,2,2\n")
+    given = [word.format(file=file) for word in words]
+    code = f"import sys; sys.modules[{missing!r}] = None; from api.cli.run import run; sys.exit(run({given!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=ROOT, timeout=60, check=False)
+    assert (done.returncode, done.stderr.decode()) == (2, f"solvent: this needs: pip install {expected}\n")
 
 
 def test_a_reader_who_leaves_does_not_change_the_verdict(small: Publication, tmp_path: Path) -> None:

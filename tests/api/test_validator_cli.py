@@ -46,6 +46,23 @@ def sign(command: Command, keys: Path, directory: Path, name: str, out: Path, st
     return command("validator", "sign", directory, "--key", keys / f"{name}.key", "--ledger-state", state, "--out", out)
 
 
+def publisher(command: Command, directory: Path, folder: Path, keys: Path) -> list[object]:
+    """The command that publishes only what these validators have certified."""
+    origin = "exchange.example/log"
+    assert command("log", "keygen", "--out", folder / "log.pem", "--origin", origin)[0] == 0
+    assert command("log", "init", "--store", folder / "store", "--key", folder / "log.pem", "--origin", origin)[0] == 0
+    to = ("--store", folder / "store", "--key", folder / "log.pem")
+    return ["publish", directory, *to, "--validators", keys / "list.json"]
+
+
+def test_what_no_validator_signed_is_not_published(
+    command: Command, keys: Path, directory: Path, tmp_path: Path
+) -> None:
+    publish = publisher(command, directory, tmp_path, keys)
+    code, found = command(*publish)
+    assert (code, found["reason"]) == (1, "file-missing")
+
+
 def test_from_keys_to_the_verdict(command: Command, keys: Path, directory: Path, tmp_path: Path) -> None:
     for name in NAMES:
         assert stat.S_IMODE((keys / f"{name}.key").stat().st_mode) == 0o600
@@ -65,6 +82,12 @@ def test_from_keys_to_the_verdict(command: Command, keys: Path, directory: Path,
     assert "certified: 2 of 3 validators signed, 2 are needed" in text
     code, found = command(*words, "--quorum", 3)
     assert (code, found["reason"]) == (1, "quorum")
+    publish = publisher(command, directory, tmp_path, keys)
+    code, found = command(*publish)
+    assert (code, found["verdict"]) == (0, "published")
+    assert command("export", tmp_path / "store", tmp_path / "export")[0] == 0
+    (manifest,) = (tmp_path / "export").rglob("manifest.json")
+    assert ("quorum.json", "quorum") in [(f["name"], f["role"]) for f in json.loads(manifest.read_bytes())["files"]]
     # In the verdict, where it is asked for.
     code, found = command("verify", directory, "--validators", keys / "list.json")
     assert (code, found["verdict"], found["quorum"]["needed"]) == (0, "solvent", 2)

@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 from typing import Any
 
 from exchange.audit import Auditor
-from exchange.commands import (
-    Command,
-    Deposit,
-    Flag,
-    Liquidate,
-    OpenAccount,
-    PlaceOrder,
-    SetPrices,
-)
-from exchange.engine import Answer, Done, Engine, Sink
-from exchange.events import Frame, unpack_frames
+from exchange.commands import Command, Deposit, Flag, Liquidate, OpenAccount, PlaceOrder
+from exchange.engine import Answer, Done
 from exchange.invariants import broken
 from exchange.liquidator import due, set_prices
-from exchange.state import FUND, QUOTE, Ledger
+from exchange.state import FUND, QUOTE
 from exchange.venue import Venue
-from tests.exchange.venues import (
-    BUY,
-    MARKS,
-    PERP,
-    PRICES,
-    SELL,
-    UNIT,
-    Desk,
-    venue,
-)
+from tests.exchange.venues import BUY, MARKS, PERP, SELL, UNIT, Desk, Tape, btc_at, venue
 
 P = MARKS[PERP]
 MINUTE = 60_000
@@ -41,20 +22,9 @@ class Journalled(Desk):
     """A desk at any venue, whose frames are kept and audited after every command."""
 
     def __init__(self, definition: Venue, users: int = 3, cash: int = 0) -> None:
-        self.frames: list[Frame] = []
-        frames = self.frames
-
-        class Kept(Sink):
-            def append(self, first_sequence: int, count: int, time_ms: int, payload: bytes) -> None:
-                frames.extend(unpack_frames(payload))
-
-        self.engine, self.time = Engine(Ledger(definition.check()), Kept()), itertools.count(1)
-        self.auditor = Auditor(definition)
-        self.accept(SetPrices(next(self.time), 0, 0, PRICES, MARKS))
-        for user in range(users):
-            self.accept(OpenAccount(next(self.time), 0, 0, f"user-{user}"))
-            if cash:
-                self.accept(Deposit(next(self.time), user + 2, 0, QUOTE, cash))
+        tape = Tape()
+        self.frames, self.auditor = tape.frames, Auditor(definition)
+        super().__init__(users, cash, tape, definition.check())
 
     def ask(self, command: Command) -> Answer:
         answer = super().ask(command)
@@ -69,10 +39,7 @@ class Journalled(Desk):
 
     def fall(self, ppm: int, at_ms: int | None = None) -> list[Answer]:
         """BTC at its first price less `ppm`, and the liquidations that follow."""
-        mark = P - P * ppm // 1_000_000
-        time_ms = next(self.time) if at_ms is None else at_ms
-        assets = (UNIT, mark * 100_000, PRICES[2])
-        answers = set_prices(self.engine, SetPrices(time_ms, 0, 0, assets, (mark, MARKS[1], mark)))
+        answers = set_prices(self.engine, btc_at(next(self.time) if at_ms is None else at_ms, -ppm))
         self.check()
         return answers
 

@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from exchange.commands import Deposit, OpenAccount, Quoted, SubmitQuotes
-from exchange.engine import Engine, Sink
-from exchange.state import QUOTE, Ledger
+from exchange.commands import Quoted, SubmitQuotes
 from exchange.venue import Oracle, Source, Venue
 from tests.exchange.venues import MARKS, PRICES, RICH, Desk, venue
 
@@ -38,15 +36,21 @@ def quotes(
 class OracleDesk(Desk):
     """A desk at such a venue; all sources agree on the usual prices at the start."""
 
-    def __init__(self, users: int = 3, cash: int = RICH, weights: Sequence[int] = WEIGHTS, **changes: int) -> None:
-        self.engine = Engine(Ledger(oracle_venue(weights, **changes)), Sink())
-        self.time = itertools.count(1_000_000)
+    first_ms = 1_000_000
+
+    def __init__(
+        self,
+        users: int = 3,
+        cash: int = RICH,
+        weights: Sequence[int] = WEIGHTS,
+        definition: Venue | None = None,
+        **changes: int,
+    ) -> None:
         self.sources = len(weights)
+        super().__init__(users, cash, definition=definition or oracle_venue(weights, **changes))
+
+    def set_first_prices(self) -> None:
         self.submit()
-        for user in range(users):
-            self.accept(OpenAccount(next(self.time), 0, 0, f"user-{user}"))
-            if cash:
-                self.accept(Deposit(next(self.time), user + 2, 0, QUOTE, cash))
 
     def command(
         self, btc: Sequence[int] | int = PRICES[BTC], eth: Sequence[int] | int = PRICES[ETH], **more: Any

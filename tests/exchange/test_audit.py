@@ -3,50 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from exchange.audit import Auditor, alarm
-from exchange.commands import Command, Deposit, Liquidate, OpenAccount, PayFunding, PlaceOrder, SubmitQuotes
-from exchange.engine import Done, Engine, Sink
-from exchange.events import Frame, PricesSet, QuotesTaken, unpack_frames
+from exchange.commands import (
+    Command,
+    Deposit,
+    Liquidate,
+    MoveMargin,
+    OpenAccount,
+    OpenIsolated,
+    PayFunding,
+    PlaceOrder,
+    SubmitQuotes,
+)
+from exchange.engine import Done, Engine
+from exchange.events import Frame, PricesSet, QuotesTaken
 from exchange.rules.modes import Trigger
 from exchange.state import FEES, FUND, QUOTE, VENUE_WIDE, Ledger
+from exchange.venue import Asset, HaircutTier
+from tests.exchange.journalled import Journalled
 from tests.exchange.oracles import oracle_venue, quotes
-from tests.exchange.venues import BUY, ETH_PERP, MARKS, PERP, PRICES, SELL, UNIT
-
-
-class Kept(Sink):
-    def __init__(self) -> None:
-        self.frames: list[Frame] = []
-
-    def append(self, first_sequence: int, count: int, time_ms: int, payload: bytes) -> None:
-        self.frames.extend(unpack_frames(payload))
+from tests.exchange.venues import ALICE, BOB, BUY, ETH_PERP, MARKS, PERP, PRICES, SELL, UNIT, Tape, btc_at, venue
 
 
 def busy() -> tuple[Ledger, list[Frame]]:
-    """Deposits, trades in all markets, fees, funding, a liquidation that pays the fund, prices from quotes."""
-    kept = Kept()
-    engine = Engine(Ledger(oracle_venue()), kept)
+    """Money in and into isolated margin, trades in all markets, fees, funding, a liquidation that pays the fund.
+
+    Prices follow from quotes, of which one says nothing, and two are as late and as early as they may be.
+    """
+    tape = Tape()
+    engine = Engine(Ledger(oracle_venue()), tape)
 
     def priced(time_ms: int, fall: int) -> SubmitQuotes:
-        row = [PRICES[1] * (100 - fall) // 100 + n for n in range(5)]
-        return SubmitQuotes(time_ms, 0, 0, quotes(time_ms, {1: row, 2: [PRICES[2]] * 5}), b"")
+        row = [0 if n == 1 else PRICES[1] * (100 - fall) // 100 + n for n in range(5)]
+        eth = [0 if n == 3 else PRICES[2] + more for n, more in enumerate((0, 2, 3, 9, 1))]  # half of 8 at + 1
+        said = quotes(time_ms, {1: row, 2: eth}, {0: 60_000})
+        early = [quote._replace(time_ms=time_ms + 1_000) if quote.source == 2 else quote for quote in said]
+        return SubmitQuotes(time_ms, 0, 0, tuple(early), b"")
 
     def order(account: int, market: int, side: int, price: int, lots: int) -> Command:
         return PlaceOrder(10**6, account, 0, market, side, price, lots, 0)
 
     commands: list[Command] = [priced(10**6, 0)]
-    commands += [OpenAccount(10**6, 0, 0, name) for name in ("alice", "bob", "carol")]
+    commands += [OpenAccount(10**6, 0, 0, name) for name in ("alice", "bob", "carol", "dave")]
     commands += [Deposit(10**6, 2, 0, 0, 33 * UNIT), Deposit(10**6, 3, 0, 0, 10**12), Deposit(10**6, 4, 0, 0, 10**12)]
     commands += [Deposit(10**6, 3, 0, 1, 10**8), Deposit(10**6, FUND, 0, 0, UNIT)]
     commands += [order(2, PERP, BUY, MARKS[0], 10), order(3, PERP, SELL, MARKS[0], 10)]
     commands += [order(4, ETH_PERP, BUY, MARKS[1], 7), order(3, ETH_PERP, SELL, MARKS[1], 7)]
     commands += [order(3, 2, SELL, MARKS[2], 3), order(4, 2, BUY, MARKS[2], 2)]
+    commands += [OpenIsolated(10**6, 3, 0, PERP), MoveMargin(10**6, 3, 0, 6, 7 * UNIT)]
     commands += [PayFunding(10**6, 0, 0, PERP, 37), order(4, PERP, BUY, MARKS[0] * 97 // 100, 20)]
     commands += [priced(10**6 + 1000, 4), Liquidate(10**6 + 1000, FUND, 0, 2), priced(10**6 + 2000, 3)]
     assert all(isinstance(answer, Done) for answer in engine.submit(commands))
-    return engine.ledger, kept.frames
+    return engine.ledger, tape.frames
 
 
 def audited(frames: list[Frame]) -> Auditor:
@@ -135,12 +147,55 @@ def test_one_atom_is_found_and_the_account_named(change: Callable[[Ledger], None
     assert (command.market, command.trigger, command.seen) == (VENUE_WIDE, Trigger.AUDIT_MISMATCH, 1)
 
 
-def test_who_is_below_zero_without_being_on_the_list_is_named() -> None:
+def test_a_wrapped_price_is_that_of_its_underlying() -> None:
+    base = oracle_venue()
+    wrapped = Asset("wbeth", 8, (HaircutTier(None, 900_000),), underlying=2, ratio_ppm=1_080_000)
+    definition = replace(base, assets=(*base.assets, wrapped)).check()
+    for other in (0, 1):
+        tape = Tape()
+        engine = Engine(Ledger(definition), tape)
+        engine.submit([SubmitQuotes(10**6, 0, 0, quotes(10**6, {1: [PRICES[1]] * 5, 2: [PRICES[2]] * 5}), b"")])
+        prices, *rest = tape.frames[0].events
+        assert isinstance(prices, PricesSet)
+        changed = prices._replace(assets=(*prices.assets[:3], prices.assets[3] + other))
+        auditor = Auditor(definition)
+        auditor.read([tape.frames[0]._replace(events=(changed, *rest))])
+        assert auditor.prices_read - auditor.prices_follow == other
+
+
+def test_the_newest_quotes_of_the_smallest_quorum_are_enough() -> None:
+    definition, tape = oracle_venue([1] * 4, quorum_ppm=750_000), Tape()
+    said = quotes(10**6, {1: [9, 10, 11, 0], 2: [9, 10, 11, 0]})
+    older = tuple(quote._replace(price=99, time_ms=quote.time_ms - 1) for quote in said)
+    too_few, nothing = said[:2] + said[4:6], ()
+    engine = Engine(Ledger(definition), tape)
+    engine.submit(SubmitQuotes(10**6, 0, 0, one, b"") for one in ((*said, *older[::4]), too_few, nothing))
+    found = [event.assets[1:] for frame in tape.frames for event in frame.events if type(event) is PricesSet]
+    assert found == [(10, 10)] * 3
+    auditor = Auditor(definition)
+    auditor.read(tape.frames)
+    assert auditor.prices_follow == auditor.prices_read == 6
+
+
+@pytest.mark.parametrize(("account", "lost"), [(4, 10**13), (5, 1)])
+def test_who_is_below_zero_without_being_on_the_list_is_named(account: int, lost: int) -> None:
     ledger, frames = busy()
     auditor = audited(frames)
-    auditor.cash[4] -= 10**13
+    auditor.cash[account] -= lost
     failed = {check.name: check.detail for check in auditor.compare(ledger) if not check.ok}
-    assert failed["accounts below zero outside liquidation"] == "account 4"
+    assert failed["accounts below zero outside liquidation"] == f"account {account}"
+
+
+def test_who_is_below_zero_and_due_for_liquidation_is_no_fault() -> None:
+    desk = Journalled(venue())
+    desk.deposit(33 * UNIT, 10**12, 10**12)
+    desk.trade(ALICE, BOB, MARKS[PERP], 10)
+    desk.accept(btc_at(next(desk.time), -60_000))  # audited, as every command
+    assert desk.equity(ALICE) < 0
+
+
+def test_without_sources_nothing_is_said_of_quotes() -> None:
+    assert not any("quotes" in check.name for check in Auditor(venue()).compare(Ledger(venue())))
 
 
 @pytest.mark.parametrize("asset", [1, 2])

@@ -5,41 +5,36 @@ from __future__ import annotations
 from dataclasses import replace
 
 from exchange.codes import Reject
-from exchange.commands import Deposit, Liquidate, SetPrices
+from exchange.commands import Deposit, Liquidate, OpenAccount
 from exchange.engine import Done, Engine, Sink
 from exchange.events import Deleveraged, FundReason, FundSettled, LiquidationCounted, LossShared, ModeSet, Traded
 from exchange.liquidator import due
 from exchange.risk import account_risk
 from exchange.rules.modes import Mode
-from exchange.state import FUND, QUOTE, UNKNOWN, VENUE_WIDE, Ledger
+from exchange.state import FUND, QUOTE, UNKNOWN, VENUE_WIDE
 from exchange.statehash import ledger_from_bytes, state_bytes
-from tests.exchange.venues import ALICE, BOB, BUY, CAROL, MARKS, PERP, PRICES, RICH, SELL, UNIT, Desk, venue
+from exchange.venue import Venue
+from tests.exchange.venues import ALICE, BOB, BTC_SPOT, BUY, CAROL, MARKS, PERP, RICH, SELL, UNIT, Desk, btc_at, venue
 
 P = MARKS[PERP]
 DAVE = 5
 
 
-def capped(*, notional: int = 0, fund: int = 0, account: int = 0) -> Desk:
+def capped(*, notional: int = 0, fund: int = 0, account: int = 0, **changes: int) -> Desk:
     """Alice and Dave are long 10 lots each with 33 USDT, Bob is short; Carol is rich; the caps are in USDT."""
     first, *others = venue().markets
     first = replace(first, liquidation_notional_max=notional * UNIT, fund_loss_max=fund * UNIT)
-    desk = Desk(0, 0)
-    markets = (first, *others)
-    desk.engine = Engine(
-        Ledger(replace(venue(account_liquidation_max=account * UNIT), markets=markets).check()), Sink()
-    )
-    desk.open(4, 0)
-    for user, cash in ((ALICE, 33 * UNIT), (BOB, RICH), (CAROL, RICH), (DAVE, 33 * UNIT)):
-        desk.accept(Deposit(next(desk.time), user, 0, 0, cash))
+    definition = replace(venue(account_liquidation_max=account * UNIT, **changes), markets=(first, *others)).check()
+    desk = Desk(4, 0, definition=definition)
+    desk.deposit(33 * UNIT, RICH, RICH, 33 * UNIT)
     for user in (ALICE, DAVE):
         desk.trade(user, BOB, P, 10)
     return desk
 
 
 def price(desk: Desk, ppm: int) -> int:
-    mark = P + P * ppm // 10**6
-    desk.accept(SetPrices(next(desk.time), 0, 0, (UNIT, mark * 100_000, PRICES[2]), (mark, MARKS[1], mark)))
-    return mark
+    desk.accept(btc_at(next(desk.time), ppm))
+    return desk.ledger.marks[PERP]
 
 
 def liquidate(desk: Desk, account: int = ALICE) -> Liquidate:
@@ -98,11 +93,45 @@ def test_the_fund_pays_no_more_than_its_cap_between_two_prices() -> None:
     assert desk.equity(DAVE) == 0
 
 
-def owing() -> Desk:
+def test_book_and_rest_of_one_step_share_the_funds_cap() -> None:
+    desk = capped(fund=2)
+    desk.accept(Deposit(next(desk.time), FUND, 0, 0, 100 * UNIT))
+    mark = price(desk, -60_000)
+    desk.accept(desk.order(CAROL, BUY, mark, 5))  # half of the 3 USDT below nothing are lost here
+    events = desk.accept(liquidate(desk))
+    assert [type(event) for event in events[:4]] == [Traded, FundSettled, FundSettled, Deleveraged]
+    assert desk.ledger.balance[QUOTE][FUND] == 98 * UNIT and desk.ledger.risk.lost[PERP] == 2 * UNIT
+
+
+def test_what_the_fund_earns_in_a_step_does_not_raise_its_cap() -> None:
+    desk = capped(fund=1)
+    desk.accept(Deposit(next(desk.time), FUND, 0, 0, 100 * UNIT))
+    mark = price(desk, -60_000)
+    desk.accept(desk.order(CAROL, BUY, mark + 3_500, 5))  # above bankruptcy, at 566,970
+    _, earned, covered, *_ = desk.accept(liquidate(desk))
+    assert earned == FundSettled(ALICE, 5 * 530 * 100, FundReason.FEE)
+    assert covered == FundSettled(ALICE, -UNIT, FundReason.LOSS) and desk.ledger.risk.lost[PERP] == UNIT
+
+
+def test_what_margin_tiers_make_of_a_part_is_within_the_funds_cap_as_well() -> None:
+    """Half of it, sold at the bankruptcy price of the whole, costs the fund: the higher tier goes first."""
+    desk = capped(fund=1, clip_notional=10**13)
+    desk.accept(Deposit(next(desk.time), FUND, 0, 0, 10**12))
+    desk.accept(OpenAccount(next(desk.time), 0, 0, "large"))
+    desk.accept(Deposit(next(desk.time), DAVE + 1, 0, 0, 260_000 * UNIT))
+    desk.trade(DAVE + 1, BOB, P, 50_000)  # 3 M USDT
+    mark = price(desk, -97_000)  # 31,000 below nothing, less than 1 USDT per lot
+    bankrupt = mark - desk.equity(DAVE + 1) // (50_000 * 100)
+    desk.accept(desk.order(CAROL, BUY, bankrupt, 25_000))
+    events = desk.accept(liquidate(desk, DAVE + 1))
+    assert not any(type(event) is Traded for event in events)
+    assert desk.ledger.risk.lost[PERP] == UNIT and desk.ledger.balance[QUOTE][FUND] == 10**12 - UNIT
+
+
+def owing(definition: Venue | None = None) -> Desk:
     """Bob (short) and Carol are in profit, Dave is flat; Alice owes 20 USDT, holds nothing, and the fund has 6."""
-    desk = Desk(4, 0)
-    for user, cash in ((BOB, 1_000 * UNIT), (CAROL, 1_000 * UNIT), (DAVE, RICH), (ALICE, UNIT)):
-        desk.accept(Deposit(next(desk.time), user, 0, 0, cash))
+    desk = Desk(4, 0, definition=definition)
+    desk.deposit(UNIT, 1_000 * UNIT, 1_000 * UNIT, RICH)
     desk.trade(DAVE, BOB, P, 30)
     desk.trade(DAVE, CAROL, P, 10)
     price(desk, -10_000)  # Bob +18, Carol +6, Dave -24
@@ -152,6 +181,52 @@ def test_a_payer_near_the_margin_gives_only_what_is_above_it() -> None:
     paid = {event.payer: event.amount for event in events if type(event) is LossShared}
     assert paid[BOB] == 2 * UNIT and paid[CAROL] == 6 * UNIT
     assert account_risk(ledger, BOB).equity == account_risk(ledger, BOB).maintenance and BOB not in due(ledger)
+
+
+def test_a_last_atom_is_given_by_one() -> None:
+    desk = owing()
+    desk.accept(Deposit(next(desk.time), FUND, 0, 0, 14 * UNIT - 1))
+    shares = [event for event in desk.accept(liquidate(desk)) if type(event) is LossShared]
+    assert [share.amount for share in shares] == [1]
+
+
+def with_collateral(desk: Desk, owed: int = 80 * UNIT) -> Desk:
+    """Alice owes more and holds a lot of BTC, 59.4 USDT, of which 56.43 count."""
+    desk.accept(Deposit(next(desk.time), ALICE, 0, 1, 10**5))
+    desk.ledger.balance[QUOTE][ALICE] -= owed - 20 * UNIT
+    desk.ledger.balance[QUOTE][DAVE] += owed - 20 * UNIT
+    return desk
+
+
+def test_collateral_that_the_book_has_not_taken_keeps_fund_and_winners_waiting() -> None:
+    desk = with_collateral(owing())
+    assert desk.refuse(liquidate(desk)) is Reject.NOTHING_TO_LIQUIDATE
+    desk.accept(desk.order(DAVE, BUY, desk.ledger.marks[BTC_SPOT], 1, BTC_SPOT))
+    events = desk.accept(liquidate(desk))
+    assert [type(event) for event in events[:3]] == [Traded, FundSettled, LossShared] and desk.equity(ALICE) == 0
+
+
+def test_no_more_collateral_is_sold_than_the_debt_asks_for() -> None:
+    perpetual, _, spot = venue().markets
+    btc = replace(spot, tick_lot_atoms=2_000)  # at MARKS[1]
+    eth = replace(spot, symbol="ETH-USDT", asset=2, tick_lot_atoms=5)
+    desk = with_collateral(owing(replace(venue(), markets=(perpetual, btc, eth)).check()), owed=59_500_000)
+    desk.accept(Deposit(next(desk.time), ALICE, 0, 2, 10**5))  # 3 USDT, counted with 2.7
+    for number in (1, 2):
+        desk.accept(desk.order(DAVE, BUY, desk.ledger.bands[number][1], 1, number))
+    (sold,) = desk.accept(liquidate(desk))  # for 63 USDT: the fund keeps out of it
+    assert type(sold) is Traded and (sold.market, sold.lots) == (1, 1)
+    assert desk.ledger.balance[QUOTE][ALICE] == 3_500_000 and desk.ledger.balance[2][ALICE] == 10**5
+
+
+def test_collateral_that_cannot_be_sold_is_kept_and_nobody_shares_what_it_is_worth() -> None:
+    desk = with_collateral(owing())
+    desk.accept(desk.order(DAVE, BUY, desk.ledger.marks[BTC_SPOT], 1, BTC_SPOT))
+    desk.ledger.set_mode(BTC_SPOT, Mode.CANCEL_ONLY)
+    lost = -account_risk(desk.ledger, ALICE).equity
+    events = desk.accept(liquidate(desk))
+    assert events[0] == FundSettled(ALICE, -6 * UNIT, FundReason.LOSS) and desk.ledger.balance[1][ALICE] == 10**5
+    assert sum(event.amount for event in events if type(event) is LossShared) == lost - 6 * UNIT > 0
 
 
 def test_an_answer_is_the_same_after_replay() -> None:

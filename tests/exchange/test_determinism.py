@@ -19,7 +19,7 @@ from exchange.state import Ledger
 from exchange.statehash import ledger_from_bytes, state_bytes, state_hash
 from tests.exchange.flow import batches
 from tests.exchange.oracles import oracle_venue, quotes
-from tests.exchange.venues import ALICE, BOB, MARKS, PRICES, RICH, UNIT, Desk, venue
+from tests.exchange.venues import ALICE, BOB, MARKS, PRICES, RICH, UNIT, Desk, Tape, venue
 
 
 def final_hash(seed: int, *, restart: bool = False) -> bytes:
@@ -30,16 +30,6 @@ def final_hash(seed: int, *, restart: bool = False) -> bytes:
             engine = Engine(ledger_from_bytes(venue(), state_bytes(engine.ledger)), Sink())
     assert len(engine.ledger.orders) > 10
     return state_hash(engine.ledger)
-
-
-class Tape(Sink):
-    """Keeps what is journalled."""
-
-    def __init__(self) -> None:
-        self.payload = b""
-
-    def append(self, first_sequence: int, frames: int, time_ms: int, payload: bytes) -> None:
-        self.payload += payload
 
 
 def rough(seed: int) -> Iterator[Command]:

@@ -5,19 +5,13 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
-import pytest
-
 from exchange.codes import Reject
-from exchange.commands import SetPrices
-from exchange.engine import Engine, Sink
-from exchange.errors import VenueError
 from exchange.liquidator import due
 from exchange.risk import account_risk, initial_excess
 from exchange.rules.dynamic_margin import VolatilityPolicy, bare_target_ppm, next_margin_ppm
-from exchange.state import Ledger
 from exchange.statehash import ledger_from_bytes, state_bytes
 from exchange.venue import Venue, venue_from_json
-from tests.exchange.venues import ALICE, BOB, BUY, MARKS, PERP, PRICES, SELL, UNIT, Desk, venue
+from tests.exchange.venues import ALICE, BOB, BUY, MARKS, PERP, SELL, UNIT, Desk, btc_at, venue
 
 P = MARKS[PERP]
 MINUTE = 60_000
@@ -42,15 +36,11 @@ def volatile(**changes: int) -> Venue:
 
 
 def desk(cash: int = 1_000 * UNIT) -> Desk:
-    new = Desk(0, 0)
-    new.engine = Engine(Ledger(volatile()), Sink())
-    new.open(2, cash)
-    return new
+    return Desk(2, cash, definition=volatile())
 
 
 def price(new: Desk, minute: int, ppm: int) -> None:
-    mark = P + P * ppm // 10**6
-    new.accept(SetPrices(minute * MINUTE, 0, 0, (UNIT, mark * 100_000, PRICES[2]), (mark, MARKS[1], mark)))
+    new.accept(btc_at(minute * MINUTE, ppm))
 
 
 def test_the_first_price_sets_the_margin_of_quiet_times_and_the_spans_between_observations_are_kept() -> None:
@@ -102,16 +92,3 @@ def test_checkpoint_and_definition_carry_it() -> None:
     assert copy.risk.floors == new.ledger.risk.floors and copy.lot_margins == new.ledger.lot_margins
     assert state_bytes(copy) == state_bytes(new.ledger)
     assert venue_from_json(volatile().to_json()) == volatile()
-
-
-@pytest.mark.negative
-@pytest.mark.parametrize(
-    ("field", "value"), [("cap_ppm", 20_000), ("horizon", 0), ("decay_ppm", 10**6 + 1), ("buffer_ppm", -1)]
-)
-def test_a_policy_that_cannot_work_is_refused(field: str, value: int) -> None:
-    first, *others = venue().markets
-    broken = replace(first, volatility=replace(POLICY, **{field: value}))
-    with pytest.raises(VenueError, match="BTC-PERP: volatility"):
-        replace(venue(), markets=(broken, *others)).check()
-    with pytest.raises(VenueError, match="BTC-USDT: volatility"):
-        replace(venue(), markets=(first, others[0], replace(others[1], volatility=POLICY))).check()

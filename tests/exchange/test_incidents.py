@@ -63,8 +63,7 @@ def test_okex_2018_the_market_refuses_a_position_beyond_its_depth() -> None:
 def test_okex_2018_forced_in_the_loss_goes_down_the_waterfall_and_nothing_is_lost() -> None:
     """Fund, then what the treasury put into it, then the winners; the sum of everything stays to the atom."""
     desk = Journalled(venue(), 3)
-    for account, amount in ((ALICE, 33_000 * UNIT), (BOB, 10**12), (CAROL, 10**12)):
-        desk.accept(Deposit(next(desk.time), account, 0, QUOTE, amount))
+    desk.deposit(33_000 * UNIT, 10**12, 10**12)
     desk.trade(ALICE, BOB, P, 10_000)
     desk.accept(Deposit(next(desk.time), FUND, 0, QUOTE, 1_000 * UNIT))  # its own entry, not hidden in a price
     desk.accept(FundTransfer(next(desk.time), CAROL, 0, 500 * UNIT))
@@ -83,8 +82,7 @@ def test_deribit_2019_one_bad_source_of_seven_liquidates_nobody(bad: int) -> Non
     scale = PRICES[BTC] // 9150
     desk = OracleDesk(3, 0, weights=[1] * 7)
     desk.submit([price * scale for price in [*HONEST, 9150]])
-    for account, amount in ((ALICE, 24 * UNIT), (BOB, 10**12)):
-        desk.accept(Deposit(next(desk.time), account, 0, QUOTE, amount))
+    desk.deposit(24 * UNIT, 10**12)
     mark = desk.ledger.marks[PERP]
     desk.trade(ALICE, BOB, mark, 7)  # 420 USDT on 24: 5.7 %, and 2.5 % are asked for
     before = desk.btc
@@ -125,8 +123,7 @@ def test_ftx_2019_even_the_venues_own_rows_have_no_other_way() -> None:
 
 def test_ftx_2019_the_published_fund_is_the_ledgers_and_its_events_sum() -> None:
     desk = Journalled(venue(), 3)
-    for account, amount in ((ALICE, 33 * UNIT), (BOB, 10**12), (CAROL, 10**12)):
-        desk.accept(Deposit(next(desk.time), account, 0, QUOTE, amount))
+    desk.deposit(33 * UNIT, 10**12, 10**12)
     desk.accept(Deposit(next(desk.time), FUND, 0, QUOTE, 50 * UNIT))
     desk.trade(ALICE, BOB, P, 10)
     desk.accept(desk.order(CAROL, BUY, P - P * 49 // 1000, 50))
@@ -210,8 +207,7 @@ def test_drift_2022_what_may_leave_is_covered_at_every_step_of_minus_95_percent(
 def mango() -> tuple[OracleDesk, int]:
     """Two wallets of 5 M USDT: one long, one short, 480,000 lots at 6,000 on a market whose price is theirs to move."""
     desk = OracleDesk(3, 0)
-    for account in (ALICE, BOB):
-        desk.accept(Deposit(next(desk.time), account, 0, QUOTE, 5_000_000 * UNIT))
+    desk.deposit(5_000_000 * UNIT, 5_000_000 * UNIT)
     lots = 160_000  # 9.6 M USDT: what 5 M carry here
     for _ in range(2):
         desk.trade(ALICE, BOB, P, lots // 2)
@@ -243,8 +239,7 @@ def test_mango_2022_profit_on_a_pumped_price_does_not_leave() -> None:
 
 def test_mango_2022_the_market_carries_no_more_than_its_depth() -> None:
     desk = Journalled(with_market(interest_lower=2_000_000 * UNIT, interest_upper=8_000_000 * UNIT), 2)
-    for account in (ALICE, BOB):
-        desk.accept(Deposit(next(desk.time), account, 0, QUOTE, 5_000_000 * UNIT))
+    desk.deposit(5_000_000 * UNIT, 5_000_000 * UNIT)
     opened = 0
     for _ in range(20):
         answers = [desk.ask(desk.order(ALICE, BUY, P, 10_000)), desk.ask(desk.order(BOB, SELL, P, 10_000))]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from exchange.codes import Reject
-from exchange.commands import CancelOrder, Command, Deposit, Liquidate, PlaceOrder, SetPrices
+from exchange.commands import CancelOrder, Command, Liquidate, PlaceOrder, SetPrices
 from exchange.engine import Done
 from exchange.events import OrderOpened
 from exchange.intake import Intake
 from exchange.state import FUND
-from tests.exchange.venues import ALICE, BOB, BUY, CAROL, MARKS, PERP, PRICES, RICH, SELL, UNIT, Desk
+from tests.exchange.venues import ALICE, BOB, BUY, CAROL, MARKS, PERP, PRICES, RICH, SELL, UNIT, Desk, btc_at
 
 P = MARKS[PERP]
 BATCH, ORDERS_MAX, URGENT_MAX = 20, 50, 60
@@ -59,6 +59,10 @@ def test_one_account_does_not_fill_the_queue() -> None:
     assert all(isinstance(queue.offer(Liquidate(0, FUND, 0, CAROL)), int) for _ in range(5))
     queue.work(100)
     assert queue.offer(order()) == 11
+    slow = Intake(Desk().engine, orders_max=9, urgent_max=9, account_max=3, batch=1)
+    assert [slow.offer(order()) for _ in range(3)] == [1, 2, 3]
+    slow.work(100)
+    assert [slow.offer(order()) for _ in range(2)] == [4, Reject.OVERLOADED]
 
 
 @pytest.mark.parametrize("field", ["orders_max", "urgent_max", "account_max", "batch"])
@@ -68,11 +72,17 @@ def test_a_queue_without_room_is_refused(field: str) -> None:
         Intake(Desk().engine, **sizes)
 
 
+def test_the_smallest_queue_takes_one_and_answers_one() -> None:
+    queue = Intake(Desk().engine, orders_max=1, urgent_max=1, account_max=1, batch=1)
+    urgent, ticket = queue.offer(Liquidate(0, FUND, 0, CAROL)), queue.offer(order())
+    assert queue.offer(order(BOB)) is Reject.OVERLOADED
+    assert [[found for found, _ in queue.work(time_ms)] for time_ms in (1, 2, 3)] == [[urgent], [ticket], []]
+
+
 def test_ten_times_too_much_leaves_cancels_and_liquidations_within_their_bound() -> None:
     """200 orders arrive per batch of 20; in each round also a cancel, and once a crash with liquidations."""
     desk = Desk(3, 0)
-    for account, cash in ((ALICE, 33 * UNIT), (BOB, RICH), (CAROL, RICH)):
-        desk.accept(Deposit(next(desk.time), account, 0, 0, cash))
+    desk.deposit(33 * UNIT, RICH, RICH)
     desk.trade(ALICE, BOB, P, 10)
     own = []
     for _ in range(30):
@@ -85,8 +95,7 @@ def test_ten_times_too_much_leaves_cancels_and_liquidations_within_their_bound()
         offered: list[Command] = [order(CAROL)] * 200
         offered.insert(150, CancelOrder(0, BOB, 0, own[number]))
         if number == 10:
-            mark = P - P * 34 // 1000
-            offered.append(SetPrices(0, FUND, 0, (UNIT, mark * 100_000, PRICES[2]), (mark, MARKS[1], mark)))
+            offered.append(btc_at(0, -34_000))
             offered.append(Liquidate(0, FUND, 0, ALICE))
         for command in offered:
             ticket = queue.offer(command)

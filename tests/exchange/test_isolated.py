@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from exchange.codes import Reject
-from exchange.commands import Command, Deposit, FundTransfer, MoveMargin, OpenAccount, OpenIsolated, SetPrices, Withdraw
+from exchange.commands import Command, Deposit, FundTransfer, MoveMargin, OpenAccount, OpenIsolated, Withdraw
 from exchange.events import IsolatedOpened, MarginMoved
 from exchange.liquidator import set_prices
 from exchange.state import FUND, QUOTE
@@ -18,11 +18,11 @@ from tests.exchange.venues import (
     ETH_PERP,
     MARKS,
     PERP,
-    PRICES,
     RICH,
     SELL,
     UNIT,
     Desk,
+    btc_at,
     check_invariants,
 )
 
@@ -45,8 +45,7 @@ def test_a_loss_stays_apart() -> None:
     new = desk()
     new.accept(Deposit(next(new.time), FUND, 0, 0, 100 * UNIT))
     new.trade(APART, BOB, P, 10)
-    mark = P - P * 8 // 100  # -48 USDT on 40
-    set_prices(new.engine, SetPrices(next(new.time), 0, 0, (UNIT, mark * 100_000, PRICES[2]), (mark, MARKS[1], mark)))
+    set_prices(new.engine, btc_at(next(new.time), -80_000))  # -48 USDT on 40
     ledger = new.ledger
     check_invariants(ledger)
     assert ledger.size[PERP][APART] == 0 == new.equity(APART)
@@ -66,10 +65,9 @@ def test_what_comes_back_is_free_and_settled() -> None:
     new = desk()
     new.trade(APART, BOB, P, 10)
     assert new.refuse(MoveMargin(next(new.time), ALICE, 0, APART, -11 * UNIT)) is Reject.MARGIN_TOO_LOW
-    mark = P + P // 100  # 6 USDT unrealised: not out before it is settled
-    new.accept(SetPrices(next(new.time), 0, 0, (UNIT, mark * 100_000, PRICES[2]), (mark, MARKS[1], mark)))
+    new.accept(btc_at(next(new.time), 10_000))  # 6 USDT unrealised: not out before it is settled
     assert new.refuse(MoveMargin(next(new.time), ALICE, 0, APART, -10 * UNIT)) is Reject.MARGIN_TOO_LOW
-    new.trade(BOB, APART, mark, 10)
+    new.trade(BOB, APART, new.ledger.marks[PERP], 10)
     free = new.ledger.balance[QUOTE][APART]
     assert free > 45 * UNIT
     new.accept(MoveMargin(next(new.time), ALICE, 0, APART, -free))
@@ -88,6 +86,7 @@ def test_a_restart_keeps_what_belongs_to_whom() -> None:
 REFUSALS: list[tuple[Command, Reject]] = [
     (OpenIsolated(99, FUND, 0, PERP), Reject.ACCOUNT_RESERVED),
     (OpenIsolated(99, 77, 0, PERP), Reject.ACCOUNT_UNKNOWN),
+    (OpenIsolated(99, APART + 1, 0, PERP), Reject.ACCOUNT_UNKNOWN),
     (OpenIsolated(99, ALICE, 0, 3), Reject.MARKET_UNKNOWN),
     (OpenIsolated(99, ALICE, 0, BTC_SPOT), Reject.MARKET_KIND),
     (OpenIsolated(99, APART, 0, ETH_PERP), Reject.ACCOUNT_ISOLATED),
@@ -96,7 +95,9 @@ REFUSALS: list[tuple[Command, Reject]] = [
     (MoveMargin(99, ALICE, 0, APART, -(1 << 62)), Reject.AMOUNT_TOO_LARGE),
     (MoveMargin(99, ALICE, 0, BOB, 1), Reject.ACCOUNT_UNKNOWN),
     (MoveMargin(99, 77, 0, APART, 1), Reject.ACCOUNT_UNKNOWN),
+    (MoveMargin(99, APART + 1, 0, APART, 1), Reject.ACCOUNT_UNKNOWN),
     (MoveMargin(99, BOB, 0, APART, -1), Reject.ISOLATED_NOT_OWN),
+    (MoveMargin(99, FUND, 0, APART, 1), Reject.ISOLATED_NOT_OWN),
     (MoveMargin(99, ALICE, 0, APART, 2 * RICH), Reject.BALANCE_TOO_LOW),
     (MoveMargin(99, ALICE, 0, APART, -41 * UNIT), Reject.BALANCE_TOO_LOW),
     (Deposit(99, APART, 0, 0, 1), Reject.ACCOUNT_ISOLATED),

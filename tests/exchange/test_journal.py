@@ -4,56 +4,24 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from exchange.audit import Auditor
 from exchange.engine import Done, Engine, Repeated
 from exchange.errors import JournalBroken, LedgerError
-from exchange.events import unpack_frames
-from exchange.journal import Journal, journal_url
+from exchange.events import Deposited, Frame, pack_frame, unpack_frames
+from exchange.evolve import evolve_frame
 from exchange.recovery import recover
-from exchange.state import QUOTE, Ledger
+from exchange.state import FUND, QUOTE, Ledger
 from exchange.statehash import state_bytes, state_hash
-from exchange.venue import Venue
 from tests.exchange.flow import batches
+from tests.exchange.journals import FIRST, LAST, audited, journal_at, recorded, reopened
 from tests.exchange.venues import ALICE, venue
 
 START_BYTES = 80_000
 """Longer than what an empty journal leaves in the log."""
-OPENED: list[Journal] = []
-
-
-@pytest.fixture(autouse=True)
-def _closing() -> Iterator[None]:
-    yield
-    while OPENED:
-        OPENED.pop().close()
-
-
-def journal_at(path: Path, definition: Venue | None = None) -> Journal:
-    journal = Journal(journal_url(path), definition)
-    OPENED.append(journal)
-    return journal
-
-
-def recorded(path: Path, count: int = 400, seed: int = 1, size: int = 50, checkpoint: int | None = None) -> Ledger:
-    """A journal at `path`, closed, with a checkpoint after so many batches; the ledger that wrote it."""
-    journal = journal_at(path, venue())
-    engine = Engine(Ledger(venue()), journal)
-    for number, batch in enumerate(batches(count, seed, size)):
-        engine.submit(batch)
-        if number == checkpoint:
-            journal.add_checkpoint(engine.ledger)
-    journal.close()
-    return engine.ledger
-
-
-def reopened(path: Path) -> tuple[Journal, Ledger]:
-    journal = journal_at(path)
-    return journal, recover(journal).ledger
 
 
 def edit(path: Path, statement: str, *values: object) -> None:
@@ -74,6 +42,22 @@ def test_recovery_gives_the_same_state(tmp_path: Path, checkpoint: int | None) -
     whole = recover(journal, from_start=True)
     assert whole.checkpoint == 0 and state_hash(whole.ledger) == state_hash(ledger)
     journal.close()
+
+
+def test_recovery_as_of_any_frame_starts_from_the_last_checkpoint_before_it(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    last = recorded(path, checkpoint=4).sequence
+    journal = journal_at(path)
+    there = recover(journal).checkpoint
+    by_frame, hashes = Ledger(venue()), {}
+    for block in journal.blocks():
+        for frame in unpack_frames(block.payload):
+            evolve_frame(by_frame, frame)
+            hashes[by_frame.sequence] = state_hash(by_frame)
+    for until in (1, there - 1, there, there + 1, last, last + 9):
+        found = recover(journal, until=until)
+        assert found.checkpoint == (there if until >= there else 0) and found.ledger.sequence == min(until, last)
+        assert state_hash(found.ledger) == hashes[min(until, last)]
 
 
 def test_the_engine_goes_on_where_the_journal_ends(tmp_path: Path) -> None:
@@ -99,8 +83,7 @@ def test_the_engine_goes_on_where_the_journal_ends(tmp_path: Path) -> None:
 def test_a_torn_last_block_is_cut_and_said(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     ledger = recorded(path)
-    edit(path, "update blocks set payload = substr(payload, 1, length(payload) - 1) where first_sequence = "
-               "(select max(first_sequence) from blocks)")  # fmt: skip
+    edit(path, f"update blocks set payload = substr(payload, 1, length(payload) - 1) {LAST}")
     journal, cut = reopened(path)
     assert journal.frames_cut > 0
     assert cut.sequence == journal.sequence == ledger.sequence - journal.frames_cut
@@ -130,8 +113,6 @@ def test_a_log_torn_at_any_byte_is_a_state_that_was_passed(tmp_path: Path) -> No
     assert len(ends) > 10
 
 
-FIRST = "where first_sequence = (select min(first_sequence) from blocks)"
-LAST = "where first_sequence = (select max(first_sequence) from blocks)"
 DAMAGES: list[tuple[str, str]] = [
     (f"update blocks set payload = zeroblob(length(payload)) {FIRST}", "broken link"),
     (f"update blocks set payload = zeroblob(length(payload)) {LAST}", "broken link"),
@@ -223,11 +204,12 @@ def test_frames_must_follow_and_checkpoints_must_stand_at_the_end(tmp_path: Path
         journal.add_checkpoint(ledger)
 
 
-def audited(journal: Journal, ledger: Ledger) -> dict[str, bool]:
-    auditor = Auditor(journal.venue)
-    for block in journal.blocks():
-        auditor.read(unpack_frames(block.payload))
-    return {check.name: check.ok for check in auditor.compare(ledger)}
+@pytest.mark.parametrize(("said", "written"), [(1, 2), (2, 1)])
+def test_a_block_holds_as_many_frames_as_it_says(tmp_path: Path, said: int, written: int) -> None:
+    journal = journal_at(tmp_path / "journal.db", venue())
+    journal.append(1, said, 0, written * pack_frame(Frame(5, 0, 0, (Deposited(FUND, QUOTE, 1),))))
+    with pytest.raises(JournalBroken, match="another number than the block says"):
+        recover(journal)
 
 
 def test_the_audit_agrees_with_the_books(tmp_path: Path) -> None:

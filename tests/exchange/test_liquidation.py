@@ -18,30 +18,29 @@ from tests.exchange.venues import (
     BTC_SPOT,
     BUY,
     CAROL,
+    ETH_PERP,
     MARKS,
     PERP,
-    PRICES,
     SELL,
     UNIT,
     Desk,
     check_invariants,
+    marked,
+    venue,
 )
 
 P = MARKS[PERP]
 
 
 def prices(desk: Desk, btc: int) -> SetPrices:
-    assets = (UNIT, btc * 100_000, PRICES[2])
-    return SetPrices(next(desk.time), 0, 0, assets, (btc, MARKS[1], btc))
+    return marked(next(desk.time), btc)
 
 
 def leveraged(**changes: int) -> Desk:
     """Alice is long 10 lots (600 USDT), Bob short; Alice has 33 USDT and half the fees, Bob and Carol are rich."""
-    desk = Desk(3, 0, None, **changes)
-    for account, amount in ((ALICE, 33 * UNIT), (BOB, 10**12), (CAROL, 10**12)):
-        desk.accept(Deposit(next(desk.time), account, 0, 0, amount))
-    desk.accept(desk.order(ALICE, BUY, P, 10))
-    desk.accept(desk.order(BOB, SELL, P, 10))
+    desk = Desk(3, 0, definition=venue(**changes))
+    desk.deposit(33 * UNIT, 10**12, 10**12)
+    desk.trade(ALICE, BOB, P, 10)
     return desk
 
 
@@ -77,16 +76,17 @@ def test_the_fund_takes_no_more_than_what_is_above_bankruptcy() -> None:
     assert desk.equity(ALICE) == 0 == desk.ledger.size[PERP][ALICE]
 
 
-def test_the_fund_pays_what_a_fill_is_below_bankruptcy() -> None:
+@pytest.mark.parametrize("fund", [3 * UNIT - 30_000, 100 * UNIT])
+def test_the_fund_pays_what_a_fill_is_below_bankruptcy(fund: int) -> None:
     desk = leveraged()
-    desk.accept(Deposit(next(desk.time), FUND, 0, 0, 100 * UNIT))
+    desk.accept(Deposit(next(desk.time), FUND, 0, 0, fund))
     mark = P - P * 6 // 100
     desk.accept(prices(desk, mark))  # equity 33.03 - 36
     desk.accept(desk.order(CAROL, BUY, mark, 50))
     events = desk.accept(liquidate(desk))
     assert events[1] == FundSettled(ALICE, -(3 * UNIT - 30_000), FundReason.FEE)
     assert desk.equity(ALICE) == 0
-    assert desk.ledger.balance[QUOTE][FUND] == 100 * UNIT - 3 * UNIT + 30_000
+    assert desk.ledger.balance[QUOTE][FUND] == fund - 3 * UNIT + 30_000
 
 
 def test_without_fund_and_buyers_the_best_ranked_winner_takes_over_at_bankruptcy() -> None:
@@ -102,15 +102,48 @@ def test_without_fund_and_buyers_the_best_ranked_winner_takes_over_at_bankruptcy
     assert desk.ledger.balance[QUOTE][FUND] == 0
 
 
-def test_the_fund_goes_first_and_spares_the_winners() -> None:
+def test_without_a_fund_the_book_takes_what_it_pays_the_bankruptcy_price_for() -> None:
     desk = leveraged()
-    desk.accept(Deposit(next(desk.time), FUND, 0, 0, 2 * UNIT))
-    mark = P - P * 6 // 100
-    desk.accept(prices(desk, mark))
+    desk.accept(prices(desk, P - P * 6 // 100))
+    desk.accept(desk.order(CAROL, BUY, 566_970, 5))
+    desk.accept(desk.order(CAROL, BUY, 566_969, 5))
+    sold, taken, *_ = desk.accept(liquidate(desk))
+    assert sold == Traded(PERP, 2, CAROL, ALICE, SELL, 566_970, 5, 0, 0)
+    assert taken == Deleveraged(PERP, ALICE, BOB, -5, 5 * 566_970 * 100)
+
+
+@pytest.mark.parametrize("fund", [2 * UNIT, 100 * UNIT])
+def test_the_fund_goes_first_and_spares_the_winners(fund: int) -> None:
+    desk = leveraged()
+    desk.accept(Deposit(next(desk.time), FUND, 0, 0, fund))
+    desk.accept(prices(desk, P - P * 6 // 100))
+    paid = min(fund, 3 * UNIT - 30_000)
     covered, taken, *_ = desk.accept(liquidate(desk))
-    assert covered == FundSettled(ALICE, -2 * UNIT, FundReason.LOSS)
-    assert taken == Deleveraged(PERP, ALICE, BOB, -10, 600 * UNIT - 33 * UNIT - 30_000 - 2 * UNIT)
-    assert desk.ledger.balance[QUOTE][FUND] == 0 == desk.equity(ALICE)
+    assert covered == FundSettled(ALICE, -paid, FundReason.LOSS)
+    assert taken == Deleveraged(PERP, ALICE, BOB, -10, 600 * UNIT - 33 * UNIT - 30_000 - paid)
+    assert desk.ledger.balance[QUOTE][FUND] == fund - paid and desk.equity(ALICE) == 0
+
+
+def test_with_no_backstop_an_account_is_taken_over_when_nothing_is_left() -> None:
+    desk = leveraged(backstop_ppm=0)
+    desk.accept(prices(desk, P - 33_029))
+    assert desk.equity(ALICE) == 1_000 and desk.refuse(liquidate(desk)) is Reject.NOTHING_TO_LIQUIDATE
+    desk.accept(prices(desk, P - 33_030))
+    assert desk.equity(ALICE) == 0 and type(desk.accept(liquidate(desk))[0]) is Deleveraged
+
+
+def test_the_fund_does_not_pay_ahead_while_the_book_takes_the_whole_step() -> None:
+    desk = Desk(3, 10**12, clip_notional=0, liquidation_fee_ppm=0)
+    desk.accept(Deposit(next(desk.time), FUND, 0, 0, 10**12))
+    desk.trade(ALICE, BOB, P, 50_000)  # 3 M USDT: the higher margin tier goes first
+    lost = desk.equity(ALICE) + UNIT
+    desk.ledger.balance[QUOTE][ALICE] -= lost
+    desk.ledger.balance[QUOTE][CAROL] += lost
+    desk.accept(prices(desk, P))
+    desk.accept(desk.order(CAROL, BUY, P, 50_000))
+    sold, paid = desk.accept(liquidate(desk))
+    assert type(sold) is Traded and sold.lots < 50_000 and type(paid) is FundSettled
+    assert paid.reason == FundReason.FEE and -UNIT < desk.equity(ALICE) < 0
 
 
 def test_while_there_is_equity_the_position_waits_for_the_book() -> None:
@@ -131,6 +164,29 @@ def test_a_large_position_is_closed_in_parts() -> None:
     assert type(events[0]) is Traded and 2 <= events[0].lots < 10
     risk = account_risk(desk.ledger, ALICE)
     assert risk.equity >= risk.maintenance and desk.ledger.size[PERP][ALICE] > 0
+
+
+def test_a_halted_market_is_left_alone_where_another_position_can_be_closed() -> None:
+    desk = leveraged()
+    desk.trade(ALICE, BOB, MARKS[ETH_PERP], 10, ETH_PERP)  # 30 USDT beside 600
+    desk.accept(prices(desk, P - P * 36 // 1000))
+    desk.ledger.set_mode(PERP, Mode.CANCEL_ONLY)
+    desk.accept(desk.order(CAROL, BUY, MARKS[ETH_PERP], 10, ETH_PERP))
+    desk.accept(liquidate(desk))
+    assert desk.ledger.size[ETH_PERP][ALICE] == 0 and desk.ledger.size[PERP][ALICE] == 10
+
+
+def test_the_fund_pays_for_book_and_rest_together_no_more_than_it_has() -> None:
+    desk = leveraged()
+    desk.accept(Deposit(next(desk.time), FUND, 0, 0, 2 * UNIT))
+    mark = P - P * 6 // 100  # 3 USDT below nothing
+    desk.accept(prices(desk, mark))
+    desk.accept(desk.order(CAROL, BUY, mark, 5))
+    sold, paid, covered, *taken = desk.accept(liquidate(desk))
+    assert type(sold) is Traded and type(paid) is FundSettled and type(covered) is FundSettled
+    assert (paid.reason, covered.reason) == (FundReason.FEE, FundReason.LOSS)
+    assert paid.amount < 0 > covered.amount and paid.amount + covered.amount == -2 * UNIT
+    assert type(taken[0]) is Deleveraged and desk.ledger.balance[QUOTE][FUND] == 0 == desk.equity(ALICE)
 
 
 def test_collateral_is_sold_for_what_is_owed_when_the_positions_are_gone() -> None:
@@ -166,6 +222,13 @@ def test_the_first_reason_wins(changes: dict[str, int], code: Reject) -> None:
     desk = leveraged()
     desk.accept(prices(desk, P - P * 6 // 100))
     assert desk.refuse(liquidate(desk)._replace(**changes)) is code
+
+
+def test_prices_that_are_refused_liquidate_nobody() -> None:
+    desk = leveraged()
+    desk.accept(prices(desk, P - P * 6 // 100))
+    assert due(desk.ledger) == [ALICE]
+    assert set_prices(desk.engine, prices(desk, P)._replace(account=ALICE)) == [Reject.ACCOUNT_RESERVED]
 
 
 def test_a_crash_is_worked_off_until_nobody_is_due() -> None:

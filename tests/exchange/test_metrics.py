@@ -94,6 +94,13 @@ def spoil_negative_lock(ledger: Ledger) -> None:
     ledger.locked[QUOTE][3] = -1
 
 
+def test_quote_money_may_be_less_than_what_is_promised() -> None:
+    """A loss does not cancel spot orders."""
+    ledger = crowded(1)
+    ledger.locked[QUOTE][3] = ledger.balance[QUOTE][3] + 1
+    assert broken(ledger) == []
+
+
 SPOILS: list[tuple[Callable[[Ledger], None], str]] = [
     (spoil_balance, "usdt: held"),
     (spoil_size, "BTC-PERP: positions sum to 1 lots"),

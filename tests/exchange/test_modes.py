@@ -42,6 +42,7 @@ from tests.exchange.venues import (
     SELL,
     UNIT,
     Desk,
+    btc_at,
     venue,
 )
 
@@ -52,13 +53,11 @@ MINUTE = 60_000
 def desk_with_everything() -> Desk:
     """Alice is long and due for liquidation, Bob short with an order of his own, Carol bids."""
     desk = Desk(3, 0, None)
-    for account, amount in ((ALICE, 33 * UNIT), (BOB, 10**12), (CAROL, 10**12)):
-        desk.accept(Deposit(next(desk.time), account, 0, 0, amount))
+    desk.deposit(33 * UNIT, 10**12, 10**12)
     desk.trade(ALICE, BOB, P, 10)
     desk.accept(desk.order(BOB, BUY, P - 60_000, 1))
-    mark = P - P * 34 // 1000
-    desk.accept(SetPrices(next(desk.time), 0, 0, (UNIT, mark * 100_000, PRICES[2]), (mark, MARKS[1], mark)))
-    desk.accept(desk.order(CAROL, BUY, mark - 1, 20))
+    desk.accept(btc_at(next(desk.time), -34_000))
+    desk.accept(desk.order(CAROL, BUY, desk.ledger.marks[PERP] - 1, 20))
     desk.accept(OpenIsolated(next(desk.time), CAROL, 0, PERP))
     desk.accept(MoveMargin(next(desk.time), CAROL, 0, 5, UNIT))
     desk.accept(desk.order(CAROL, BUY, MARKS[ETH_PERP] - 9, 1, ETH_PERP))
@@ -73,6 +72,8 @@ def commands(desk: Desk) -> list[tuple[Action, Command, bool]]:
     return [
         (Action.TAKE, desk.order(CAROL, SELL, mark + 9, 1), False),
         (Action.TAKE, desk.order(BOB, BUY, mark - 9, 9), True),
+        (Action.TAKE, desk.order(BOB, BUY, 0, 9), True),
+        (Action.TAKE, desk.order(BOB, BUY, mark - 9, 9, flags=Flag.IMMEDIATE), True),
         (Action.TAKE, desk.order(BOB, BUY, mark - 9, 10), False),  # with the order that he has: more than his position
         (Action.TAKE, desk.order(CAROL, BUY, mark - 9, 1, BTC_SPOT), False),
         (Action.POST, desk.order(CAROL, SELL, mark + 9, 1, flags=Flag.POST_ONLY), False),
@@ -129,11 +130,17 @@ def test_a_mode_of_one_market_leaves_the_others_alone() -> None:
     desk.accept(Withdraw(next(desk.time), ALICE, 0, 0, 1))
 
 
+def test_isolated_margin_moves_as_its_market_says() -> None:
+    desk = desk_with_everything()
+    desk.ledger.set_mode(PERP, Mode.CANCEL_ONLY)
+    for amount in (1, -1):
+        assert desk.refuse(MoveMargin(next(desk.time), CAROL, 0, 5, amount)) is Reject.MODE_FORBIDS
+
+
 def moved(desk: Desk, time_ms: int, ppm: int, only_mark: bool = False) -> list[ModeSet]:
     """Modes that change when BTC stands at its first price plus `ppm`."""
-    btc = P + P * ppm // 10**6
-    assets = PRICES if only_mark else (UNIT, btc * 100_000, PRICES[2])
-    events = desk.accept(SetPrices(time_ms, 0, 0, assets, (btc, MARKS[1], btc)))
+    prices = btc_at(time_ms, ppm)
+    events = desk.accept(prices._replace(assets=PRICES) if only_mark else prices)
     return [event for event in events if type(event) is ModeSet]
 
 

@@ -76,11 +76,19 @@ def test_the_venue_may_take_its_fees_and_not_the_fund() -> None:
     assert desk.refuse(Withdraw(next(desk.time), FUND, 0, 0, 1)) is Reject.ACCOUNT_RESERVED
 
 
+def test_the_venue_takes_all_that_it_may_hold() -> None:
+    desk = Desk(2, 0, supply_max=UNIT)
+    desk.deposit(UNIT - 2, 2)
+    assert desk.refuse(Deposit(next(desk.time), ALICE, 0, QUOTE, 1)) is Reject.SUPPLY_TOO_LARGE
+    desk.accept(Withdraw(next(desk.time), ALICE, 0, QUOTE, 1))
+    desk.accept(Deposit(next(desk.time), BOB, 0, QUOTE, 1))
+
+
 REFUSALS: list[tuple[Command, Reject]] = [
     (Deposit(9, ALICE, 0, 0, 0), Reject.AMOUNT_NOT_POSITIVE),
     (Deposit(9, 99, 0, 7, 1 << 62), Reject.AMOUNT_TOO_LARGE),
-    (Deposit(9, 99, 0, 7, 1), Reject.ACCOUNT_UNKNOWN),
-    (Deposit(9, ALICE, 0, 7, 1), Reject.ASSET_UNKNOWN),
+    (Deposit(9, 3, 0, 7, 1), Reject.ACCOUNT_UNKNOWN),
+    (Deposit(9, ALICE, 0, 3, 1), Reject.ASSET_UNKNOWN),
     (Deposit(9, ALICE, 0, 0, 1 << 60), Reject.SUPPLY_TOO_LARGE),
     (Deposit(0, ALICE, 0, 0, 1 << 60), Reject.TIME_GOES_BACK),
     (Withdraw(9, ALICE, 0, 0, 101 * UNIT), Reject.BALANCE_TOO_LOW),

@@ -23,18 +23,17 @@ from exchange.commands import (
     Withdraw,
 )
 from exchange.engine import Answer, Done, Engine, Sink
-from exchange.errors import VenueError
 from exchange.events import Deleveraged, ModeSet, PricesSet, QuotesTaken, pack_event, unpack_frames
 from exchange.liquidator import due
+from exchange.oracle import doubt, price_refusal
 from exchange.risk import account_risk
-from exchange.rules.mark import average_of
 from exchange.rules.modes import Mode
 from exchange.rules.oracle import VALIDITY, Quality, Use
 from exchange.state import FUND, QUOTE, Ledger
 from exchange.statehash import ledger_from_bytes, state_bytes
-from exchange.venue import Oracle, Source, venue_from_json
+from exchange.venue import venue_from_json
 from tests.exchange.oracles import BTC, ETH, WEIGHTS, OracleDesk, mark_of, oracle_venue, quotes
-from tests.exchange.venues import ALICE, BOB, BUY, CAROL, MARKS, PERP, PRICES, SELL, UNIT, venue
+from tests.exchange.venues import ALICE, BOB, BUY, CAROL, MARKS, PERP, PRICES, SELL, UNIT, Desk, venue
 
 MINUTE = 60_000
 P, INDEX = MARKS[PERP], PRICES[BTC]
@@ -48,8 +47,7 @@ def test_the_price_is_the_weighted_median_and_all_of_it_is_journalled() -> None:
     # Weights 1, 2, 2 reach half of 9 at the third price from below.
     assert prices == PricesSet((UNIT, INDEX, PRICES[ETH]), MARKS)
     assert taken == QuotesTaken(command.quotes, (0, 0, 0), (0, 0, 0), (0, 0, 0), b"documents")
-    payload = (0).to_bytes(0, "little") + pack_event(taken)
-    frame = b"\x01\x00\x00\x00" + bytes(24) + payload
+    frame = b"\x01\x00\x00\x00" + bytes(24) + pack_event(taken)
     assert next(unpack_frames(frame)).events == (taken,)
     for cut in (1, 9, 40):
         with pytest.raises(Exception, match="unreadable frame"):
@@ -95,8 +93,7 @@ def test_below_half_of_the_quorum_not_even_with_others_silent(
 def leveraged(**changes: Any) -> OracleDesk:
     """Alice is long 10 lots (600 USDT) on 33 USDT, Bob short; Carol bids at every price."""
     desk = OracleDesk(3, 0, **changes)
-    for account, amount in ((ALICE, 33 * UNIT), (BOB, 10**12), (CAROL, 10**12)):
-        desk.accept(Deposit(next(desk.time), account, 0, 0, amount))
+    desk.deposit(33 * UNIT, 10**12, 10**12)
     desk.trade(ALICE, BOB, P, 10)
     desk.accept(desk.order(CAROL, BUY, P - P * 49 // 1000, 50))
     return desk
@@ -143,6 +140,7 @@ def test_the_price_before_the_silence_does_not_liquidate_either() -> None:
     desk.submit(FALL)
     desk.submit(FALL, ages_ms={n: 2 * MINUTE for n in range(5)})
     assert desk.btc == FALL and due(desk.ledger) == [ALICE]
+    assert desk.ledger.oracle.times_ms[BTC] < desk.ledger.oracle.time_ms
     assert liquidation(desk) is Reject.PRICE_STALE
     desk.submit(FALL)
     assert isinstance(liquidation(desk), Done)
@@ -192,7 +190,8 @@ def test_the_validity_matrix(quality: Quality) -> None:
 
 def test_the_other_market_trades_on() -> None:
     desk = doubtful(Quality.JUMPED)
-    desk.accept(desk.order(CAROL, BUY, desk.ledger.marks[1] - 9, 1, 1))
+    desk.trade(CAROL, BOB, desk.ledger.marks[1], 1, 1)
+    desk.accept(Withdraw(next(desk.time), CAROL, 0, QUOTE, 1))
     assert desk.refuse(desk.order(CAROL, BUY, desk.ledger.marks[0] - 9, 1)) is Reject.MODE_FORBIDS
 
 
@@ -219,6 +218,8 @@ def test_uncertain_prices_liquidate_but_deleverage_nobody() -> None:
 
 def test_a_price_that_nobody_renews_goes_stale_by_itself() -> None:
     desk = doubtful(Quality.VALID)
+    last = desk.ledger.time_ms
+    assert price_refusal(desk.ledger, PERP, Use.WITHDRAW, last + MINUTE) is None
     desk.wait(MINUTE + 1)
     assert desk.refuse(Withdraw(next(desk.time), BOB, 0, QUOTE, UNIT)) is Reject.PRICE_STALE
     assert desk.refuse(PayFunding(next(desk.time), FUND, 0, PERP, 100)) is Reject.PRICE_STALE
@@ -226,10 +227,30 @@ def test_a_price_that_nobody_renews_goes_stale_by_itself() -> None:
     desk.accept(PayFunding(next(desk.time), FUND, 0, PERP, 100))
 
 
+@pytest.mark.parametrize("side", [BUY, SELL])
+def test_an_open_order_is_at_stake_as_well(side: int) -> None:
+    desk = OracleDesk()
+    desk.accept(desk.order(CAROL, side, P, 1))
+    desk.submit(confidence=INDEX // 10)
+    assert desk.refuse(Withdraw(next(desk.time), CAROL, 0, QUOTE, 1)) is Reject.PRICE_UNRELIABLE
+
+
+def test_what_an_account_neither_holds_nor_owes_keeps_nothing_in() -> None:
+    desk = OracleDesk(2, UNIT)
+    desk.accept(Deposit(next(desk.time), ALICE, 0, ETH, 10**5))
+    desk.submit(eth=[0] * 5)
+    quote = desk.ledger.balance[QUOTE]
+    desk.accept(Withdraw(next(desk.time), ALICE, 0, QUOTE, UNIT))
+    desk.accept(Withdraw(next(desk.time), ALICE, 0, ETH, 1))
+    quote[ALICE], quote[BOB] = -1, UNIT + 1  # now ETH stands for a debt
+    assert desk.refuse(Withdraw(next(desk.time), ALICE, 0, ETH, 1)) is Reject.PRICE_STALE
+
+
+UNBROKEN = replace(oracle_venue(deviation_ppm=900_000), breaker_ppm=1_000_000, venue_breaker_ppm=1_000_000)
+
+
 def test_a_position_under_a_doubtful_price_is_not_closed_however_bad_it_looks() -> None:
-    desk = leveraged(deviation_ppm=900_000)
-    found = replace(desk.ledger.venue, breaker_ppm=1_000_000, venue_breaker_ppm=1_000_000)
-    desk.engine = Engine(ledger_from_bytes(found, found.digest() + state_bytes(desk.ledger)[32:]), Sink())
+    desk = leveraged(definition=UNBROKEN)
     desk.submit(INDEX * 45 // 100)
     risk = account_risk(desk.ledger, ALICE)
     assert risk.equity + 10 * desk.ledger.lot_values[PERP] < 0, "more than the position could be off by"
@@ -239,15 +260,20 @@ def test_a_position_under_a_doubtful_price_is_not_closed_however_bad_it_looks() 
     assert isinstance(liquidation(desk), Done)
 
 
-def test_a_halted_book_has_no_say_in_the_mark() -> None:
-    desk = OracleDesk()
-    desk.accept(desk.order(ALICE, BUY, P + 9_000, 1))
-    desk.accept(desk.order(BOB, SELL, P + 9_002, 1))
-    taken = desk.accept(desk.command())[1]
-    assert isinstance(taken, QuotesTaken) and taken.premiums[PERP] == 9_001
-    desk.ledger.set_mode(PERP, Mode.CANCEL_ONLY)
-    taken = desk.accept(desk.command())[1]
-    assert isinstance(taken, QuotesTaken) and taken.premiums[PERP] == 0
+def test_a_smaller_position_at_a_good_price_goes_before_a_larger_one_at_a_doubtful_price() -> None:
+    desk = OracleDesk(3, 0, definition=UNBROKEN)
+    desk.deposit(33 * UNIT, 10**12, 10**12)
+    desk.trade(ALICE, BOB, P, 2)  # 120 USDT
+    desk.trade(ALICE, BOB, MARKS[1], 100, 1)  # 300 USDT, of which 210 are lost
+    low = PRICES[ETH] * 30 // 100
+    for _ in range(2):  # at first it has jumped, later it is true
+        desk.wait(6 * MINUTE)
+        desk.submit(eth=low)
+    desk.submit(INDEX * 112 // 100, low)
+    assert desk.ledger.oracle.qualities == [Quality.VALID, Quality.JUMPED, Quality.VALID]
+    desk.accept(desk.order(CAROL, BUY, desk.ledger.marks[1], 100, 1))
+    assert isinstance(liquidation(desk), Done)
+    assert desk.ledger.size[1][ALICE] == 0 and desk.ledger.size[PERP][ALICE] == 2
 
 
 def test_dust_in_a_dead_market_protects_nobody() -> None:
@@ -264,67 +290,12 @@ def test_what_may_be_worth_twice_as_much_does() -> None:
     deeper = INDEX - INDEX * 37 // 1000
     desk.submit(deeper, [0] * 5)
     assert liquidation(desk) is Reject.PRICE_STALE
-    desk.submit(deeper)
+    risk, quote = account_risk(desk.ledger, ALICE), desk.ledger.balance[QUOTE]
+    spare = risk.equity + doubt(desk.ledger, ALICE, desk.ledger.time_ms)[0] - risk.maintenance
+    quote[ALICE], quote[BOB] = quote[ALICE] - spare, quote[BOB] + spare
+    assert liquidation(desk) is Reject.PRICE_STALE
+    quote[ALICE], quote[BOB] = quote[ALICE] - 1, quote[BOB] + 1
     assert isinstance(liquidation(desk), Done)
-
-
-def test_the_mark_is_a_median_in_which_the_own_book_is_one_vote() -> None:
-    desk = OracleDesk()
-    desk.accept(desk.order(ALICE, BUY, P + 20_000, 1))
-    desk.accept(desk.order(BOB, SELL, P + 22_000, 1))
-    desk.submit()
-    assert desk.ledger.marks[PERP] == P  # index 2, own 1
-    desk.submit(perp=[P + 9_000] * 5)
-    assert desk.ledger.marks[PERP] == P + 9_000  # index 2, elsewhere 2, own 1: the middle one
-    desk.submit(perp=[P + 29_000] * 5)
-    # Index with hardly any premium yet, the own book, elsewhere: the middle one is the own book now.
-    assert desk.ledger.marks[PERP] == P + 21_000
-    desk.submit(perp=[0] * 5)
-    assert desk.ledger.oracle.elsewhere[PERP] == 0
-
-
-def test_the_own_book_alone_never_sets_the_mark() -> None:
-    with pytest.raises(VenueError, match="own_weight"):
-        oracle_venue(own_weight=4)
-    desk = OracleDesk(own_weight=3)
-    desk.accept(desk.order(ALICE, BUY, P - 30_000, 1))
-    desk.accept(desk.order(BOB, SELL, P - 29_000, 1))
-    desk.submit()
-    assert desk.ledger.marks[PERP] == P
-
-
-@given(
-    bid=st.integers(-29_999, 29_998),
-    spread=st.integers(1, 40_000),
-    elsewhere=st.integers(-50_000, 50_000) | st.none(),
-    move=st.integers(-30_000, 30_000),
-)
-@settings(max_examples=60, deadline=None)
-def test_whatever_the_own_book_says_the_mark_stays_among_the_other_votes(
-    bid: int, spread: int, elsewhere: int | None, move: int
-) -> None:
-    desk = OracleDesk()
-    desk.accept(desk.order(ALICE, BUY, P + bid, 1))
-    desk.accept(desk.order(BOB, SELL, min(P + bid + spread, desk.ledger.bands[PERP][1]), 1))
-    index = INDEX + INDEX * move // 1_000_000
-    premium = average_of(desk.ledger.oracle.premiums[PERP])
-    desk.submit(index, perp=[P + elsewhere] * 5 if elsewhere is not None else [0] * 5)
-    votes = [mark_of(index) + premium] + ([P + elsewhere] if elsewhere is not None else [])
-    low, high = mark_of(index) * 95 // 100, mark_of(index) * 105 // 100
-    assert max(min(votes), low) - 1 <= desk.ledger.marks[PERP] <= min(max(votes), high) + 1
-
-
-def test_the_premium_is_averaged_and_the_mark_stays_in_its_band() -> None:
-    desk = OracleDesk()
-    desk.accept(desk.order(ALICE, BUY, P + 29_000, 1))
-    desk.accept(desk.order(BOB, SELL, P + 29_999, 1))
-    for _ in range(12):
-        desk.wait(MINUTE)
-        desk.submit()
-    assert P + 29_000 <= desk.ledger.marks[PERP] <= P + 30_000
-    desk.wait(MINUTE)
-    desk.submit(INDEX * 92 // 100, perp=[P] * 5)
-    assert desk.ledger.marks[PERP] == mark_of(INDEX * 92 // 100) * 105 // 100
 
 
 def test_a_restart_remembers_everything() -> None:
@@ -346,6 +317,9 @@ REFUSALS: list[tuple[SubmitQuotes, Reject]] = [
     (SubmitQuotes(2_000_000, 0, 0, (Q._replace(price=-1),), b""), Reject.QUOTES_OUT_OF_RANGE),
     (SubmitQuotes(2_000_000, 0, 0, (Q._replace(price=1 << 62),), b""), Reject.QUOTES_OUT_OF_RANGE),
     (SubmitQuotes(2_000_000, 0, 0, (Q._replace(confidence=-1),), b""), Reject.QUOTES_OUT_OF_RANGE),
+    (SubmitQuotes(2_000_000, 0, 0, (Q._replace(confidence=1 << 62),), b""), Reject.QUOTES_OUT_OF_RANGE),
+    (SubmitQuotes(2_000_000, 0, 0, (Q._replace(time_ms=1 << 48),), b""), Reject.QUOTES_OUT_OF_RANGE),
+    (SubmitQuotes(2_000_000, 0, 0, (Q,) * ((1 << 14) + 1), b""), Reject.QUOTES_OUT_OF_RANGE),
     (SubmitQuotes(2_000_000, 0, 0, (Q._replace(time_ms=-1),), b""), Reject.QUOTES_OUT_OF_RANGE),
     (SubmitQuotes(2_000_000, 0, 0, (Q,), bytes((1 << 20) + 1)), Reject.QUOTES_OUT_OF_RANGE),
     (SubmitQuotes(2_000_000, ALICE, 0, (Q,), b""), Reject.ACCOUNT_RESERVED),
@@ -362,40 +336,23 @@ def test_refusals(command: SubmitQuotes, code: Reject) -> None:
     assert OracleDesk(1).refuse(command) is code
 
 
+def test_as_much_as_may_be_said_at_once_is_taken() -> None:
+    widest = Q._replace(price=(1 << 62) - 1, confidence=(1 << 62) - 1, time_ms=(1 << 48) - 1)
+    OracleDesk(1).accept(SubmitQuotes(2_000_000, 0, 0, (widest,) * (1 << 14), bytes(1 << 20)))
+
+
 def test_one_way_to_set_prices_per_venue() -> None:
     desk = OracleDesk()
     assert desk.refuse(SetPrices(next(desk.time), 0, 0, PRICES, MARKS)) is Reject.QUOTES_REQUIRED
-    from tests.exchange.venues import Desk
-
     plain = Desk()
-    assert plain.refuse(SubmitQuotes(9, 0, 0, (Q,), b"")) is Reject.SOURCE_UNKNOWN
+    for said in ((Q,), ()):
+        assert plain.refuse(SubmitQuotes(9, 0, 0, said, b"")) is Reject.SOURCE_UNKNOWN
     fresh = OracleDesk(0)
     fresh.engine = Engine(Ledger(fresh.ledger.venue), Sink())
     missing = fresh.command(INDEX, [0] * 5)
     assert fresh.refuse(missing) is Reject.PRICES_INCOMPLETE  # a venue opens with a price for everything
-
-
-BAD: list[tuple[Oracle, str]] = [
-    (Oracle((Source("a", "0" * 64, 1), Source("b", "1" * 64, 1))), "3 to 32"),
-    (Oracle(tuple(Source(str(n), f"{n:064x}", 1) for n in range(33))), "3 to 32"),
-    (Oracle(tuple(Source(str(n), f"{n:064x}", 10_001) for n in range(3))), "weights of 1"),
-    (Oracle(tuple(Source(str(n), f"{n:064x}", 0 if n else 1) for n in range(4))), "half of the weight"),
-    (Oracle(tuple(Source(str(n), f"{n:064x}", 1 + n) for n in range(3))), "half of the weight"),
-    (Oracle(tuple(Source("same", f"{n:064x}", 1) for n in range(3))), "each name once"),
-    (Oracle(tuple(Source(str(n), "0" * 64, 1) for n in range(3))), "each key once"),
-    (Oracle(tuple(Source(str(n), f"{n:063x}", 1) for n in range(3))), "64 hex digits"),
-    (Oracle(quorum_ppm=0), "rates"),
-    (Oracle(quorum_ppm=1_000_001), "rates"),
-    (Oracle(average_ms=1 << 33), "rates"),
-    (Oracle(future_ms=-1), "rates"),
-    (Oracle(premium_weight=0, others_weight=9), "premium_weight"),
-]
-
-
-@pytest.mark.parametrize(("oracle", "message"), BAD)
-def test_an_oracle_that_cannot_work_is_refused(oracle: Oracle, message: str) -> None:
-    with pytest.raises(VenueError, match=message):
-        replace(venue(), oracle=oracle).check()
+    fresh.submit(INDEX, 1)
+    assert fresh.ledger.marks[1] == 1
 
 
 def test_a_venue_with_sources_survives_json() -> None:

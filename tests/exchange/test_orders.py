@@ -189,6 +189,13 @@ def test_the_first_reason_wins(changes: dict[str, int], code: Reject) -> None:
     assert desk.refuse(command) is code
 
 
+def test_an_order_for_all_or_nothing_that_finds_all_trades() -> None:
+    desk = Desk()
+    desk.accept(desk.order(BOB, SELL, P, 3))
+    (traded,) = desk.accept(desk.order(ALICE, BUY, P, 3, flags=Flag.FILL_OR_KILL))
+    assert isinstance(traded, Traded) and traded.lots == 3
+
+
 def test_orders_are_counted_and_positions_are_limited() -> None:
     desk = Desk(cash=10**15, open_orders_max=2)
     desk.accept(desk.order(ALICE, BUY, P - 1, 1))

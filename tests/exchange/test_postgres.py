@@ -8,16 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from exchange.audit import Auditor
 from exchange.engine import Done, Engine
 from exchange.errors import JournalBroken, LedgerError
-from exchange.events import unpack_frames
 from exchange.journal import Journal, journal_url
 from exchange.recovery import recover
 from exchange.state import Ledger
 from exchange.statehash import state_bytes, state_hash
-from exchange.venue import Venue
 from tests.exchange.flow import batches
+from tests.exchange.journals import FIRST, LAST, audited, journal_at, recorded, reopened
 from tests.exchange.venues import venue
 
 psycopg = pytest.importorskip("psycopg", reason="needs the extra postgres")
@@ -35,34 +33,6 @@ def cluster() -> Iterator[clusters.Cluster]:
     server.stop()
 
 
-OPENED: list[Journal] = []
-
-
-@pytest.fixture(autouse=True)
-def _closing() -> Iterator[None]:
-    yield
-    while OPENED:
-        OPENED.pop().close()
-
-
-def journal_at(url: str, definition: Venue | None = None) -> Journal:
-    journal = Journal(url, definition)
-    OPENED.append(journal)
-    return journal
-
-
-def recorded(url: str, count: int = 300, checkpoint: int | None = None) -> Ledger:
-    """A journal, closed, with a checkpoint after so many batches; the ledger that wrote it."""
-    journal = journal_at(url, venue())
-    engine = Engine(Ledger(venue()), journal)
-    for number, batch in enumerate(batches(count, 1, 50)):
-        engine.submit(batch)
-        if number == checkpoint:
-            journal.add_checkpoint(engine.ledger)
-    journal.close()
-    return engine.ledger
-
-
 @pytest.mark.parametrize("checkpoint", [None, 4])
 def test_recovery_and_audit(cluster: clusters.Cluster, checkpoint: int | None) -> None:
     url = cluster.url(cluster.new_schema())
@@ -71,10 +41,7 @@ def test_recovery_and_audit(cluster: clusters.Cluster, checkpoint: int | None) -
     found = recover(journal)
     assert state_bytes(found.ledger) == state_bytes(ledger)
     assert (found.checkpoint > 0) == (checkpoint is not None)
-    auditor = Auditor(journal.venue)
-    for block in journal.blocks():
-        auditor.read(unpack_frames(block.payload))
-    assert all(check.ok for check in auditor.compare(found.ledger))
+    assert all(audited(journal, found.ledger).values())
 
 
 def test_both_databases_hold_the_same_chain(cluster: clusters.Cluster, tmp_path: Path) -> None:
@@ -86,8 +53,6 @@ def test_both_databases_hold_the_same_chain(cluster: clusters.Cluster, tmp_path:
     assert links[0] == links[1]
 
 
-FIRST = "where first_sequence = (select min(first_sequence) from blocks)"
-LAST = "where first_sequence = (select max(first_sequence) from blocks)"
 DAMAGES: list[tuple[str, str]] = [
     (f"update blocks set payload = set_byte(payload, 7, 255 - get_byte(payload, 7)) {FIRST}", "broken link"),
     (f"update blocks set payload = substring(payload from 1 for 99) {FIRST}", "broken link"),
@@ -106,16 +71,14 @@ def test_damage_stops_the_replay(cluster: clusters.Cluster, statement: str, mess
     recorded(cluster.url(schema), 100)
     cluster.execute(schema, statement)
     with pytest.raises(JournalBroken, match=message):
-        recover(journal_at(cluster.url(schema)))
+        reopened(cluster.url(schema))
 
 
 def test_a_torn_last_block_is_cut_and_said(cluster: clusters.Cluster) -> None:
     schema = cluster.new_schema()
     ledger = recorded(cluster.url(schema))
     cluster.execute(schema, f"update blocks set payload = substring(payload from 1 for length(payload) - 1) {LAST}")
-    journal = journal_at(cluster.url(schema))
-    cut = recover(journal).ledger
-    journal.close()
+    journal, cut = reopened(cluster.url(schema))
     assert journal.frames_cut > 0 and cut.sequence == ledger.sequence - journal.frames_cut
 
 
@@ -131,8 +94,7 @@ def test_an_empty_schema_is_no_journal_and_a_journal_is_not_made_twice(cluster: 
 def test_two_writers_cannot_both_go_on(cluster: clusters.Cluster) -> None:
     url = cluster.url(cluster.new_schema())
     recorded(url, 50)
-    journals = [journal_at(url), journal_at(url)]
-    engines = [Engine(recover(journal).ledger, journal) for journal in journals]
+    engines = [Engine(ledger, journal) for journal, ledger in (reopened(url), reopened(url))]
     batch = batches(60, 9, 10**6)[0][60:]
     assert any(isinstance(answer, Done) for answer in engines[0].submit(batch))
     with pytest.raises(LedgerError, match="could not be written"):
@@ -190,8 +152,8 @@ def test_a_killed_server_loses_nothing_that_was_acknowledged(cluster: clusters.C
                 engine.submit(batch)
             acknowledged = journal.sequence
             cluster.start()
-            journal = journal_at(url)
-            engine = Engine(recover(journal).ledger, journal)
+            journal, ledger = reopened(url)
+            engine = Engine(ledger, journal)
             assert engine.ledger.sequence == acknowledged
         engine.submit(batch)
         assert state_hash(engine.ledger) == hashes[engine.ledger.sequence]

@@ -7,23 +7,15 @@ from itertools import pairwise
 
 import pytest
 
-from exchange.engine import Engine, Sink
-from exchange.events import Frame, Traded, unpack_frames
+from exchange.engine import Engine
+from exchange.events import Frame, Traded
 from exchange.shards import VersionMismatch, replayed, shard_of, summed, together, valued
 from exchange.state import Ledger
 from exchange.statehash import state_bytes
 from exchange.venue import Venue
 from tests.exchange.flow import batches
 from tests.exchange.test_scanning import crowded
-from tests.exchange.venues import venue
-
-
-class Kept(Sink):
-    def __init__(self) -> None:
-        self.frames: list[Frame] = []
-
-    def append(self, first_sequence: int, frames: int, time_ms: int, payload: bytes) -> None:
-        self.frames.extend(unpack_frames(payload))
+from tests.exchange.venues import Tape, venue
 
 
 def crowded_venue() -> Venue:
@@ -37,11 +29,11 @@ def crowded_venue() -> Venue:
 
 
 def run(seed: int) -> tuple[Ledger, list[Frame]]:
-    kept = Kept()
-    engine = Engine(Ledger(crowded_venue()), kept)
+    tape = Tape()
+    engine = Engine(Ledger(crowded_venue()), tape)
     for batch in batches(1_200, seed, 100):
         engine.submit(batch)
-    return engine.ledger, kept.frames
+    return engine.ledger, tape.frames
 
 
 @pytest.mark.parametrize("seed", [1, 2])

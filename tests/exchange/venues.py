@@ -9,11 +9,11 @@ from typing import Any
 from exchange.codes import Reject
 from exchange.commands import Command, Deposit, OpenAccount, PlaceOrder, SetPrices
 from exchange.engine import Answer, Done, Engine, Sink
-from exchange.events import Event
+from exchange.events import Event, Frame, unpack_frames
 from exchange.locks import spot_lock
 from exchange.risk import exposure, initial_excess
 from exchange.rules.modes import Trigger
-from exchange.state import QUOTE, Ledger
+from exchange.state import FIRST_USER, QUOTE, Ledger
 from exchange.venue import PERPETUAL, SPOT, Asset, HaircutTier, MarginTier, Market, Venue
 
 PERP, ETH_PERP, BTC_SPOT = 0, 1, 2
@@ -43,21 +43,57 @@ def venue(**changes: Any) -> Venue:
     return Venue("test", assets, markets, **changes).check()
 
 
+class Tape(Sink):
+    """Keeps what is journalled, as bytes and as frames."""
+
+    def __init__(self) -> None:
+        self.payload = b""
+        self.frames: list[Frame] = []
+
+    def append(self, first_sequence: int, frames: int, time_ms: int, payload: bytes) -> None:
+        self.payload += payload
+        self.frames.extend(unpack_frames(payload))
+
+
+def btc_at(time_ms: int, ppm: int) -> SetPrices:
+    """BTC, and what is traded on it, at its first price plus `ppm`."""
+    return marked(time_ms, MARKS[PERP] + MARKS[PERP] * ppm // 10**6)
+
+
+def marked(time_ms: int, mark: int) -> SetPrices:
+    """The same, in ticks."""
+    return SetPrices(time_ms, 0, 0, (UNIT, mark * 100_000, PRICES[2]), (mark, MARKS[1], mark))
+
+
 class Desk:
     """An engine with accounts and prices, spoken to in short."""
 
-    def __init__(self, users: int = 3, cash: int = RICH, sink: Sink | None = None, **changes: int) -> None:
-        self.engine = Engine(Ledger(venue(**changes)), sink or Sink())
-        self.time = itertools.count(1)
-        self.open(users, cash)
+    first_ms = 1
 
-    def open(self, users: int, cash: int) -> None:
-        """The first prices, accounts and money."""
-        self.accept(SetPrices(next(self.time), 0, 0, PRICES, MARKS))
+    def __init__(
+        self,
+        users: int = 3,
+        cash: int = RICH,
+        sink: Sink | None = None,
+        definition: Venue | None = None,
+        **changes: int,
+    ) -> None:
+        """Opens accounts with so much each, at `definition` or at the small venue with these changes."""
+        self.engine = Engine(Ledger(definition or venue(**changes)), sink or Sink())
+        self.time = itertools.count(self.first_ms)
+        self.set_first_prices()
         for user in range(users):
             self.accept(OpenAccount(next(self.time), 0, 0, f"user-{user}"))
-            if cash:
-                self.accept(Deposit(next(self.time), user + 2, 0, QUOTE, cash))
+        if cash:
+            self.deposit(*[cash] * users)
+
+    def set_first_prices(self) -> None:
+        self.accept(btc_at(next(self.time), 0))
+
+    def deposit(self, *amounts: int) -> None:
+        """Quote atoms for the first users, in their order."""
+        for user, amount in enumerate(amounts):
+            self.accept(Deposit(next(self.time), FIRST_USER + user, 0, QUOTE, amount))
 
     @property
     def ledger(self) -> Ledger:
@@ -128,10 +164,9 @@ def check_money(ledger: Ledger) -> None:
     for account, own in enumerate(ledger.own_orders):
         mine = [order.id for order in ledger.orders.values() if order.account == account]
         assert [id for id in own if id in ledger.orders] == sorted(mine)
-    for asset in range(len(locked)):
+    for asset in range(1, len(locked)):
         for account in range(accounts):
-            if asset or locked[asset][account]:
-                assert ledger.balance[asset][account] >= locked[asset][account] >= 0 or asset == QUOTE
+            assert ledger.balance[asset][account] >= locked[asset][account] >= 0
     for account in range(accounts):
         bound = ledger.spare[account]
         assert bound <= initial_excess(ledger, account)

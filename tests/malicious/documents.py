@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
-from tests.malicious.forge import EQUITY, Forged
-from tests.malicious.published import SYSTEM, Published
-from tests.malicious.rows import POSEIDON1, number
+from tests.malicious.forge import Forged
+from tests.malicious.published import Published
+from tests.malicious.rows import number
 from tests.malicious.world import LOG2_ROWS, PRICES
+from verifier import solvency
 from verifier.air import ZERO
 from verifier.field import Ext
 from verifier.instruments import Instrument
+from verifier.params import TEST
 from verifier.shards import Shard, seal, top_sum
 from verifier.stark import Relation
 from verifier.statement import Statement, Totals
@@ -35,15 +38,17 @@ def sealed(statement: Statement, shards: Sequence[Shard]) -> Statement:
     return replace(statement, root=seal(top_sum(leaves), statement.shards))
 
 
-def equity_statement(shards: Sequence[Forged]) -> Statement:
-    """What the small exchange publishes over shards that were forged together; it may break the statement's rules."""
-    totals = [sum(parts) for parts in zip(*(shard.totals for shard in shards), strict=True)]
+def unsealed(
+    shards: Sequence[Forged], instruments: Sequence[Instrument], totals: Sequence[Totals], **fields: Any
+) -> Statement:
+    """What the small exchange publishes over shards that were forged together, under no root yet."""
+    circuit = shards[0].plan.circuit
     statement = Statement(
-        circuit=EQUITY,
-        circuit_digest=SYSTEM.digest,
-        tree_hash=POSEIDON1,
-        profile="fast",
-        parameters_digest=bytes(32),
+        circuit=circuit,
+        circuit_digest=solvency.pinned_digest(circuit),
+        tree_hash=solvency.CIRCUITS[circuit].tree_hash,
+        profile="test",
+        parameters_digest=TEST.digest,
         exchange="test",
         sequence=1,
         time="2026-11-22T00:00:00Z",
@@ -53,16 +58,24 @@ def equity_statement(shards: Sequence[Forged]) -> Statement:
         quote="USDT",
         value_decimals=16,
         policy="disclosed",
-        instruments=tuple(Instrument(f"coin{i}", "spot", 8, price) for i, price in enumerate(PRICES)),
+        instruments=tuple(instruments),
         log2_rows=LOG2_ROWS,
         levels=shards[0].root.level,
         shards=len(shards),
         root=bytes(32),
-        totals=tuple(map(Totals, totals[::2], totals[1::2])),
+        totals=tuple(totals),
         total_liability=sum(number(shard.root.value) for shard in shards),
         total_shortfall=0,
+        **fields,
     )
-    statement = balanced(statement)
+    return balanced(statement)
+
+
+def equity_statement(shards: Sequence[Forged]) -> Statement:
+    """The statement over shards of the equity circuit; it may break the rules of statements."""
+    totals = [sum(parts) for parts in zip(*(shard.totals for shard in shards), strict=True)]
+    instruments = [Instrument(f"coin{i}", "spot", 8, price) for i, price in enumerate(PRICES)]
+    statement = unsealed(shards, instruments, list(map(Totals, totals[::2], totals[1::2])))
     return sealed(statement, [shard_of(statement, shard, index) for index, shard in enumerate(shards)])
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from tests.malicious.documents import only_shard, sealed
+from tests.malicious.documents import only_shard, sealed, unsealed
 from tests.malicious.forge import Forge, Forged
-from tests.malicious.rows import number
 from tests.malicious.world import LOG2_ROWS, World, legs_of, make_world
 from verifier import solvency
 from verifier.instruments import Bucket, Instrument, Scenario, Tier
 from verifier.legs import Leg, derive_legs, group_legs, split
-from verifier.params import TEST
 from verifier.statement import Losses, Statement, Totals, levels_for
 
 RISK, STRESS = "solvency_risk_v1", "solvency_stress_v1_3"
@@ -99,33 +97,12 @@ def statement_of(forged: Forged) -> Statement:
         long = sum(buckets) if buckets else parts.pop(0)
         totals.append(Totals(long, parts.pop(0), buckets))
     scenarios, losses = scenarios_of(circuit), forged.losses
-    liability = number(forged.root.value)
-    net = sum(i.price * (t.long - t.short) for i, t in zip(INSTRUMENTS, totals, strict=True))
-    statement = Statement(
-        circuit=circuit,
-        circuit_digest=solvency.pinned_digest(circuit),
-        tree_hash=solvency.CIRCUITS[circuit].tree_hash,
-        profile="test",
-        parameters_digest=TEST.digest,
-        exchange="test",
-        sequence=1,
-        time="2026-11-22T00:00:00Z",
-        ledger_state=bytes(32),
-        previous=bytes(32),
-        oracle_evidence=bytes(32),
-        quote="USDT",
-        value_decimals=VALUE_DECIMALS,
-        policy="disclosed",
-        instruments=INSTRUMENTS,
-        scenarios=scenarios,
-        log2_rows=LOG2_ROWS,
-        levels=levels_for(LOG2_ROWS),
-        shards=1,
-        root=bytes(32),
-        totals=tuple(totals),
-        total_liability=liability,
-        total_shortfall=liability - net,
+    statement = unsealed(
+        [forged],
+        INSTRUMENTS,
+        totals,
         total_margin_deficit=losses[0],
+        scenarios=scenarios,
         losses=tuple(Losses(losses[1 + 2 * i], losses[2 + 2 * i]) for i in range(len(scenarios))),
     )
     return sealed(statement, [only_shard(statement, forged.root.digest)])

@@ -11,9 +11,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from verifier import solvency
+import pytest
+
+from verifier import solvency, verify_directory
 from verifier.account_id import account_id
 from verifier.canonical import dumps
+from verifier.errors import VerificationError
 from verifier.field import P
 from verifier.inclusion import make_bundle_bytes
 from verifier.instruments import Bucket, Instrument, Scenario, Tier
@@ -46,6 +49,8 @@ INSTRUMENTS = (
     Instrument("eth", "spot", 8, 36_205_600_000),
     Instrument("usdt", "spot", 6, 10_000_000_000),
 )
+RESERVES = b"asset,amount\nbtc,1000\neth,1000\nusdt,1000000\n"
+"""Enough for everybody."""
 _MARGIN = (Tier(1000, 500), Tier(5000, 1000), Tier(None, 2000))
 RISK_INSTRUMENTS = (
     replace(
@@ -327,3 +332,10 @@ def edited(data: bytes, change: Callable[[Any], object]) -> bytes:
     value = json.loads(data)
     change(value)
     return dumps(value)
+
+
+def refused(directory: Path, **options: Any) -> VerificationError:
+    """Why a publication in a folder is refused."""
+    with pytest.raises(VerificationError) as caught:
+        verify_directory(directory, **options)
+    return caught.value

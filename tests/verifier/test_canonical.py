@@ -97,10 +97,12 @@ def test_what_nests() -> None:
     assert dumps(loads(flat, 2**12)) == flat
 
 
-def test_an_open_string_is_looked_at_once() -> None:
+@pytest.mark.negative
+@pytest.mark.parametrize("end", [b"", b"\\"])
+def test_an_open_string_is_looked_at_once(end: bytes) -> None:
     """Escaped quotes without end: from each of them to the end would be a square."""
     with pytest.raises(VerificationError, match="not JSON"):
-        loads(b'"' + b'\\"' * 1_000_000, 2**22)
+        loads(b'"' + b'\\"' * 1_000_000 + end, 2**22)
 
 
 def test_size_is_limited_before_anything_is_read() -> None:

@@ -7,12 +7,10 @@ import hashlib
 import io
 import json
 import os
-import random
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,139 +18,22 @@ import verifier
 from prover.prices import simulate_evidence, sources_text
 from tests.verifier.small_tree import (
     EXCHANGE,
-    RISK_INSTRUMENTS,
-    SCENARIOS,
-    STRESS,
-    Account,
-    Builder,
+    RESERVES,
     Publication,
     publication,
+    refused,
     risk_publication,
 )
-from verifier import proofs, report, solvency
+from verifier import solvency
 from verifier.__main__ import main
-from verifier.errors import Reason, UnacceptableParameters, VerificationError
-from verifier.params import PROFILES, TEST
+from verifier.errors import Reason, UnacceptableParameters
+from verifier.params import TEST
 from verifier.statement import Losses
 
 ROOT = Path(verifier.__file__).parents[1]
 PROOF = "shards/000000.proof"
-RESERVES = b"asset,amount\nbtc,1000\neth,1000\nusdt,1000000\n"
 OTHER_HASH = "solvency_equity_v1_poseidon2"
 Run = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture
-def small() -> Publication:
-    return publication()
-
-
-@pytest.fixture
-def directory(small: Publication, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A publication whose proof is taken for good: what a proof has to show is tested elsewhere."""
-
-    def accept(relation: Any, params: Any, data: bytes) -> None:
-        if data != b"good":
-            raise VerificationError(Reason.CONSTRAINTS, "a bad proof")
-
-    monkeypatch.setattr(proofs, "verify_stark", accept)
-    monkeypatch.setattr(report, "soundness_bits", lambda *_: 100)
-    write(tmp_path, small)
-    (tmp_path / PROOF).write_bytes(b"good")
-    (tmp_path / "reserves.csv").write_bytes(RESERVES)
-    return tmp_path
-
-
-def write(directory: Path, small: Publication) -> None:
-    """Statement and shards; a proof that is there stays."""
-    (directory / "statement.json").write_bytes(small.statement.to_bytes())
-    (directory / "shards").mkdir(exist_ok=True)
-    for index, shard in enumerate(small.shards):
-        (directory / f"shards/{index:06d}.json").write_bytes(shard.to_bytes())
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*words: object) -> tuple[int, str]:
-        try:
-            code = main([str(word) for word in words])
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out = capsys.readouterr()
-        return code, out.out + out.err
-
-    return call
-
-
-def refused(directory: Path, **options: Any) -> VerificationError:
-    with pytest.raises(VerificationError) as caught:
-        verifier.verify_directory(directory, **options)
-    return caught.value
-
-
-def test_a_solvent_publication(directory: Path, small: Publication) -> None:
-    outcome = verifier.verify_directory(directory)
-    assert (outcome.solvent, outcome.accepted, outcome.verdict) == (True, True, "solvent")
-    assert outcome.statement == small.statement
-    assert outcome.statement_digest == small.statement.digest.hex()
-    assert (outcome.profile, outcome.soundness_bits, outcome.proof_bytes) == ("fast", 100, 4)
-    assert len(outcome.checks) == 5
-    assert outcome.caveats[0].startswith("prices are the exchange's own and not checked here")
-    assert outcome.reserves_sha256 == hashlib.sha256(RESERVES).hexdigest()
-    assert outcome.seconds >= 0
-
-
-def test_reserves_may_come_from_elsewhere_or_not_at_all(directory: Path, tmp_path: Path) -> None:
-    poor = tmp_path / "poor.csv"
-    poor.write_bytes(b"asset,amount\n")
-    outcome = verifier.verify_directory(directory, reserves=poor)
-    assert (outcome.solvent, outcome.accepted, outcome.verdict) == (False, False, "insolvent")
-    assert outcome.reserves_sha256 == hashlib.sha256(b"asset,amount\n").hexdigest()
-    (directory / "reserves.csv").unlink()
-    outcome = verifier.verify_directory(directory)
-    assert outcome.reserves_sha256 is None
-    assert (outcome.solvent, outcome.accepted) == (False, True)
-    assert outcome.verdict == "liabilities proved, no reserves given"
-
-
-@pytest.mark.negative
-@pytest.mark.parametrize("name", ["statement.json", PROOF])
-def test_a_missing_or_odd_file(directory: Path, name: str) -> None:
-    path = directory / name
-    path.unlink()
-    assert refused(directory).reason is Reason.FILE_MISSING
-    path.mkdir()
-    assert refused(directory).reason is Reason.FILE_MISSING
-    path.rmdir()
-    os.mkfifo(path)
-    error = refused(directory)
-    assert error.reason is Reason.FILE_MISSING
-    assert str(error) == f"file-missing: {path.name}: not a regular file"
-    assert refused(directory / "a\0b").reason is Reason.FILE_MISSING
-
-
-@pytest.mark.negative
-def test_files_have_size_limits(directory: Path) -> None:
-    for name, limit in ((PROOF, 2**22), ("reserves.csv", 2**20), ("statement.json", 2**23)):
-        with (directory / name).open("wb") as file:
-            file.truncate(limit + 1)
-        assert refused(directory).reason is Reason.FILE_TOO_LARGE
-
-
-@pytest.mark.negative
-def test_reserves_named_by_the_caller_must_exist(directory: Path) -> None:
-    assert refused(directory, reserves=directory / "none.csv").reason is Reason.FILE_MISSING
-    (directory / "reserves.csv").write_bytes(b"asset,amount\ndoge,1\n")
-    assert refused(directory).reason is Reason.RESERVES
-
-
-@pytest.mark.negative
-@pytest.mark.parametrize("target", ["nowhere.csv", "x" * 300, "reserves.csv"])
-def test_reserves_that_are_a_broken_link_are_not_no_reserves(directory: Path, target: str) -> None:
-    path = directory / "reserves.csv"
-    path.unlink()
-    path.symlink_to(target)
-    assert refused(directory).reason is Reason.FILE_MISSING
 
 
 @pytest.mark.negative
@@ -167,6 +48,8 @@ def test_paths_that_no_system_takes(directory: Path, run: Run) -> None:
         ["inclusion", long],
         ["inclusion", statement, "--against", long],
         ["opening", long, "--against", directory],
+        ["log", "audit", long, "--policy", statement],
+        ["log", "audit", directory, "--policy", long],
     ):
         assert run(*words)[0] == 2, words
 
@@ -179,7 +62,7 @@ def test_the_caller_chooses_the_circuit(directory: Path, small: Publication, run
     bundle, opening = tmp_path / "bundle.json", tmp_path / "opening.json"
     bundle.write_bytes(other.bundle(7))
     opening.write_bytes(other.opening(1, 1))
-    write(directory, other)
+    other.write(directory)
     error = refused(directory)
     assert isinstance(error, UnacceptableParameters)
     assert error.reason is Reason.UNKNOWN_CIRCUIT
@@ -198,7 +81,7 @@ def test_the_caller_chooses_the_circuit(directory: Path, small: Publication, run
         assert run(*words, "--circuit", "anything")[0] == 2, words
     assert "tree hash poseidon2-koalabear-16\n" in run(directory, "--circuit", name)[1]
     assert verifier.verify_directory(directory, circuit=name).to_json()["tree_hash"] == "poseidon2-koalabear-16"
-    write(directory, small)
+    small.write(directory)
     assert refused(directory, circuit=name).reason is Reason.UNKNOWN_CIRCUIT
     assert verifier.verify_directory(directory, circuit=small.statement.circuit).accepted
 
@@ -207,7 +90,7 @@ def test_the_caller_chooses_the_circuit(directory: Path, small: Publication, run
 def test_every_circuit_over_the_default_tree_hash_is_taken_and_named(directory: Path, run: Run, circuit: str) -> None:
     lenses = solvency.CIRCUITS[circuit].lenses
     small = (risk_publication if lenses else publication)(circuit)
-    write(directory, small)
+    small.write(directory)
     (directory / "reserves.csv").write_bytes(b"asset,amount\nbtc,1000\nusdt,100000000\n" if lenses else RESERVES)
     if lenses:
         (directory / "fund.json").write_bytes(small.bundle(0))
@@ -220,20 +103,6 @@ def test_every_circuit_over_the_default_tree_hash_is_taken_and_named(directory: 
     assert verifier.verify_directory(directory, circuit=circuit).solvent
     others = [name for name in solvency.CIRCUITS if name != circuit]
     assert all(refused(directory, circuit=name).reason is Reason.UNKNOWN_CIRCUIT for name in others)
-
-
-@pytest.fixture
-def risky(directory: Path) -> Path:
-    """A publication with margins, two scenarios, an opened fund and signed prices."""
-    small = risk_publication()
-    evidence, sources = simulate_evidence(small.statement)
-    small = small.stating(oracle_evidence=hashlib.sha256(evidence).digest())
-    write(directory, small)
-    (directory / "prices.json").write_bytes(evidence)
-    (directory / "fund.json").write_bytes(small.bundle(0))
-    (directory / "reserves.csv").write_bytes(b"asset,amount\nbtc,1000\nusdt,100000000\n")
-    (directory / "sources.txt").write_text(sources_text(sources))
-    return directory
 
 
 def test_a_publication_with_everything(risky: Path, run: Run) -> None:
@@ -281,7 +150,7 @@ def test_a_scenario_beyond_the_fund_is_a_note(risky: Path, run: Run) -> None:
     (risky / "prices.json").unlink()
     worst = Losses(2**111, 2**112 - 1)
     small = small.stating(losses=(worst, *small.statement.losses[1:]))
-    write(risky, small)
+    small.write(risky)
     (risky / "fund.json").write_bytes(small.bundle(0))
     code, text = run(risky)
     assert code == 0
@@ -289,62 +158,6 @@ def test_a_scenario_beyond_the_fund_is_a_note(risky: Path, run: Run) -> None:
     assert text.count("  note ") == 2
     checks = json.loads(run(risky, "--json")[1])["checks"]
     assert [check["ok"] for check in checks if not check["decides"]] == [False, False, True, True]
-
-
-@pytest.mark.negative
-def test_the_fund_falls_with_what_it_holds(directory: Path) -> None:
-    """10 bitcoin and a debt: worth something today, less at -30 %, and below zero, that is nothing, at zero."""
-    builder = Builder(random.Random(1), STRESS, RISK_INSTRUMENTS, SCENARIOS)
-    tail = builder.legs[4]
-    fund = Account("insurance-fund", bytes(32), (0,) * 6, ((tail.index, 10**9), (19, 10**9)))
-    small = builder.build([fund])
-    write(directory, small)
-    (directory / "fund.json").write_bytes(small.bundle(0))
-    (directory / "reserves.csv").write_bytes(b"asset,amount\nbtc,10\nusdt,0\n")
-    checks = verifier.verify_directory(directory).checks
-    assert [check.right for check in checks if check.name.startswith("stress")] == [*["44570.154"] * 2, "0", "0"]
-    assert verifier.verify_directory(directory).to_json()["fund_value"] == "64100.22"
-
-
-@pytest.mark.negative
-def test_another_account_is_not_the_fund(risky: Path) -> None:
-    statement = verifier.verify_directory(risky).statement
-    named = risk_publication().stating(oracle_evidence=statement.oracle_evidence)
-    (risky / "fund.json").write_bytes(named.bundle(1))
-    assert refused(risky).reason is Reason.ACCOUNT_ID
-    (risky / "fund.json").write_bytes(named.bundle(1, user_id="insurance-fund"))
-    assert refused(risky).reason is Reason.PATH
-    (risky / "fund.json").write_bytes(risk_publication().bundle(0))
-    assert refused(risky).reason is Reason.WRONG_STATEMENT
-    (risky / "fund.json").write_bytes(b"{}\n")
-    assert refused(risky).reason is Reason.MALFORMED
-
-
-@pytest.mark.negative
-@pytest.mark.parametrize("name", ["prices.json", "fund.json"])
-def test_an_optional_file_that_cannot_be_read_is_not_none(risky: Path, name: str) -> None:
-    path = risky / name
-    path.unlink()
-    path.symlink_to("nowhere")
-    assert refused(risky).reason is Reason.FILE_MISSING
-    path.unlink()
-    path.mkdir()
-    assert refused(risky).reason is Reason.FILE_MISSING
-
-
-@pytest.mark.negative
-def test_prices_are_there_exactly_where_the_statement_names_them(risky: Path, small: Publication) -> None:
-    evidence = (risky / "prices.json").read_bytes()
-    (risky / "prices.json").unlink()
-    assert refused(risky).reason is Reason.FILE_MISSING
-    other, _ = simulate_evidence(risk_publication().statement, sources=7)
-    assert other != evidence
-    (risky / "prices.json").write_bytes(other)
-    assert refused(risky).reason is Reason.PRICE_EVIDENCE
-    # A statement that names none takes none: prices that it is not bound to would decorate it.
-    write(risky, risk_publication())
-    (risky / "fund.json").unlink()
-    assert refused(risky).reason is Reason.PRICE_EVIDENCE
 
 
 @pytest.mark.negative
@@ -356,7 +169,7 @@ def test_who_names_sources_gets_prices_of_theirs(risky: Path, run: Run, director
     (risky / "empty.txt").write_text("# nobody\n")
     assert run(risky, "--price-sources", risky / "empty.txt")[0] == 1
     assert verifier.verify_directory(risky, price_sources=None).accepted
-    write(risky, risk_publication())
+    risk_publication().write(risky)
     for name in ("fund.json", "prices.json"):
         (risky / name).unlink()
     code, text = run(risky, "--price-sources", risky / "others.txt")
@@ -373,34 +186,6 @@ def test_the_inclusion_command_under_margins(risky: Path, run: Run, tmp_path: Pa
     assert "  is long 0.1541 btc-perp\n  was charged 1000 cost for open positions\n  holds 100 usdt in bucket" in text
     assert "  in all: equity 103.1943902 USDT, health 52.87192014 USDT (after haircuts and margins)\n" in text
     assert "in all" not in run("inclusion", bundle)[1]
-
-
-@pytest.mark.negative
-def test_the_caller_chooses_the_profile(directory: Path, small: Publication) -> None:
-    """06 attack 31: neither the statement nor the proof can weaken the parameters."""
-    assert refused(directory, profile="high").reason is Reason.UNACCEPTABLE_PROFILE
-    assert refused(directory, profile="test").reason is Reason.UNACCEPTABLE_PROFILE
-    write(directory, small.stating(profile="test", parameters_digest=TEST.digest))
-    assert refused(directory).reason is Reason.UNACCEPTABLE_PROFILE
-    assert verifier.verify_directory(directory, params=TEST).profile == "test"
-    write(directory, small.stating(parameters_digest=TEST.digest))
-    assert refused(directory).reason is Reason.UNACCEPTABLE_PARAMETERS
-    write(directory, small.stating(profile="compact", parameters_digest=PROFILES["compact"].digest))
-    assert refused(directory, profile="fast").reason is Reason.UNACCEPTABLE_PROFILE
-    assert verifier.verify_directory(directory).profile == "compact"
-
-
-@pytest.mark.negative
-def test_the_proof_is_checked_for_this_statement(
-    directory: Path, small: Publication, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (directory / PROOF).write_bytes(b"bad")
-    assert refused(directory).reason is Reason.CONSTRAINTS
-    seen: list[Any] = []
-    monkeypatch.setattr(proofs, "verify_stark", lambda *arguments: seen.append(arguments))
-    verifier.verify_directory(directory)
-    ((relation, params, data),) = seen
-    assert (relation.binding, params, data) == (small.shard.digest, PROFILES["fast"], b"bad")
 
 
 def test_verify_command(directory: Path, run: Run) -> None:
@@ -507,7 +292,7 @@ def test_inclusion_and_openings_look_at_the_proof(
         data = json.loads(text)
         assert (code, data["verdict"], data["publication_verdict"]) == (0, f"{done} in an unverified statement", None)
         assert (data["steps"][0]["name"], data["steps"][0]["ok"]) == ("0 publication", False)
-    write(directory, small.stating(profile="test", parameters_digest=TEST.digest))
+    small.stating(profile="test", parameters_digest=TEST.digest).write(directory)
     code, text = run("inclusion", bundle, "--against", directory, "--statement-only", "--json")
     assert (code, json.loads(text)["reason"]) == (1, "unacceptable-profile")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,8 +17,10 @@ from hypothesis import strategies as st
 from api.evidence import file_proof, manifest_of
 from prover.errors import InputError
 from verifier.canonical import dumps
-from verifier.errors import InvariantBroken, Reason, VerificationError
+from verifier.errors import BadManifest, InvariantBroken, Reason, VerificationError
 from verifier.manifest import (
+    FILE_BYTES_END,
+    FILES_MAX,
     FORMAT,
     MANIFEST_FILE,
     ROLES,
@@ -25,6 +28,7 @@ from verifier.manifest import (
     Manifest,
     check_directory,
     check_file_proof,
+    digest_file,
     evidence_root,
     leaf,
     leaves,
@@ -116,6 +120,25 @@ def test_another_file_another_root() -> None:
         assert caught.value.reason is Reason.MANIFEST
 
 
+@pytest.mark.negative
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d.update(index=-1),
+        lambda d: d.update(index=5),
+        lambda d: d.update(count=FILES_MAX + 1),
+        lambda d: d.update(path=[{"digest": "00" * 32}] * 20),
+    ],
+)
+def test_places_that_no_tree_has(change: Callable[[dict[str, Any]], None]) -> None:
+    whole = manifest(5)
+    document = json.loads(file_proof(whole, 4))
+    change(document)
+    with pytest.raises(VerificationError) as caught:
+        check_file_proof(dumps(document), whole.files[4], whole.evidence)
+    assert caught.value.reason is Reason.MALFORMED
+
+
 def test_leaves_bind_number_count_length_name_and_digest() -> None:
     file = File("statement.json", 5, bytes(32))
     same = [leaf(file, 0, 2), leaf(file, 1, 2), leaf(file, 0, 3), leaf(replace(file, size=6), 0, 2)]
@@ -168,6 +191,7 @@ def test_a_publication_and_its_manifest(tmp_path: Path) -> None:
         (lambda p: (p / ".hidden").write_bytes(b""), Reason.MANIFEST),
         (lambda p: (p / MANIFEST_FILE).unlink(), Reason.FILE_MISSING),
         (lambda p: [(p / "reserves.csv").unlink(), (p / "reserves.csv").mkdir()], Reason.FILE_MISSING),
+        (lambda p: [(p / "reserves.csv").unlink(), (p / "reserves.csv").symlink_to("/dev/null")], Reason.FILE_MISSING),
     ],
 )
 def test_damaged_publications(tmp_path: Path, damage: Callable[[Path], object], reason: Reason) -> None:
@@ -176,6 +200,17 @@ def test_damaged_publications(tmp_path: Path, damage: Callable[[Path], object], 
     with pytest.raises(VerificationError) as caught:
         check_directory(tmp_path / "p", STATEMENT)
     assert caught.value.reason is reason
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize("name", [b"a\nVerdict: solvent", b"a\x1b[2J", b"a\xff"])
+def test_a_file_s_name_does_not_write_on_the_terminal(tmp_path: Path, name: bytes) -> None:
+    written(tmp_path / "p")
+    (tmp_path / "p" / os.fsdecode(name)).write_bytes(b"")
+    with pytest.raises(BadManifest) as caught:
+        check_directory(tmp_path / "p", STATEMENT)
+    assert str(caught.value).isascii()
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.negative
@@ -234,6 +269,9 @@ def test_wrong_manifests_whose_evidence_is_right(
         (lambda d: d["files"][0].update(name="private.json"), Reason.MALFORMED),
         (lambda d: d["files"][0].update(name="../statement.json"), Reason.MALFORMED),
         (lambda d: d["files"][0].update(bytes=-1), Reason.MALFORMED),
+        (lambda d: d["files"][0].update(bytes=FILE_BYTES_END), Reason.MALFORMED),
+        (lambda d: d.update(exchange="a" * 129), Reason.MALFORMED),
+        (lambda d: d.update(sequence=-1), Reason.MALFORMED),
         (lambda d: d["files"][0].update(sha256="00"), Reason.MALFORMED),
         (lambda d: d.update(more=1), Reason.MALFORMED),
     ],
@@ -245,6 +283,27 @@ def test_manifests_of_another_form(change: Callable[[dict[str, Any]], None], rea
     with pytest.raises(VerificationError) as caught:
         parse_manifest(dumps(document))
     assert caught.value.reason is reason
+
+
+@pytest.mark.negative
+def test_a_manifest_lists_so_many_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("verifier.manifest.FILES_MAX", 4)
+    assert len(parse_manifest(manifest(4).to_bytes()).files) == 4
+    with pytest.raises(BadManifest, match="at most 4"):
+        parse_manifest(manifest(5).to_bytes())
+
+
+@pytest.mark.negative
+def test_a_file_that_may_not_be_read_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(tmp_path / "p")
+
+    def forbidden(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", forbidden)
+    with pytest.raises(VerificationError, match="Permission denied") as caught:
+        digest_file(tmp_path / "p", "reserves.csv")
+    assert (caught.value.reason, caught.value.where["field"]) == (Reason.FILE_MISSING, "reserves.csv")
 
 
 @pytest.mark.negative

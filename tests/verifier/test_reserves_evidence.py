@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from verifier.canonical import dumps
+from verifier.canonical import Record, dumps
 from verifier.errors import BadReserves, Reason, VerificationError
 from verifier.instruments import PERPETUAL, SPOT
-from verifier.reserves_evidence import check_reserves_evidence, parse_reserves_evidence
+from verifier.reserves_evidence import HEIGHT_MAX, check_reserves_evidence, parse_reserves_evidence, read_amount
 
 HASHES = {"BTC": "5e" * 32, "ETH": "ab" * 32}
 HEIGHTS = {"BTC": 870_000, "ETH": 21_000_000}
@@ -141,6 +141,24 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], Reason]] = {
     "a network twice": (lambda d: d["totals"][0]["parts"].append(part("BTC", "3.5", 2)), Reason.RESERVES),
     "another height": (lambda d: d["totals"][0]["parts"][0].update(height=1), Reason.RESERVES),
     "another hash": (lambda d: d["totals"][0]["parts"][0].update(hash="11" * 32), Reason.RESERVES),
+    "a network twice, and the sum of both": (
+        lambda d: d["totals"][0].update(amount="7", parts=[part("BTC", "3.5", 2)] * 2), Reason.RESERVES
+    ),
+    "a height below zero": (lambda d: d["blocks"][0].update(height=-1), Reason.MALFORMED),
+    "a height beyond all": (lambda d: d["blocks"][0].update(height=HEIGHT_MAX + 1), Reason.MALFORMED),
+    "a part's height below zero": (lambda d: d["totals"][0]["parts"][0].update(height=-1), Reason.MALFORMED),
+    "a part's height beyond all": (
+        lambda d: d["totals"][0]["parts"][0].update(height=HEIGHT_MAX + 1), Reason.MALFORMED
+    ),
+    "a long hash": (lambda d: d["blocks"][0].update(hash="5e" * 32 + "5"), Reason.MALFORMED),
+    "a part's long hash": (lambda d: d["totals"][0]["parts"][0].update(hash="5e" * 32 + "5"), Reason.MALFORMED),
+    "a long address": (lambda d: d["addresses"][0].update(address="a" * 129), Reason.MALFORMED),
+    "a long asset": (lambda d: d["addresses"][0].update(asset="A" * 33), Reason.MALFORMED),
+    "a long exchange": (lambda d: d.update(exchange="a" * 129), Reason.MALFORMED),
+    "a sequence below zero": (lambda d: d.update(sequence=-1), Reason.MALFORMED),
+    "too many networks": (lambda d: d["blocks"].extend([d["blocks"][0]] * 63), Reason.MALFORMED),
+    "too many parts": (lambda d: d["totals"][0]["parts"].extend([part("BTC", "1", 1)] * 64), Reason.MALFORMED),
+    "too many digits": (lambda d: d["addresses"][0].update(amount="1" * 41), Reason.MALFORMED),
     "no block": (lambda d: d["blocks"].pop(0), Reason.RESERVES),
     "an address twice": (lambda d: d["addresses"].append(d["addresses"][0]), Reason.RESERVES),
     "an inconclusive one counted": (lambda d: d["addresses"][3].update(result="verified"), Reason.RESERVES),
@@ -155,10 +173,40 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], Reason]] = {
 }  # fmt: skip
 
 
+@pytest.mark.negative
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_file_that_contradicts_itself_is_refused(name: str) -> None:
     change, reason = CHANGES[name]
     assert refused(change).reason is reason
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize(("bound", "count"), [("ADDRESSES_MAX", 5), ("ASSETS_MAX", 3)])
+def test_lists_have_a_greatest_length(monkeypatch: pytest.MonkeyPatch, bound: str, count: int) -> None:
+    monkeypatch.setattr(f"verifier.reserves_evidence.{bound}", count)
+    parse_reserves_evidence(dumps(DOCUMENT))
+    monkeypatch.setattr(f"verifier.reserves_evidence.{bound}", count - 1)
+    assert refused(lambda d: None).reason is Reason.MALFORMED
+
+
+@pytest.mark.negative
+def test_parts_are_sorted() -> None:
+    """BTC on two networks, once in their order and once not."""
+
+    def on_two(names: list[str]) -> bytes:
+        document = deepcopy(DOCUMENT)
+        document["addresses"][1]["network"] = "ETH"
+        parts = {"BTC": part("BTC", "1.5", 1), "ETH": part("ETH", "2", 1)}
+        document["totals"][0]["parts"] = [parts[name] for name in names]
+        return dumps(document)
+
+    check_reserves_evidence(on_two(["BTC", "ETH"]), RESERVES, STATEMENT)
+    with pytest.raises(BadReserves, match="each network once, sorted"):
+        check_reserves_evidence(on_two(["ETH", "BTC"]), RESERVES, STATEMENT)
+
+
+def test_the_longest_amount() -> None:
+    assert read_amount(Record({"amount": "1" * 40 + "." + "1" * 30}, "row", {"amount"})) == int("1" * 70)
 
 
 def test_an_address_counted_twice_is_refused_even_where_the_sums_fit() -> None:

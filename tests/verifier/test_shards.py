@@ -18,6 +18,7 @@ from verifier.inclusion import check_bundle
 from verifier.opening import check_opening
 from verifier.shards import Place, Shard, Sum, check_shards, parent, parse_shard, seal, top_paths, top_sides, top_sum
 from verifier.solvency import OUTPUT_END
+from verifier.statement import SHARDS_MAX
 
 COUNT = 6
 
@@ -115,8 +116,36 @@ def test_shards_that_do_not_add_up(change: str) -> None:
 def test_one_shard_has_nothing_to_mask() -> None:
     """Its totals then rest on no collision of the tree hash: the circuit adds no mask, and the document shows none."""
     small = publication()
+    check_shards(small.statement, small.shards)
     masked = replace(small.shard, mask_in=(1,) * 8, mask_out=(1,) * 8)
-    assert refused(lambda: check_shards(small.statement, [masked])).reason is Reason.SHARDS
+    statement = replace(small.statement, root=seal(masked.place(small.statement.liability_output).sum, 1))
+    with pytest.raises(BadStatement, match="nothing to mask") as caught:
+        check_shards(statement, [masked])
+    assert caught.value.reason is Reason.SHARDS
+
+
+@pytest.mark.negative
+def test_a_root_over_fewer_shards_than_the_statement_says() -> None:
+    """Masks cancel, sums fit, and the root is sealed with the number of the statement."""
+    small = several()
+    leaves = [shard.place(small.statement.liability_output).sum for shard in small.shards]
+    statement = replace(small.statement, shards=COUNT + 1, root=seal(top_sum(leaves), COUNT + 1))
+    with pytest.raises(BadStatement, match=f"{COUNT + 1} shards") as caught:
+        check_shards(statement, small.shards)
+    assert caught.value.reason is Reason.SHARDS
+
+
+@pytest.mark.negative
+def test_a_shard_in_the_place_of_another() -> None:
+    """A root over shards 3 and 2 in each other's places: the path leads there, on the sides of the other number."""
+    leaves = [shard.place(0) for shard in several().shards]
+    leaves[2], leaves[3] = leaves[3], leaves[2]
+    nodes = [leaf.sum for leaf in leaves]
+    place = Place(leaves[2], top_paths(nodes)[2])
+    assert place.leaf.index == 3
+    with pytest.raises(NotIncluded, match="sides of shard 3") as caught:
+        place.check("bundle", seal(top_sum(nodes), COUNT), COUNT)
+    assert caught.value.reason is Reason.PATH
 
 
 DOCUMENTS: dict[str, tuple[Callable[[Any], object], Reason]] = {
@@ -176,6 +205,13 @@ def test_places_that_are_refused(change: str) -> None:
     assert isinstance(error, NotIncluded)
     opening = edited(small.opening(1, 0), lambda d: edit(d["shard"]))
     assert refused(lambda: check_opening(opening, small.statement)).reason in (reason, Reason.OPENING)
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize("index", [-1, SHARDS_MAX])
+def test_numbers_that_no_shard_has(index: int) -> None:
+    data = edited(several().bundle(7), lambda d: d["shard"].update(index=index))
+    assert refused(lambda: check_bundle(data, several().statement)).reason is Reason.MALFORMED
 
 
 @pytest.mark.negative

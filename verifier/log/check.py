@@ -11,13 +11,13 @@ from verifier.canonical import refuse
 from verifier.errors import Reason
 from verifier.files import read_file
 from verifier.inclusion import Step
-from verifier.log.checkpoint import Checkpoint, Opened, open_checkpoint, open_signed
+from verifier.log.checkpoint import Checkpoint, Opened, open_checkpoint, open_signed, parse_checkpoint
 from verifier.log.note import NOTE_BYTES_MAX
 from verifier.log.policy import Policy
-from verifier.log.proof import PROOF_BYTES_MAX, check_log_proof, parse_log_proof
+from verifier.log.proof import PROOF_BYTES_MAX, LogProof, check_log_proof, parse_log_proof
 from verifier.log.tiles import CHECKPOINT_FILE, ENTRIES_BYTES_MAX, TILE_WIDTH, Tiles
-from verifier.log.tree import check_consistency, leaf_hash
-from verifier.manifest import LOG_PROOF_FILE, Entry, Manifest, Stated, check_directory, parse_entry
+from verifier.log.tree import check_consistency, check_inclusion, leaf_hash
+from verifier.manifest import LOG_PROOF_FILE, Entry, Manifest, Stated, check_directory, parse_entry, read_manifest
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,48 @@ def check_logged(directory: Path, statement: Stated, policy: Policy) -> Logged:
     steps = (
         Step("files", True, f"all {len(manifest.files)} are those of the manifest, evidence {manifest.evidence.hex()}"),
         *checkpoint_steps(opened, policy),
-        Step("log inclusion", True, f"the publication is entry {proof.index} of {opened.checkpoint.size}"),
+        _inclusion_step(proof, opened.checkpoint),
     )
     return Logged(manifest, proof.index, opened, steps)
+
+
+def check_documents(
+    manifest: bytes, log_proof: bytes, statement: Stated, policy: Policy | None = None
+) -> tuple[Step, ...]:
+    """Whether a statement is that of a manifest which is in a log, without the publication's other files.
+
+    Args:
+        manifest, log_proof: manifest.json and log.tlog-proof as published.
+        policy: None leaves open whose signatures the log's checkpoint carries; the steps say so.
+
+    Raises:
+        VerificationError: as `check_logged`.
+    """
+    listing = read_manifest(manifest, statement)
+    listed = next(file for file in listing.files if file.role == "statement")
+    if listed.sha256 != statement.digest:
+        refuse(listed.name, f"SHA-256 {listed.sha256.hex()}", statement.digest.hex(), Reason.MANIFEST)
+    proof = parse_log_proof(log_proof)
+    leaf = leaf_hash(listing.entry.to_bytes())
+    if policy is not None:
+        opened = check_log_proof(proof, leaf, policy)
+        head, signed = opened.checkpoint, checkpoint_steps(opened, policy)
+    else:
+        head, _ = parse_checkpoint(proof.checkpoint, "log proof, checkpoint")
+        check_inclusion(leaf, proof.index, head.size, proof.path, head.root)
+        signed = (
+            Step(
+                "log signature",
+                False,
+                f"{head.origin}, {head.size} entries: not checked without a policy of whom to believe",
+            ),
+            Step("witnesses", False, "not checked without that policy"),
+        )
+    return (
+        Step("files", True, f"the statement is one of the {len(listing.files)} files of the manifest"),
+        *signed,
+        _inclusion_step(proof, head),
+    )
 
 
 def check_continues(seen: bytes, log: Path, policy: Policy) -> tuple[Opened, Opened]:
@@ -142,6 +181,10 @@ def audit(log: Path, policy: Policy) -> Audit:
             require_next(entries[-1] if entries else None, entry, f"entry {index}")
             entries.append(entry)
     return Audit(opened, tuple(entries))
+
+
+def _inclusion_step(proof: LogProof, head: Checkpoint) -> Step:
+    return Step("log inclusion", True, f"the publication is entry {proof.index} of {head.size}")
 
 
 def require_root(tiles: Tiles, head: Checkpoint) -> None:

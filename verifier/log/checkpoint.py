@@ -126,8 +126,7 @@ def open_signed(data: bytes, logs: Sequence[VerifierKey], name: str = "checkpoin
     signed = verified(note, keys, Reason.LOG_SIGNATURE)
     if not signed:
         names = ", ".join(signature.name for signature in note.signatures)
-        expected = " or ".join(key.vkey for key in keys)
-        raise BadLog(Reason.LOG_SIGNATURE, f"{name}: expected a signature by {expected}, got {names}", field=name)
+        refuse(name, f"a signature by {' or '.join(key.vkey for key in keys)}", names, Reason.LOG_SIGNATURE)
     return Opened(checkpoint, note, signed[0][0], ())
 
 

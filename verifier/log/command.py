@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from verifier.log.findings import Finding, audited, continued, convicted, logged
 from verifier.log.policy import read_policy
 
+_FINDINGS: Mapping[str, Callable[..., Finding]] = {
+    "verify": logged,
+    "consistency": continued,
+    "audit": audited,
+    "fraud": convicted,
+}
 _EPILOG = """\
 FILE of --policy is your own choice of whom to believe, c2sp.org/tlog-policy:
   log <vkey>
@@ -46,11 +52,4 @@ def parse(words: Sequence[str]) -> tuple[argparse.ArgumentParser, argparse.Names
 
 def find(command: str, paths: Sequence[Path], policy_file: Path) -> Finding:
     """What a command finds. Raises VerificationError."""
-    policy = read_policy(policy_file)
-    if command == "verify":
-        return logged(paths[0], policy)
-    if command == "consistency":
-        return continued(paths[0], paths[1], policy)
-    if command == "audit":
-        return audited(paths[0], policy)
-    return convicted(paths[0], paths[1], policy)
+    return _FINDINGS[command](*paths, read_policy(policy_file))

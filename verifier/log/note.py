@@ -12,9 +12,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from verifier.canonical import refuse
-from verifier.ed25519 import KEY_BYTES, SIGNATURE_BYTES, is_key, is_valid
-from verifier.errors import BadLog, MalformedProof, Reason
+from verifier.canonical import refuse, require_size
+from verifier.ed25519 import SIGNATURE_BYTES, is_key, is_valid
+from verifier.errors import BadLog, Reason
 
 NOTE_BYTES_MAX = 2**18
 SIGNATURES_MAX = 64
@@ -86,7 +86,7 @@ class VerifierKey:
         if self.kind == COSIGNATURE_V1:
             time = cosigned_at(signature)
             return time is not None and is_valid(self.key, cosigned_bytes(text, time), value[TIMESTAMP_BYTES:])
-        return len(value) == SIGNATURE_BYTES and is_valid(self.key, text.encode(), value)
+        return is_valid(self.key, text.encode(), value)
 
 
 def cosigned_at(signature: Signature) -> int | None:
@@ -114,7 +114,7 @@ def parse_vkey(text: str, kind: int, where: str = "key") -> VerifierKey:
     if match is None or material is None or not is_name(match[1]):
         refuse(where, expected, text, Reason.LOG_POLICY)
     key = VerifierKey(match[1], material[0], material[1:])
-    if key.kind != kind or len(key.key) != KEY_BYTES or not is_key(key.key):
+    if key.kind != kind or not is_key(key.key):
         refuse(where, expected, text, Reason.LOG_POLICY)
     if key.key_id.hex() != match[2]:
         refuse(where, f"the id {key.key_id.hex()} of this key", match[2], Reason.LOG_POLICY)
@@ -128,17 +128,15 @@ def parse_note(data: bytes, name: str = "note") -> Note:
         MalformedProof: FILE_TOO_LARGE; MALFORMED: not UTF-8, a control character, no text, no or too many signatures,
             or a signature line that is none; NON_CANONICAL: base64 with another spelling of the same bytes.
     """
-    if len(data) > NOTE_BYTES_MAX:
-        message = f"{name}: {len(data)} bytes, expected at most {NOTE_BYTES_MAX}"
-        raise MalformedProof(Reason.FILE_TOO_LARGE, message, field=name)
+    require_size(data, NOTE_BYTES_MAX, name)
     try:
         whole = data.decode()
     except UnicodeDecodeError:
         refuse(name, "UTF-8", "other bytes")
     if _CONTROL.search(whole):
         refuse(name, "no control character but the newline", "one")
-    text, blank, rest = whole.rpartition("\n\n")
-    if not blank or not text:
+    text, _, rest = whole.rpartition("\n\n")
+    if not text:
         refuse(name, "a text, an empty line and signatures", whole)
     if not rest.endswith("\n"):
         refuse(name, "signature lines that end in a newline", rest)
@@ -184,8 +182,8 @@ def verified(note: Note, keys: Sequence[VerifierKey], reason: Reason) -> tuple[t
 
 
 def is_name(text: str) -> bool:
-    """Whether this may be a key's name: no blanks (Unicode's), no plus, not empty."""
-    return bool(text) and "+" not in text and not any(c.isspace() or c < " " for c in text)
+    """Whether this may be a key's name: no blanks (Unicode's), no plus, no lone surrogate, not empty."""
+    return bool(text) and not any(c.isspace() or c < " " or c == "+" or "\ud800" <= c <= "\udfff" for c in text)
 
 
 def unbase64(text: str) -> bytes | None:

@@ -16,8 +16,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from verifier.canonical import refuse, shown
-from verifier.errors import BadLog, MalformedProof, Reason
+from verifier.canonical import refuse, require_size
+from verifier.errors import Reason
 from verifier.files import read_file
 from verifier.log.note import COSIGNATURE_V1, ED25519, VerifierKey, parse_vkey
 
@@ -159,9 +159,7 @@ def parse_policy(data: bytes, name: str = "policy") -> Policy:
         MalformedProof: FILE_TOO_LARGE.
         BadLog: LOG_POLICY, naming the line.
     """
-    if len(data) > POLICY_BYTES_MAX:
-        message = f"{name}: {len(data)} bytes, expected at most {POLICY_BYTES_MAX}"
-        raise MalformedProof(Reason.FILE_TOO_LARGE, message, field=name)
+    require_size(data, POLICY_BYTES_MAX, name)
     if _OTHER_CONTROL.search(data):
         refuse(name, "no control characters but tab and newline", "others", Reason.LOG_POLICY)
     try:
@@ -174,7 +172,7 @@ def parse_policy(data: bytes, name: str = "policy") -> Policy:
         if words and not words[0].startswith("#"):
             reader.line(words, f"{name} line {number}")
     if reader.quorum is None:
-        raise BadLog(Reason.LOG_POLICY, f"{name}: expected a quorum line, got none", field=shown(name))
+        refuse(name, "a quorum line", "none", Reason.LOG_POLICY)
     return Policy(tuple(reader.logs), tuple(reader.witnesses.values()), reader.groups, reader.quorum)
 
 

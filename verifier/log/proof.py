@@ -6,8 +6,8 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from verifier.canonical import refuse
-from verifier.errors import MalformedProof, Reason
+from verifier.canonical import refuse, require_size
+from verifier.errors import Reason
 from verifier.log.checkpoint import Opened, open_checkpoint, parse_checkpoint, parse_digest, parse_number
 from verifier.log.note import NOTE_BYTES_MAX, unbase64
 from verifier.log.policy import Policy
@@ -45,9 +45,7 @@ def parse_log_proof(data: bytes, name: str = "log proof") -> LogProof:
     Raises:
         MalformedProof: FILE_TOO_LARGE, MALFORMED or NON_CANONICAL.
     """
-    if len(data) > PROOF_BYTES_MAX:
-        message = f"{name}: {len(data)} bytes, expected at most {PROOF_BYTES_MAX}"
-        raise MalformedProof(Reason.FILE_TOO_LARGE, message, field=name)
+    require_size(data, PROOF_BYTES_MAX, name)
     head, blank, checkpoint = data.partition(b"\n\n")
     if not blank or not head.isascii():
         refuse(name, "ASCII lines, an empty line and a checkpoint", "something else")

@@ -75,7 +75,7 @@ def unpack_entries(data: bytes, count: int, where: str) -> list[bytes]:
     entries, at = [], 0
     while at < len(data):
         end = at + 2 + int.from_bytes(data[at : at + 2], "big")
-        if at + 2 > len(data) or end > len(data):
+        if end > len(data):
             refuse(where, "whole entries", f"{len(data) - at} bytes at the end")
         entries.append(data[at + 2 : end])
         at = end

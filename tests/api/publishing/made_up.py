@@ -35,6 +35,7 @@ class Judged:
     statement: Named
     accepted: bool = True
     spoken: str = "solvent, says a test"
+    verdict: str = "solvent"
 
 
 def digest_of(sequence: int, variant: str = "") -> bytes:

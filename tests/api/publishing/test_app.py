@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from api import answers
 from api.answers import Loaded, Shelf, _range, load
 from api.app import make_app
-from api.reading import JSON, ReadSide, Resource
+from api.paths import JSON
+from api.reading import ReadSide, Resource
 from api.store import Store
 from tests.api.publishing.made_up import new_store, published, write_publication
 from tests.api.publishing.serving import served

@@ -14,6 +14,7 @@ import pytest
 from api.cli import main
 from api.notes import log_key
 from api.store import Store
+from api.tokens import Tokens
 from api.witness import Refused, Witness
 from prover.errors import InputError
 from prover.files import Step, no_step
@@ -48,6 +49,23 @@ def store(server: str, tmp_path: Path) -> Iterator[Store]:
     made = Store.create(server, log_key(ORIGIN, LOG_KEY), tmp_path / "files")
     yield made
     made.close()
+
+
+def test_tokens(server: str) -> None:
+    tokens = Tokens(server, create=True)
+    ann, bob = tokens.issue(["ann", "bob"])
+    reader = Tokens(server)
+    assert (reader.user_of(ann), reader.user_of(bob), reader.user_of("x")) == ("ann", "bob", None)
+    assert tokens.revoke("ann") == 1
+    assert (reader.user_of(ann), reader.user_of(bob)) == (None, "bob")
+    with reader._database.engine.connect() as connection:
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+        connection.exec_driver_sql(others)
+    with pytest.raises(InputError, match="expected a database that works"):
+        reader.user_of(bob)
+    assert reader.user_of(bob) == "bob", "the next request has a new connection"
+    for one in (reader, tokens):
+        one.close()
 
 
 def test_publications_by_url(store: Store, server: str, tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ from api.cli import main
 from api.cli.bench import synthetic_snapshot
 from api.export import export
 from api.log import log_proof
-from api.reading import LATEST, PUBLICATIONS, ReadSide
+from api.paths import LATEST, PUBLICATIONS
+from api.reading import ReadSide
 from api.store import Store
 from prover.bundles import make_bundle
 from prover.errors import InputError

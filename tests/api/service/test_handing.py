@@ -27,9 +27,10 @@ from tests.api.publishing.serving import served
 from tests.api.web.publications import read, write
 from tests.prover.test_bundle_store import named_publication
 from tests.prover.test_fund_bundle import store as private_store
-from tests.verifier.log.signers import LOG_KEY
+from tests.verifier.log.signers import LOG_KEY, policy_text
 from tests.verifier.small_tree import Builder, Publication, make_accounts
 from verifier.inclusion import check_bundle
+from verifier.receipt import check_user_file, parse_receipt
 
 OF = named_publication()
 Reply = tuple[int, dict[str, str], bytes]
@@ -91,10 +92,23 @@ def test_everybody_gets_their_own(site: Site) -> None:
             assert len(headers["padding"]) < BLOCK_BYTES
 
 
-def test_accounts_of_usual_size_look_alike(site: Site) -> None:
+def test_a_receipt_holds_the_same_bundle_and_its_log(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "policy").write_text(policy_text())
+    for user, token in list(site.given.items())[:3]:
+        for path in ("/receipt", f"/receipts/{OF.statement.sequence}"):
+            status, headers, body = site.get(path, token)
+            assert status == 200 and headers["cache-control"] == "no-store"
+            assert headers["content-disposition"] == f'attachment; filename="receipt-{OF.statement.sequence}.json"'
+            report, against = check_user_file(body, log_policy=tmp_path / "policy", user_id=user)
+            assert report.compared and against is not None and against.logged[-1].ok
+            assert parse_receipt(body).bundle == site.get(token=token)[2]
+
+
+@pytest.mark.parametrize("path", ["/bundle", "/receipt"])
+def test_accounts_of_usual_size_look_alike(site: Site, path: str) -> None:
     sizes, lengths = set(), set()
     for token in list(site.given.values())[9:30]:
-        _, headers, body = site.get(token=token)
+        _, headers, body = site.get(path, token)
         sizes.add(sum(len(k) + len(v) for k, v in headers.items()) + len(body))
         lengths.add(len(body))
     assert len(sizes) == 1 < len(lengths)
@@ -112,7 +126,7 @@ def _wrong(site: Site) -> list[tuple[str | None, str]]:
 def test_all_others_get_one_answer(site: Site) -> None:
     answers = set()
     for token, scheme in _wrong(site):
-        for path in ("/bundle", f"/bundles/{OF.statement.sequence}", "/bundles/9999"):
+        for path in ("/bundle", f"/bundles/{OF.statement.sequence}", "/bundles/9999", "/receipt", "/receipts/9999"):
             status, headers, body = site.get(path, token, scheme)
             headers.pop("date")
             answers.add((status, tuple(sorted(headers.items())), body))

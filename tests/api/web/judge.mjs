@@ -37,6 +37,12 @@ export function judge(code, ask) {
   if (ask.signatures) {
     out.signatures = ask.signatures.map(([key, message, signature]) => code.ed25519.isValid(bytes(key), bytes(message), bytes(signature)));
   }
+  if (ask.receipts) {
+    out.receipts = ask.receipts.map((text) => {
+      const { files = {}, bundle = new Uint8Array(), ...rest } = code.receipt.splitReceipt(bytes(text));
+      return { ...rest, parts: [bundle, ...Object.values(files)].map(toHex) };
+    });
+  }
   if (ask.logs) {
     out.logs = ask.logs.map(({ proof, manifest, policy, statement: text }) => {
       const of = code.statement.parseStatement(bytes(text));

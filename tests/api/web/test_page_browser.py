@@ -5,20 +5,29 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api.app import make_app
+from api.handing import Bundles
 from api.page import WEB, modules, single_file
+from api.publish import publish
 from api.store import Store
+from api.tokens import Tokens
+from prover.bundle_writer import write_store
+from tests.api.publishing.made_up import new_store
 from tests.api.publishing.serving import served
 from tests.api.web.chromium import CHROMIUM, DRIVER, MISSING, chromium, resize
 from tests.api.web.code import text
 from tests.api.web.forgeries import HOLDER, all_of, named, outcome, sharded
-from tests.api.web.publications import published, series
-from tests.verifier.log.signers import policy_text
+from tests.api.web.publications import published, read, series, write
+from tests.prover.test_fund_bundle import store as private_store
+from tests.verifier.log.signers import LOG_KEY, policy_text
+from verifier.receipt import Receipt
+from verifier.shards import seal, top_sum
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason=MISSING)
 COUNT = 3
@@ -142,6 +151,79 @@ def test_saved_file_without_a_publication(browser: Any, folder: Path) -> None:
     assert complaints(browser) == []
 
 
+def receipt_of(folder: Path, number: int) -> bytes:
+    names = ("statement.json", "manifest.json", "log.tlog-proof")
+    files = [(folder / f"publication-{number}" / name).read_bytes() for name in names]
+    return Receipt((folder / f"bundle-{number}.json").read_bytes(), *files).to_bytes()
+
+
+def test_a_receipt_alone(browser: Any, folder: Path, tmp_path: Path) -> None:
+    good = receipt_of(folder, 1)
+    (tmp_path / "receipt.json").write_bytes(good)
+    opened(browser, (folder / "empty.html").as_uri())
+    chosen(browser, tmp_path / "receipt.json")
+    assert steps(browser) == COUNTED | LOGGED | {"10 log signature": "not checked"}
+    assert "Your account is counted in publication 8" in words(browser) and "Per asset" in words(browser, "board")
+    browser.execute_script("document.getElementById('trust').open = true")
+    browser.find_element("id", "policy").send_keys(policy_text())
+    wait(browser, "document.querySelector('[data-step=\"10 log signature\"]').dataset.outcome === 'ok'")
+    for change, failed in (
+        (good.replace(b'"amount":"3"', b'"amount":"4"'), "7 shard"),
+        (good.replace(b"index 1", b"index 0"), "12 log inclusion"),
+    ):
+        (tmp_path / "forged.json").write_bytes(change)
+        chosen(browser, tmp_path / "forged.json")
+        assert change != good and [step for step, mark in steps(browser).items() if mark == "failed"] == [failed]
+    (tmp_path / "cut.json").write_bytes(good[:-2])
+    chosen(browser, tmp_path / "cut.json")
+    wait(browser, "document.getElementById('result').innerText.includes('This receipt is rejected')")
+    assert complaints(browser) == []
+
+
+def test_a_receipt_of_a_statement_that_nobody_else_sees(browser: Any, url: str, folder: Path, tmp_path: Path) -> None:
+    own = series(1)[0]
+    for statement in (replace(own.statement, time="2026-01-01T00:00:00Z"), replace(own.statement, sequence=99)):
+        shards = tuple(replace(shard, header=statement.header_digest) for shard in own.shards)
+        top = top_sum([shard.place(statement.liability_output).sum for shard in shards])
+        other = replace(own, statement=replace(statement, root=seal(top, len(shards))), shards=shards)
+        manifest, proof = (folder / "publication-0" / name for name in ("manifest.json", "log.tlog-proof"))
+        forged = Receipt(other.bundle(HOLDER), other.statement.to_bytes(), manifest.read_bytes(), proof.read_bytes())
+        (tmp_path / "receipt.json").write_bytes(forged.to_bytes())
+        opened(browser, url + "/")
+        wait(browser, f"document.querySelectorAll('#sequence option').length === {COUNT}")
+        chosen(browser, tmp_path / "receipt.json")
+        assert steps(browser)["9 files"] == "failed"
+        assert "counted in publication" not in words(browser)
+
+
+def test_a_token_fetches_the_receipt(browser: Any, tmp_path: Path) -> None:
+    of = sharded(1, 0)
+    public = write(tmp_path / "public", of)
+    (tmp_path / "private").mkdir()
+    private_store(of, tmp_path / "private")
+    write_store(public, tmp_path / "private", tmp_path / "bundles")
+    store = new_store(tmp_path / "store")
+    publish(public, store, LOG_KEY, None, verify=read)
+    tokens = Tokens(str(tmp_path / "tokens.db"), create=True)
+    user = of.accounts[HOLDER].user_id
+    (token,) = tokens.issue([user])
+    with served(make_app(store, Bundles([tmp_path / "bundles"], tokens))) as address:
+        opened(browser, address + "/")
+        wait(browser, "!document.getElementById('mine').hidden")
+        browser.execute_script("document.getElementById('mine').open = true")
+        browser.find_element("id", "token").send_keys("x" * 43)
+        browser.find_element("id", "fetch").click()
+        wait(browser, "document.getElementById('result').innerText.includes('No receipt for this token')")
+        assert len(complaints(browser)) == 1, "the browser's own line about the answer 401"
+        browser.find_element("id", "token").clear()
+        browser.find_element("id", "token").send_keys(token)
+        browser.find_element("id", "fetch").click()
+        wait(browser, "document.getElementById('save') !== null")
+        assert steps(browser) == COUNTED | LOGGED | {"10 log signature": "not checked"}
+        assert user in words(browser)
+        assert complaints(browser) == []
+
+
 def test_a_statement_that_is_none(browser: Any, folder: Path, tmp_path: Path) -> None:
     statement = (folder / "publication-1" / "statement.json").read_bytes()
     (tmp_path / "statement.json").write_bytes(statement.replace(b'"decimals":8', b'"decimals":7', 1))
@@ -152,7 +234,7 @@ def test_a_statement_that_is_none(browser: Any, folder: Path, tmp_path: Path) ->
         marks, shown = steps(browser), words(browser)
         assert "counted in publication" not in shown
         if field == "statement.protocol":
-            assert "The publication's statement is refused" in shown and field in shown
+            assert "The statement is refused" in shown and field in shown
         else:
             assert marks["2 statement"] == "failed"
 

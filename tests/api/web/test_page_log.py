@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 from typing import Any
@@ -9,16 +10,18 @@ from typing import Any
 import pytest
 
 from tests.api.web.code import judge, needs_node, text
-from tests.api.web.forgeries import at_random
+from tests.api.web.forgeries import HOLDER, at_random
 from tests.api.web.publications import published, series
 from tests.verifier.log.signers import cosigned, key_of, policy_text, signed
 from tests.verifier.test_ed25519 import BASE, EDGE_CASES, NEUTRAL, RFC_8032, challenge, pack, times
+from verifier.canonical import dumps
 from verifier.ed25519 import L, is_valid
 from verifier.errors import VerificationError
 from verifier.log.policy import parse_policy
 from verifier.log.proof import LogProof, check_log_proof, parse_log_proof
 from verifier.log.tree import leaf_hash, node_hash
 from verifier.manifest import LOG_PROOF_FILE, MANIFEST_FILE, parse_manifest
+from verifier.receipt import Receipt, parse_receipt
 
 pytestmark = needs_node
 STATEMENT = series(3)[1].statement
@@ -57,6 +60,34 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
     store, folders = published(tmp_path_factory.mktemp("published"))
     store.close()
     return (folders[1] / LOG_PROOF_FILE).read_bytes(), (folders[1] / MANIFEST_FILE).read_bytes()
+
+
+def _receipts(proof: bytes, manifest: bytes) -> list[bytes]:
+    good = Receipt(series(3)[1].bundle(HOLDER), STATEMENT.to_bytes(), manifest, proof)
+    data, body = good.to_bytes(), json.loads(good.to_bytes())
+    changed: list[dict[str, Any]] = [
+        {"log_proof": None}, {"log_proof": "x" * (2**19 + 1)}, {"log_proof": "\ud83e\udd8a" * 2**18},
+        {"manifest": None}, {"bundle": []}, {"more": 1}, {"format": "solvent/receipt/v2"}, {"format": 1},
+    ]  # fmt: skip
+    some = [data, *(dumps(body | one) for one in changed), dumps({k: v for k, v in body.items() if k != "statement"})]
+    return [*some, data + b" ", data[:-1], data + b"{}", data.replace(b":", b": ", 1), data[:1000],
+            *at_random(data, 40, random.Random(9))]  # fmt: skip
+
+
+def test_receipts_come_apart_as_in_the_verifier(files: tuple[bytes, bytes]) -> None:
+    cases = _receipts(*files)
+    expected: list[tuple[str | None, str | None, list[str]]] = []
+    for data in cases:
+        try:
+            of = parse_receipt(data)
+        except VerificationError as error:
+            expected.append((error.reason.value, str(error.where["field"]), [""]))
+        else:
+            documents = (of.bundle, of.statement, of.manifest, of.log_proof)
+            expected.append((None, None, [document.hex() for document in documents]))
+    got = judge(receipts=[text(data) for data in cases])["receipts"]
+    assert [(one.get("reason"), one.get("field"), one["parts"]) for one in got] == expected
+    assert sum(reason is None for reason, _, _ in expected) > 10 < sum(reason is not None for reason, _, _ in expected)
 
 
 def _expected(proof: bytes, manifest: bytes, policy: str | None) -> str | None:

@@ -19,9 +19,11 @@ from verifier.log.note import (
     ED25519,
     NOTE_BYTES_MAX,
     SIGNATURES_MAX,
+    VKEY_CHARACTERS_MAX,
     VerifierKey,
     cosigned_at,
     format_note,
+    is_name,
     parse_note,
     parse_vkey,
     verified,
@@ -82,6 +84,10 @@ def test_the_specification_s_example_verifies() -> None:
 @pytest.mark.parametrize("data", [EXAMPLE, POEM, BEHIND_THE_SOFA, SUMDB, ARCHE, GOOD])
 def test_published_notes_have_one_spelling(data: bytes) -> None:
     assert format_note(parse_note(data)) == data
+
+
+def test_a_note_may_have_as_many_signatures_as_every_reader_takes() -> None:
+    assert len(parse_note(b"text\n\n" + SIGNATURE.encode() * SIGNATURES_MAX).signatures) == SIGNATURES_MAX
 
 
 def test_a_note_s_text_may_hold_empty_lines() -> None:
@@ -178,6 +184,17 @@ def test_one_reason_per_damage(data: bytes, reason: Reason) -> None:
     with pytest.raises(BadLog) as caught:
         open_checkpoint(data, policy("w1", "w2", k=2))
     assert caught.value.reason is reason
+
+
+@pytest.mark.negative
+def test_names_of_strangers_do_not_write_on_the_terminal() -> None:
+    """U+009B begins a command of a terminal, and is no blank."""
+    line = "— \u009b2J " + base64.b64encode(b"1234" + bytes(64)).decode()
+    data = f"{parse_note(GOOD).text}\n{line}\n".encode()
+    with pytest.raises(BadLog) as caught:
+        open_signed(data, [LOG_VKEY])
+    assert caught.value.reason is Reason.LOG_SIGNATURE
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.negative
@@ -283,11 +300,31 @@ def test_extension_lines_are_kept_and_signed() -> None:
         witness_vkey("w1"),  # a witness's key is no log's
         "a+00000000+" + base64.b64encode(b"\x01" + bytes(32)).decode(),
         "a" * 2000,
+        EXAMPLE_KEY.replace("example", "ex\udcffample"),
     ],
 )
 def test_keys_of_another_form_are_refused(text: str) -> None:
     with pytest.raises(BadLog) as caught:
         parse_vkey(text, ED25519)
+    assert caught.value.reason is Reason.LOG_POLICY
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize("name", ["a b", "a\tb", "a\u00a0b", "a\u2028b", "a\x01b", "a\x1bb"])
+def test_names_with_blanks_and_control_characters_are_refused_whatever_their_id(name: str) -> None:
+    with pytest.raises(BadLog) as caught:
+        parse_vkey(VerifierKey(name, ED25519, LOG_VKEY.key).vkey, ED25519)
+    assert caught.value.reason is Reason.LOG_POLICY
+    assert not any(map(is_name, (name, "", "a+b")))
+
+
+@pytest.mark.negative
+def test_a_key_s_text_has_a_greatest_length() -> None:
+    longest = VKEY_CHARACTERS_MAX - len(LOG_VKEY.vkey) + len(ORIGIN)
+    key = VerifierKey("a" * longest, ED25519, LOG_VKEY.key)
+    assert parse_vkey(key.vkey, ED25519) == key
+    with pytest.raises(BadLog) as caught:
+        parse_vkey(VerifierKey("a" * (longest + 1), ED25519, LOG_VKEY.key).vkey, ED25519)
     assert caught.value.reason is Reason.LOG_POLICY
 
 

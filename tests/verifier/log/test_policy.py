@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import chain, combinations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.verifier.log.signers import LOG_VKEY, policy_text, witness_vkey
+from api.notes import log_key
+from tests.verifier.log.signers import LOG_VKEY, key_of, policy_text, witness_vkey
 from verifier.errors import Reason, VerificationError
 from verifier.log.note import COSIGNATURE_V1, VerifierKey
 from verifier.log.policy import NAMES_MAX, POLICY_BYTES_MAX, parse_policy
@@ -97,10 +99,11 @@ MIXED_ORDER = VerifierKey("X9", COSIGNATURE_V1, bytes.fromhex("01" + "00" * 31))
         (f"{X1}\ngroup g 1 g\nquorum g\n", "of a line above"),
         (f"{X1}\ngroup g 1 none\nquorum g\n", "of a line above"),
         (f"{X1}\ngroup X1 1 X1\nquorum X1\n", "a name of its own"),
+        (f"{X1}\n{X2}\ngroup g 1 X1\ngroup g 1 X2\nquorum g\n", "a name of its own"),
         ("witnes X1\nquorum none\n", "log, witness, group or quorum"),
         ("quorum none\r\n", "no control characters"),
         ("quorum none\n\x7f", "no control characters"),
-        ("quorum none\n" + f"{X1}\n" + "".join(f"group g{i} 1 X1\n" for i in range(1)) + "group z 1 q\n", "line above"),
+        (f"quorum none\n{X1}\ngroup g 1 X1\ngroup h 1 q\n", "line above"),
     ],
 )
 def test_refused_lines(text: str, what: str) -> None:
@@ -116,9 +119,22 @@ def test_large_and_strange_files_are_refused() -> None:
     assert caught.value.reason is Reason.FILE_TOO_LARGE
     with pytest.raises(VerificationError, match="UTF-8"):
         parse_policy(b"# \xff\nquorum none\n")
-    many = "".join(f"witness w{i} {witness_vkey(f'w{i}')}\n" for i in range(NAMES_MAX + 1))
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize(
+    ("before", "line"),
+    [
+        ("", lambda i: f"log {log_key(f'log{i}', key_of(f'log{i}')).vkey}"),
+        ("", lambda i: f"witness w{i} {witness_vkey(f'w{i}')}"),
+        (f"witness g0 {witness_vkey('g0')}\n", lambda i: f"group g{i + 1} 1 g{i}"),
+    ],
+)
+def test_so_many_of_a_kind(before: str, line: Callable[[int], str]) -> None:
+    lines = [line(i) + "\n" for i in range(NAMES_MAX + 1)]
+    parse_policy(f"{before}{''.join(lines[:-1])}quorum none\n".encode())
     with pytest.raises(VerificationError, match=f"at most {NAMES_MAX}"):
-        parse_policy(f"{many}quorum none\n".encode())
+        parse_policy(f"{before}{''.join(lines)}quorum none\n".encode())
 
 
 @given(st.binary(max_size=60))

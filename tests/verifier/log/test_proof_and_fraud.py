@@ -15,7 +15,7 @@ from verifier.errors import BadLog, Reason, VerificationError
 from verifier.log.fraud import verify_fraud
 from verifier.log.proof import PROOF_BYTES_MAX, LogProof, check_log_proof, parse_log_proof
 from verifier.log.tiles import Tiles
-from verifier.log.tree import leaf_hash
+from verifier.log.tree import PROOF_DIGESTS_MAX, leaf_hash
 
 SIZE, INDEX = 300, 77
 TILES = Tiles(LARGE_FILES.__getitem__, SIZE)
@@ -75,6 +75,7 @@ DIGEST = base64.b64encode(bytes(32)).decode()
         (f"{HEAD}\n", Reason.MALFORMED),
         (f"{HEAD}", Reason.MALFORMED),
         (f"{HEAD}\nindex 0\nextra AA==", Reason.MALFORMED),
+        (f"{HEAD}\n5", Reason.MALFORMED),
         (f"{HEAD}\nindex notanumber", Reason.MALFORMED),
         (f"{HEAD}\nindex -5", Reason.MALFORMED),
         (f"{HEAD}\nindex 05", Reason.MALFORMED),
@@ -95,10 +96,27 @@ def test_heads_of_another_form(head: str, reason: Reason) -> None:
 
 
 @pytest.mark.negative
-@pytest.mark.parametrize("tail", [b"", b"\n", CHECKPOINT[:-1], CHECKPOINT + b"\n", CHECKPOINT[5:]])
+def test_an_empty_line_is_asked_for() -> None:
+    with pytest.raises(VerificationError, match="an empty line and a checkpoint"):
+        parse_log_proof(f"{HEAD}\nindex 0\n".encode())
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize("tail", [b"", b"\n", CHECKPOINT[:-1], CHECKPOINT + b"\n"])
 def test_a_checkpoint_has_to_follow(tail: bytes) -> None:
     with pytest.raises(VerificationError):
-        check_log_proof(parse_log_proof(f"{HEAD}\nindex 0\n\n".encode() + tail), leaf_hash(b""), POLICY)
+        parse_log_proof(f"{HEAD}\nindex 0\n\n".encode() + tail)
+
+
+@pytest.mark.negative
+def test_a_checkpoint_of_that_origin_has_to_follow() -> None:
+    with pytest.raises(VerificationError):
+        check_log_proof(parse_log_proof(f"{HEAD}\nindex 0\n\n".encode() + CHECKPOINT[5:]), leaf_hash(b""), POLICY)
+
+
+def test_the_longest_path() -> None:
+    head = f"{HEAD}\nindex 0" + f"\n{DIGEST}" * PROOF_DIGESTS_MAX
+    assert len(parse_log_proof(head.encode() + b"\n\n" + CHECKPOINT).path) == PROOF_DIGESTS_MAX
 
 
 @given(st.integers(0, len(PROOF.to_bytes()) - 1), st.integers(0, 255))

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verifier.errors import BadLog, Reason
+from verifier.errors import BadLog, Reason, VerificationError
 from verifier.log.tiles import Tile, Tiles, newest_tiles, pack_entries, tiles_of, unpack_entries
 from verifier.log.tree import EMPTY_ROOT, check_consistency, check_inclusion, leaf_hash, node_hash
 
@@ -139,6 +139,7 @@ def test_every_proof_of_small_trees() -> None:
     for size in range(1, len(entries) + 1):
         tiles, root = Tiles(files.__getitem__, size), root_of(entries[:size])
         assert tiles.root() == root
+        assert tiles.consistency(0) == []
         for index in range(size):
             proof = tiles.inclusion(index)
             assert proof == audit_path(index, entries[:size])
@@ -210,6 +211,22 @@ def test_impossible_places_are_refused(index: int, size: int) -> None:
     assert caught.value.reason is Reason.LOG_INCLUSION
 
 
+@pytest.mark.negative
+def test_an_index_at_the_size_is_refused_even_where_the_path_leads_to_the_root() -> None:
+    leaf, sibling = leaf_hash(b""), bytes(32)
+    root = node_hash(sibling, node_hash(node_hash(leaf, sibling), sibling))
+    with pytest.raises(BadLog, match="an index below the size 4"):
+        check_inclusion(leaf, 4, 4, [sibling] * 3, root)
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize("data", [b"", bytes(63), bytes(65), bytes(96)])
+def test_a_tile_has_as_many_hashes_as_its_width(data: bytes) -> None:
+    with pytest.raises(VerificationError, match="64 bytes") as caught:
+        Tiles(lambda path: data, 2).root()
+    assert caught.value.reason is Reason.MALFORMED
+
+
 @pytest.mark.parametrize(
     ("old", "old_root", "new"),
     [(-1, EMPTY_ROOT, 4), (5, EMPTY_ROOT, 4), (0, leaf_hash(b""), 4), (1, EMPTY_ROOT, 2**63), (2, leaf_hash(b""), 2)],
@@ -249,11 +266,14 @@ def test_every_tile_ends_some_tree(size: int) -> None:
 
 
 @pytest.mark.negative
-@pytest.mark.parametrize("data", [b"\x00", b"\x00\x02a", b"\x00\x01a", b"\x00\x01a\x00\x01b\x00\x01c"])
-def test_a_bundle_holds_whole_entries(data: bytes) -> None:
+@pytest.mark.parametrize(
+    ("data", "count"),
+    [(b"\x00", 1), (b"\x00\x00\x00", 2), (b"\x00\x02a", 1), (b"\x00\x01a", 2), (b"\x00\x01a\x00\x01b\x00\x01c", 2)],
+)
+def test_a_bundle_holds_whole_entries(data: bytes, count: int) -> None:
     assert unpack_entries(pack_entries([b"", b"ab"]), 2, "bundle") == [b"", b"ab"]
     with pytest.raises(Exception, match="bundle") as caught:
-        unpack_entries(data, 2, "bundle")
+        unpack_entries(data, count, "bundle")
     assert getattr(caught.value, "reason", None) is Reason.MALFORMED
 
 
