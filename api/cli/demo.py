@@ -1,18 +1,15 @@
-"""`solvent demo`: the whole way on Binance's published sample, then a venue with margin; forged now and then."""
+"""`solvent demo`: the whole way on Binance's published sample, then venues with margin; forged now and then."""
 
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from api.cli.demo_margin import default_scenarios, margin_venue, smaller_loss
+from api.cli.demo_steps import Steps, forged
 from api.cli.options import Profile, private_directory
 from api.cli.output import ACCEPTED, REJECTED, Output
 from api.cli.proving import check_free
@@ -28,12 +25,9 @@ from prover.publication import prove_directory
 from prover.snapshot import Snapshot
 from verifier import verify_directory
 from verifier.canonical import dumps
-from verifier.errors import VerificationError
 from verifier.inclusion import check_bundle
 from verifier.instruments import SPOT
-from verifier.proofs import shard_file
-from verifier.report import STATEMENT_FILE, Against, read_statement
-from verifier.shards import parse_shard, seal
+from verifier.report import Against, read_statement
 from verifier.statement import Statement, units
 
 USERS: Final = ("sample_users0.csv", "sample_users1.csv")
@@ -41,74 +35,73 @@ ASSETS: Final = "cex_assets_info_sample4.csv"
 ACCOUNT_NUMBER: Final = 9
 RESERVES_PERCENT: Final = 105
 BUNDLE_SUFFIX: Final = ".bundle.json"
+RECEIPT_SUFFIX: Final = ".receipt.json"
 
 
 def data_directory() -> Path:
-    """Where the samples are: `data/` of the repository, or the copy inside an installed package.
+    """The samples: `data/` of the repository, or the copy inside an installed package.
 
     Raises:
         InputError: neither is there.
     """
     package = Path(__file__).resolve().parent.parent
-    for folder in (package.parent / "data" / "binance", package / "data" / "binance"):
-        if (folder / ASSETS).is_file():
+    for folder in (package.parent / "data", package / "data"):
+        if (folder / "binance" / ASSETS).is_file():
             return folder
-    raise InputError(
-        file=package.parent / "data" / "binance", got="no sample files", expected="the repository's data/binance"
-    )
+    raise InputError(file=package.parent / "data", got="no sample files", expected="the repository's data")
 
 
-def run_demo(out: Path | None, profile: Profile, output: Output) -> int:
+def run_demo(out: Path | None, profile: Profile, serve: bool, output: Output) -> int:
     """`solvent demo`; see there. `out` None: everything goes to a temporary folder and away again."""
+    from api.cli.demo_venue import run_venue  # what it needs and is not there is said before anything is done
+
     samples = data_directory()
     with tempfile.TemporaryDirectory(prefix="solvent-demo-") as folder:
         work = Path(folder)
-        return _Demo(samples, work, out or work / "publication", profile, output).run(keep=out is not None)
+        publication = out or work / "publication"
+        steps = Steps(samples, work, profile, output)
+        _Demo(steps, publication).run()
+        receipt = publication.with_name(publication.name + RECEIPT_SUFFIX)
+        run_venue(steps, receipt, serve)
+        return _conclude(steps, publication if out is not None else None, receipt)
+
+
+def _conclude(steps: Steps, kept: Path | None, receipt: Path) -> int:
+    output, good = steps.output, all(step["ok"] for step in steps.done)
+    verdict = "demonstrated" if good else "failed"
+    output.json({"verdict": verdict, "steps": steps.done, "publication": None if kept is None else str(kept)})
+    output.line()
+    if kept is not None:
+        output.line(f"Kept: {kept}, {private_directory(kept, None)} (secret), {_bundle(kept)}, {receipt}")
+    words = "honest publications and bundles accepted, all forgeries refused" if good else "a step went wrong"
+    output.line(f"Verdict: {words}", mood="good" if good else "bad")
+    return ACCEPTED if good else REJECTED
+
+
+def _bundle(publication: Path) -> Path:
+    return publication.with_name(publication.name + BUNDLE_SUFFIX)
 
 
 class _Demo:
-    def __init__(self, samples: Path, work: Path, publication: Path, profile: Profile, output: Output) -> None:
-        self.samples, self.work, self.publication = samples, work, publication
-        self.private = private_directory(publication, None)
-        self.bundle = publication.with_name(publication.name + BUNDLE_SUFFIX)
-        self.profile, self.output = profile, output
-        self.steps: list[dict[str, Any]] = []
+    def __init__(self, steps: Steps, publication: Path) -> None:
+        self.steps, self.publication, self.output = steps, publication, steps.output
+        self.samples, self.work, self.profile = steps.samples / "binance", steps.work, steps.profile
+        self.private, self.bundle = private_directory(publication, None), _bundle(publication)
 
-    def run(self, keep: bool) -> int:
+    def run(self) -> None:
         check_free(self.publication, self.private, force=True)
         snapshot = self._import()
         self._prove(snapshot)
         self._verify()
-        account = snapshot.user_id(ACCOUNT_NUMBER)
-        self._include(account)
-        self._forge_total()
+        self._include(snapshot.user_id(ACCOUNT_NUMBER))
+        wrong = forged(self.publication, self.work / "forged", _one_unit_less)
+        title = "Forge: publish one unit less owed, with every sum in the statement made to fit"
+        self.steps.refused(title, lambda: verify_directory(wrong, profile=self.profile.value))
         self._forge_bundle()
         self._margin_venue()
-        good = all(step["ok"] for step in self.steps)
-        kept = str(self.publication) if keep else None
-        verdict = "demonstrated" if good else "failed"
-        self.output.json({"verdict": verdict, "steps": self.steps, "publication": kept})
-        self.output.line()
-        if keep:
-            self.output.line(f"Kept: {self.publication}, {self.private} (secret), {self.bundle}")
-        words = "honest publications and bundle accepted, all forgeries refused" if good else "a step went wrong"
-        self.output.line(f"Verdict: {words}", mood="good" if good else "bad")
-        return ACCEPTED if good else REJECTED
-
-    @contextmanager
-    def _step(self, title: str) -> Iterator[dict[str, Any]]:
-        """Announces a step, times it, and says what came out: the body fills in `ok` and `detail`."""
-        number = len(self.steps) + 1
-        self.output.line(f"{number}. {title}", mood="title")
-        step: dict[str, Any] = {"step": title, "ok": True, "detail": "", "seconds": 0.0}
-        started = time.perf_counter()
-        yield step
-        step["seconds"] = time.perf_counter() - started
-        self.steps.append(step)
-        self.output.line(f"   {step['detail']} [{step['seconds']:.2f} s]", mood="plain" if step["ok"] else "bad")
 
     def _import(self) -> Snapshot:
-        with self._step("Import Binance's sample: two account files and one token file") as step:
+        with self.steps.step("Import Binance's sample: two account files and one token file") as step:
             options = ImportOptions(exchange="binance-sample", sequence=1)
             snapshot = import_binance(
                 [self.samples / name for name in USERS], self.samples / ASSETS, options, equity_only=True
@@ -119,7 +112,9 @@ class _Demo:
         return snapshot
 
     def _prove(self, snapshot: Snapshot) -> None:
-        with self._step(f"Prove it, profile {self.profile.value}; reserves are made up, {RESERVES_PERCENT} %") as step:
+        with self.steps.step(
+            f"Prove it, profile {self.profile.value}; reserves are made up, {RESERVES_PERCENT} %"
+        ) as step:
             reserves = self.work / "reserves.csv"
             reserves.write_text(_reserves(snapshot), encoding="ascii")
             with self.output.progress() as progress:
@@ -136,14 +131,14 @@ class _Demo:
             step["phase_seconds"] = report.phase_seconds
 
     def _verify(self) -> None:
-        with self._step("Verify it, as a stranger with nothing but the published directory") as step:
+        with self.steps.step("Verify it, as a stranger with nothing but the published directory") as step:
             report = verify_directory(self.publication, profile=self.profile.value)
             print_report(report, self.output)
             step["ok"] = report.solvent
             step["detail"] = report.spoken
 
     def _include(self, account: str) -> None:
-        with self._step("Check that one user's account is counted, as that user") as step:
+        with self.steps.step("Check that one user's account is counted, as that user") as step:
             data = make_bundle(self.publication, self.private, account)
             write_whole(self.bundle, data)
             against = Against.read(self.publication)
@@ -152,65 +147,40 @@ class _Demo:
             step["ok"] = report.compared
             step["detail"] = f"bundle of {len(data)} bytes"
 
-    def _forge_total(self) -> None:
-        with self._step("Forge: publish one unit less owed, with every sum in the statement made to fit") as step:
-            forged = self.work / "forged"
-            shutil.copytree(self.publication, forged)
-            _restate(forged, _one_unit_less(read_statement(self.publication)))
-            self._expect_refusal(step, lambda: verify_directory(forged, profile=self.profile.value))
-
     def _margin_venue(self) -> None:
         venue, prices, reserves = self.work / "venue", self.work / "prices.json", self.work / "venue-reserves.csv"
-        with self._step("A venue with margin: Binance's 483 tokens with their haircuts, perpetuals, a fund") as step:
+        with self.steps.step(
+            "A venue with margin: Binance's 483 tokens with their haircuts, perpetuals, a fund"
+        ) as step:
             snapshot = margin_venue(self.samples)
             scenarios = default_scenarios(snapshot)
             prices.write_bytes(simulate_evidence(snapshot.meta)[0])
             reserves.write_text(_reserves(snapshot), encoding="ascii")
             meta = snapshot.meta
             step["detail"] = f"{meta.accounts} made-up users, {meta.entries} positions, {len(scenarios)} scenarios"
-        with self._step("Prove it: equity, collateral against debts and margins, losses in each scenario") as step:
+        with self.steps.step("Prove it: equity, collateral against debts and margins, losses in each scenario") as step:
             with self.output.progress() as progress:
                 report = prove_directory(
                     snapshot, venue, profile=self.profile.value, scenarios=scenarios, prices=prices, reserves=reserves,
                     progress=progress,
                 )  # fmt: skip
             step["detail"] = f"{report.proof_bytes} bytes over {report.rows} rows"
-        with self._step("Verify it: prices follow from signed quotes, the fund is open, losses are proved") as step:
+        with self.steps.step(
+            "Verify it: prices follow from signed quotes, the fund is open, losses are proved"
+        ) as step:
             verified = verify_directory(venue, profile=self.profile.value)
             print_report(verified, self.output)
             step["ok"], step["detail"] = verified.solvent, verified.spoken
-        with self._step("Forge: publish a smaller loss for the worst scenario") as step:
-            _restate(venue, smaller_loss(verified.statement))
-            (venue / "fund.json").unlink()  # its opening names the true statement
-            self._expect_refusal(step, lambda: verify_directory(venue, profile=self.profile.value))
+        wrong = forged(venue, self.work / "venue-wrong", smaller_loss)
+        title = "Forge: publish a smaller loss for the worst scenario"
+        self.steps.refused(title, lambda: verify_directory(wrong, profile=self.profile.value))
 
     def _forge_bundle(self) -> None:
-        with self._step("Forge: show the user one atom more than is counted") as step:
-            body = json.loads(self.bundle.read_bytes())
-            body["entries"][0]["amount"] = str(int(body["entries"][0]["amount"]) + 1)
-            statement = read_statement(self.publication)
-            self._expect_refusal(step, lambda: check_bundle(dumps(body), statement))
-
-    @staticmethod
-    def _expect_refusal(step: dict[str, Any], check: Callable[[], object]) -> None:
-        try:
-            check()
-        except VerificationError as error:
-            step["reason"] = error.reason.value
-            step["detail"] = f"refused, {error}"
-        else:
-            step["ok"] = False
-            step["detail"] = "ACCEPTED, which must not happen"
-
-
-def _restate(publication: Path, statement: Statement) -> None:
-    """Publish another statement, with the document of its only shard and the root made to fit."""
-    path = publication / shard_file(0)
-    shard = parse_shard(path.read_bytes(), read_statement(publication), 0)
-    shard = replace(shard, header=statement.header_digest, outputs=statement.outputs)
-    statement = replace(statement, root=seal(shard.place(statement.liability_output).sum, 1))
-    path.write_bytes(shard.to_bytes())
-    (publication / STATEMENT_FILE).write_bytes(statement.to_bytes())
+        body = json.loads(self.bundle.read_bytes())
+        body["entries"][0]["amount"] = str(int(body["entries"][0]["amount"]) + 1)
+        statement = read_statement(self.publication)
+        title = "Forge: show the user one atom more than is counted"
+        self.steps.refused(title, lambda: check_bundle(dumps(body), statement))
 
 
 def _one_unit_less(statement: Statement) -> Statement:

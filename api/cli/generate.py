@@ -53,7 +53,7 @@ def run_generate(out: Path, accounts: int, kind: Format, seed: int, invalid: Inv
     if invalid is Invalid.BUCKETS_ABOVE_EQUITY and kind is Format.TABLE:
         expected = "--format binance with it: in a table, buckets make up what is held"
         raise InputError(field="--invalid", got=invalid.value, expected=expected)
-    assets = data_directory() / ASSETS
+    assets = data_directory() / "binance" / ASSETS
     whole = whole_prices(read_binance_assets(assets))
     table = whole.instruments
     if kind is Format.TABLE:

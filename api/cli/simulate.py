@@ -60,7 +60,7 @@ def simulate(
         raise InputError(field="--out", got=str(out), expected="a path that does not exist yet")
     out.mkdir(parents=True)
     try:
-        simulation, figures = _run(_Plan(bars, times, book, accounts, seed, snapshot_every, out), output)
+        simulation, figures = run_simulation(Plan(bars, times, book, accounts, seed, snapshot_every, out), output)
     except BaseException:
         shutil.rmtree(out, ignore_errors=True)  # nothing half-written
         raise
@@ -68,7 +68,7 @@ def simulate(
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class Plan:
     """What is asked for."""
 
     bars: list[Bars]
@@ -80,7 +80,12 @@ class _Plan:
     out: Path
 
 
-def _run(plan: _Plan, output: Output) -> tuple[Simulation, dict[str, Any]]:
+def run_simulation(plan: Plan, output: Output) -> tuple[Simulation, dict[str, Any]]:
+    """Runs it into the folder, which is there: the journal, and snapshots; then audits the journal.
+
+    Returns:
+        The simulation, and for the report: seconds, frame, state hash, broken invariants, the audit's figures.
+    """
     from api.ledger_snapshots import write_ledger_snapshot
     from api.simulated_sources import SimulatedSources, simulated_sources
     from exchange.engine import Engine, GroupedSink

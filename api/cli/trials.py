@@ -16,15 +16,23 @@ from api.cli.publication import Circuit
 def demo(
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Keep the publication here (and DIR.private, DIR.bundle.json beside it)."),
+        typer.Option(metavar="DIR", help="Keep the publication here, and DIR.private, .bundle.json, .receipt.json."),
     ] = None,
     profile: ProofProfile = Profile.FAST,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="At the end leave the page of what was published open, until Ctrl-C.")
+    ] = False,
     json: Json = False,
 ) -> int:
-    """See everything once: a real account file becomes a proof and a verdict, and two forgeries are refused."""
+    """See everything once: proofs of real and made-up accounts, a venue in a crash, publication, checks, forgeries.
+
+    An exchange's sample file and a venue with margin are proved and verified. Then a venue goes through the crash of
+    March 2020; its snapshot is proved, published into a witnessed log and served; an auditor verifies it over HTTP, a
+    user checks their receipt; and what was forged at each stage is refused.
+    """
     from api.cli.demo import run_demo
 
-    return run_demo(out, profile, Output(json))
+    return run_demo(out, profile, serve, Output(json))
 
 
 class Sweep(StrEnum):

@@ -46,16 +46,17 @@ def test_synthetic_accounts(accounts: int, entries: int, instruments: int, margi
 
 
 def test_the_samples_are_found() -> None:
-    assert data_directory() == ROOT / "data" / "binance"
+    assert data_directory() == ROOT / "data"
 
 
 def test_the_whole_way(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Both halves, three forgeries refused, one of them a stress loss; then the commands on what the demo left."""
+    """All parts, each forgery refused; then the commands on what the demo left."""
     out = tmp_path / "demo"
     code, data = call(capsys, "demo", "--out", out)
     assert (code, data["verdict"], data["publication"]) == (0, "demonstrated", str(out))
-    assert [step["ok"] for step in data["steps"]] == [True] * 10
-    assert [step["reason"] for step in data["steps"] if "reason" in step] == ["constraints", "path", "constraints"]
+    assert [step["ok"] for step in data["steps"]] == [True] * 17
+    reasons = [step["reason"] for step in data["steps"] if "reason" in step]
+    assert reasons == ["constraints", "path", "constraints", "constraints"]
     code, verified = call(capsys, "verify", out)
     assert (code, verified["verdict"]) == (0, "solvent")
     assert call(capsys, "inspect", out)[1]["statement_digest"] == verified["statement_digest"]
@@ -78,7 +79,7 @@ def test_the_whole_way(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
     shown = main(["demo", "--out", str(out)])  # again, over the first, in words
     captured = capsys.readouterr()
     assert shown == 0
-    assert captured.out.endswith("Verdict: honest publications and bundle accepted, all forgeries refused\n")
+    assert captured.out.endswith("Verdict: honest publications and bundles accepted, all forgeries refused\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        *("b.json", "demo", "demo.bundle.json", "demo.private", "s", "store")
+        *("b.json", "demo", "demo.bundle.json", "demo.private", "demo.receipt.json", "s", "store")
     ]

@@ -13,12 +13,12 @@ from api.app import make_app
 from api.cli.bench import synthetic_snapshot
 from api.handing import Bundles
 from api.publish import publish
+from api.serving import served
 from api.tokens import Tokens
 from prover.bundle_writer import write_store
 from prover.publication import private_folder, prove_directory
 from tests.api.files import Run
 from tests.api.publishing.made_up import new_store
-from tests.api.publishing.serving import served
 from tests.verifier.log.signers import LOG_KEY, policy_text
 
 SNAPSHOT = synthetic_snapshot(3, 2, 4, 1)

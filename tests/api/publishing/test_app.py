@@ -18,9 +18,9 @@ from api.answers import Loaded, Shelf, _range, load
 from api.app import make_app
 from api.paths import JSON
 from api.reading import ReadSide, Resource
+from api.serving import served
 from api.store import Store
 from tests.api.publishing.made_up import new_store, published, write_publication
-from tests.api.publishing.serving import served
 from tests.verifier.log.signers import policy
 from verifier.log.checkpoint import open_checkpoint
 from verifier.manifest import parse_manifest

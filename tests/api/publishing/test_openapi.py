@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 from api.app import make_app
+from api.serving import served
 from api.store import Store
 from api.witness import make_app as make_witness_app
 from tests.api.publishing.made_up import new_store, published, write_publication
-from tests.api.publishing.serving import served
 from tests.api.publishing.test_witness import new_witness
 
 EXAMPLES = 20

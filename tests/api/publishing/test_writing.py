@@ -16,6 +16,7 @@ import pytest
 
 from api import writing
 from api.reading import ReadSide
+from api.serving import served
 from api.store import Store
 from api.tokens import Tokens
 from api.upload import NotPublished, Refused, upload
@@ -23,7 +24,6 @@ from api.writing import Publisher, make_app
 from prover.errors import InputError
 from tests.api.files import Run
 from tests.api.publishing.made_up import insolvent, new_store, verify, write_publication
-from tests.api.publishing.serving import served
 from tests.api.publishing.test_openapi import run_schemathesis
 from tests.verifier.log.signers import LOG_KEY, policy
 from verifier.errors import Reason, VerificationError

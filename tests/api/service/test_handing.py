@@ -18,12 +18,12 @@ from api.app import make_app
 from api.handing import BLOCK_BYTES, Bundles
 from api.observing import Observer
 from api.publish import publish
+from api.serving import served
 from api.store import Store
 from api.tokens import Tokens
 from prover.bundle_writer import write_store
 from prover.errors import InputError
 from tests.api.publishing.made_up import new_store
-from tests.api.publishing.serving import served
 from tests.api.web.publications import read, write
 from tests.prover.test_bundle_store import named_publication
 from tests.prover.test_fund_bundle import store as private_store

@@ -13,10 +13,10 @@ from api.app import make_app
 from api.handing import Bundles
 from api.limits import BURST_SECONDS, RateLimit
 from api.publish import publish
+from api.serving import served
 from api.tokens import Tokens
 from prover.bundle_writer import write_store
 from tests.api.publishing.made_up import new_store
-from tests.api.publishing.serving import served
 from tests.api.web.forgeries import sharded
 from tests.api.web.publications import read, write
 from tests.prover.test_fund_bundle import store as private_store

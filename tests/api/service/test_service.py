@@ -21,10 +21,10 @@ from api.cli import main
 from api.handing import Bundles
 from api.observing import BOUNDS_SECONDS, Observer
 from api.page import served as page_files
+from api.serving import served
 from api.settings import VARIABLE, Settings
 from api.store import Store
 from api.tokens import Tokens
-from tests.api.publishing.serving import served
 from tests.api.publishing.test_openapi import run_schemathesis
 from tests.api.web.publications import published
 

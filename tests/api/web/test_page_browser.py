@@ -15,11 +15,11 @@ from api.app import make_app
 from api.handing import Bundles
 from api.page import WEB, modules, single_file
 from api.publish import publish
+from api.serving import served
 from api.store import Store
 from api.tokens import Tokens
 from prover.bundle_writer import write_store
 from tests.api.publishing.made_up import new_store
-from tests.api.publishing.serving import served
 from tests.api.web.chromium import CHROMIUM, DRIVER, MISSING, chromium, resize
 from tests.api.web.code import text
 from tests.api.web.forgeries import HOLDER, all_of, named, outcome, sharded
