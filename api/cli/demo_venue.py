@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+import signal
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Final
+
+import numpy as np
 
 from api.app import make_app
 from api.cli.demo_margin import smaller_loss
@@ -46,6 +47,8 @@ MARKET_FILE: Final = "market/bitstamp_BTCUSD_1h_20200305_20200319.csv"
 FIRST_S, LAST_S = 1_583_971_200, 1_584_140_400
 """From 12 March 2020, 00:00 UTC, to the 13th, 23:00: bitcoin loses half of its price in a day."""
 ACCOUNTS, SEED = 200, 2020
+MAKER: Final = "maker "
+"""How the population names its market makers."""
 ORIGIN, WITNESS = "demo.example/solvency", "witness.example/demo"
 
 
@@ -103,10 +106,11 @@ def _prove(steps: Steps, folder: Path, out: Path) -> None:
 
 
 def _customer(snapshot: Snapshot) -> str:
-    """Who holds the most, of the users."""
+    """The user with the most entries, who is no market maker."""
     names: list[str] = snapshot.user_ids.to_pylist()
-    entries = (snapshot.offsets[1:] - snapshot.offsets[:-1]).tolist()
-    return max((name for name in names if name != FUND_USER_ID), key=lambda name: entries[names.index(name)])
+    entries = dict(zip(names, np.diff(snapshot.offsets).tolist(), strict=True))
+    users = (name for name in names if name != FUND_USER_ID and not name.startswith(MAKER))
+    return max(users, key=entries.__getitem__)
 
 
 class _Site:
@@ -183,14 +187,5 @@ class _Site:
         self.steps.output.line()
         self.steps.output.line(f"The page: {url}/page/  Token: {self.token}", mood="title")
         self.steps.output.line("Stop it with Ctrl-C.")
-        with _deaf():
-            threading.Event().wait()
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Ctrl-C is how waiting is meant to end."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        return
+        with suppress(KeyboardInterrupt):  # which is how waiting is meant to end
+            signal.pause()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +52,7 @@ def test_the_samples_are_found() -> None:
     assert data_directory() == ROOT / "data"
 
 
-def test_the_whole_way(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_the_whole_way(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All parts, each forgery refused; then the commands on what the demo left."""
     out = tmp_path / "demo"
     code, data = call(capsys, "demo", "--out", out)
@@ -70,15 +73,25 @@ def test_the_whole_way(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
         capsys, "inclusion", tmp_path / "b.json", "--against", out, "--user-id", account, "--nonce", bundled["nonce"]
     )
     assert code == 0
+    code, included = call(capsys, "inclusion", f"{out}.receipt.json")
+    assert (code, included["verdict"]) == (0, "included in an unverified statement")
     code, data = call(capsys, "bundles", out, "--out", tmp_path / "store")
     assert (code, data["users"], data["statement_digest"]) == (0, 200, verified["statement_digest"])
     code, data = call(capsys, "bundle", "--store", tmp_path / "store", "--account", account, "--out", tmp_path / "s")
     assert (code, (tmp_path / "s").read_bytes()) == (0, (tmp_path / "b.json").read_bytes())
     code, data = call(capsys, "bundle", out, "--account", "nobody", "--out", tmp_path / "n.json")
     assert (code, data["field"]) == (2, "--account")
-    shown = main(["demo", "--out", str(out)])  # again, over the first, in words
+    seen: list[int] = []
+
+    def reader() -> None:
+        url = re.findall(r"The page: (http\S+)", capsys.readouterr().out)[0]
+        seen.extend(urllib.request.urlopen(url + name, timeout=20).status for name in ("", "../latest.json"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(signal, "pause", reader)
+    shown = main(["demo", "--out", str(out), "--serve"])  # again, over the first, in words
     captured = capsys.readouterr()
-    assert shown == 0
+    assert (shown, seen) == (0, [200, 200])
     assert captured.out.endswith("Verdict: honest publications and bundles accepted, all forgeries refused\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         *("b.json", "demo", "demo.bundle.json", "demo.private", "demo.receipt.json", "s", "store")

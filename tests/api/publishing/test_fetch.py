@@ -15,9 +15,10 @@ from api.app import make_app
 from api.cli import main
 from api.fetch import fetch_log, fetch_publication
 from api.reading import ReadSide
-from api.serving import NO_HTTP, babbling, served
+from api.serving import served
 from api.store import Store
 from prover.errors import InputError
+from tests.api.publishing.babbler import NO_HTTP, babbling
 from tests.api.publishing.made_up import new_store, published, verify, write_publication
 from tests.verifier.log.signers import policy, policy_text
 from verifier.errors import Reason, VerificationError

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from api import witnesses
-from api.serving import NO_HTTP, babbling, served
+from api.serving import served
 from api.store import Store
 from api.witness import REQUEST_BYTES_MAX, Refused, make_app
 from prover.files import Step
+from tests.api.publishing.babbler import NO_HTTP, babbling
 from tests.api.publishing.made_up import new_store, published, write_publication
 from tests.api.publishing.test_witness import NOW, line_of, new_witness, request, tiles
 from tests.api.publishing.victims import killed_at

@@ -18,9 +18,9 @@ from api.reserves.networks import Address
 from api.reserves.nodes import NodeBalances, Token
 from api.reserves.results import Status
 from api.reserves.verify import verify_rows
-from api.serving import NO_HTTP, babbling
 from prover.errors import InputError
 from tests.api.files import write
+from tests.api.publishing.babbler import NO_HTTP, babbling
 from tests.api.reserves.signed import BLOCKS, KINDS, bitcoin_address, challenges, decoded, ethereum_address, rows
 
 BITCOIN, ETHEREUM, SOLANA = BLOCKS
