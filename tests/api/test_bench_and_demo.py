@@ -85,7 +85,8 @@ def test_the_whole_way(capsys: pytest.CaptureFixture[str], tmp_path: Path, monke
 
     def reader() -> None:
         url = re.findall(r"The page: (http\S+)", capsys.readouterr().out)[0]
-        seen.extend(urllib.request.urlopen(url + name, timeout=20).status for name in ("", "../latest.json"))
+        for address in (url, url.replace("page/", "latest.json")):
+            seen.append(urllib.request.urlopen(address, timeout=20).status)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(signal, "pause", reader)
