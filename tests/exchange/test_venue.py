@@ -79,7 +79,8 @@ def test_volatility_is_for_perpetual_markets() -> None:
 
 
 WRAPPED: list[tuple[int, int, bool]] = [
-    (2, 1, True), (3, 1, False), (4, 1, False), (-1, 1, False), (2, 0, False), (2, -1, False), (0, 1, False), (0, -1, False),
+    (2, 1, True), (3, 1, False), (4, 1, False), (-1, 1, False),
+    (2, 0, False), (2, -1, False), (0, 1, False), (0, -1, False),
 ]  # fmt: skip
 
 
