@@ -6,9 +6,9 @@ import pytest
 
 from exchange.codes import Reject
 from exchange.commands import CancelOrder, Deposit, Flag, PlaceOrder
-from exchange.events import Closed, OrderClosed, OrderExpired, Traded
+from exchange.events import Closed, OrderClosed, OrderExpired, OrderOpened, Traded
 from exchange.risk import account_risk
-from exchange.state import FEES, QUOTE
+from exchange.state import FEES, OWN_ORDERS_SLACK, QUOTE
 from tests.exchange.venues import ALICE, BOB, BTC_SPOT, BUY, CAROL, MARKS, PERP, SELL, UNIT, Desk
 
 P = MARKS[PERP]
@@ -194,6 +194,16 @@ def test_an_order_for_all_or_nothing_that_finds_all_trades() -> None:
     desk.accept(desk.order(BOB, SELL, P, 3))
     (traded,) = desk.accept(desk.order(ALICE, BUY, P, 3, flags=Flag.FILL_OR_KILL))
     assert isinstance(traded, Traded) and traded.lots == 3
+
+
+@pytest.mark.parametrize("flags", [0, Flag.POST_ONLY])
+def test_orders_that_are_gone_are_forgotten(flags: int) -> None:
+    desk = Desk()
+    for _ in range(3 * OWN_ORDERS_SLACK):
+        (opened,) = desk.accept(desk.order(ALICE, BUY, P - 1, 1, flags=flags))
+        assert isinstance(opened, OrderOpened)
+        desk.accept(CancelOrder(next(desk.time), ALICE, 0, opened.order))
+    assert len(desk.ledger.own_orders[ALICE]) <= OWN_ORDERS_SLACK
 
 
 def test_orders_are_counted_and_positions_are_limited() -> None:
