@@ -164,7 +164,7 @@ REFUSALS: list[tuple[dict[str, int], Reject]] = [
     ({"flags": Flag.IMMEDIATE | Flag.FILL_OR_KILL}, Reject.FLAGS_CONTRADICT),
     ({"flags": Flag.POST_ONLY, "price": 0}, Reject.FLAGS_CONTRADICT),
     ({"flags": 32}, Reject.FLAGS_CONTRADICT),
-    ({"flags": -1}, Reject.FLAGS_CONTRADICT),
+    ({"flags": -1, "price": P + 9}, Reject.FLAGS_CONTRADICT),
     ({"account": 99, "market": 9}, Reject.ACCOUNT_UNKNOWN),
     ({"account": -1}, Reject.ACCOUNT_UNKNOWN),
     ({"account": FEES}, Reject.ACCOUNT_RESERVED),
