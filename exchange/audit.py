@@ -54,7 +54,16 @@ class Check(NamedTuple):
 
 
 class Auditor:
-    """Reads frames in order, then compares with a ledger at the same sequence number."""
+    """Reads frames in order, then compares with a ledger at the same sequence number.
+
+    Attributes:
+        flows: per asset, atoms that came in, and that left.
+        cash: per account, quote atoms: balance less what its positions cost.
+        held, lots: per asset and per market, per account: atoms, and lots (signed; none in a spot market).
+        prices, before: per asset, quote atoms per whole unit, and as they were one price earlier.
+        marks: per market, ticks.
+        prices_read, prices_follow: prices that came with quotes, and how many of them follow from these.
+    """
 
     def __init__(self, venue: Venue) -> None:
         self.venue = venue
@@ -62,7 +71,7 @@ class Auditor:
         self.flows = [[0, 0] for _ in venue.assets]
         self.cash: dict[int, int] = defaultdict(int)
         self.held: list[dict[int, int]] = [defaultdict(int) for _ in venue.assets]
-        self.lots: list[dict[int, int]] = [defaultdict(int) for _ in venue.markets]  # none in a spot market
+        self.lots: list[dict[int, int]] = [defaultdict(int) for _ in venue.markets]
         self.time_ms = 0
         self.prices = [0] * len(venue.assets)
         self.before = self.prices

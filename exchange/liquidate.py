@@ -33,7 +33,6 @@ from exchange.risk import account_risk
 from exchange.rules.adl import allocate, closing_cash, rank
 from exchange.rules.fund import fund_capacity
 from exchange.rules.liquidation import (
-    LiquidationPolicy,
     bankruptcy_price,
     bankruptcy_quote,
     clip_size,
@@ -48,7 +47,7 @@ from exchange.rules.oracle import Use
 from exchange.rules.rounding import ceil_div
 from exchange.rules.tiers import requirement, tier_of
 from exchange.state import FIRST_USER, FUND, QUOTE, VENUE_WIDE, Ledger
-from exchange.venue import NOTIONAL_END, SPOT
+from exchange.venue import SPOT
 from exchange.watch import permission, sign_events
 
 _CANCEL_RESTING = int(Flag.CANCEL_RESTING)
@@ -155,21 +154,7 @@ def _within_caps(ledger: Ledger, account: int, number: int, lots: int) -> int:
         return lots
     memory = ledger.risk
     used = (memory.closed_of.get(account, 0), memory.closed[number])
-    return within_block_caps(lots, lots * ledger.lot_values[number], *used, _policy(ledger, number))
-
-
-def _policy(ledger: Ledger, number: int) -> LiquidationPolicy:
-    venue, market = ledger.venue, ledger.venue.markets[number]
-    return LiquidationPolicy(
-        max_fee_ppm=venue.liquidation_fee_ppm,
-        small_notional=venue.clip_notional,
-        clip_ppm=venue.clip_ppm,
-        cooldown_ms=0,
-        backstop_ppm=venue.backstop_ppm,
-        account_notional_per_block=venue.account_liquidation_max or NOTIONAL_END,
-        market_notional_per_block=market.liquidation_notional_max or NOTIONAL_END,
-        market_loss_per_block=market.fund_loss_max or NOTIONAL_END,
-    )
+    return within_block_caps(lots, lots * ledger.lot_values[number], *used, ledger.tables.liquidation[number])
 
 
 def _fund_room(ledger: Ledger, number: int, events: Sequence[Event] = ()) -> int:
@@ -177,7 +162,7 @@ def _fund_room(ledger: Ledger, number: int, events: Sequence[Event] = ()) -> int
     moved = [event.amount for event in events if type(event) is FundSettled]
     lost = ledger.risk.lost[number] - sum(min(0, amount) for amount in moved)
     balance = ledger.balance[QUOTE][FUND] + sum(moved)
-    return fund_capacity(balance, lost, _policy(ledger, number).market_loss_per_block)
+    return fund_capacity(balance, lost, ledger.tables.liquidation[number].market_loss_per_block)
 
 
 def _clip(ledger: Ledger, account: int, number: int, risk: Risk) -> int:
@@ -190,7 +175,7 @@ def _clip(ledger: Ledger, account: int, number: int, risk: Risk) -> int:
     if rate > venue.liquidation_fee_ppm:
         shortage = risk.maintenance - risk.equity
         restore = size_to_restore(shortage, lot_value, 1, rate, venue.liquidation_fee_ppm)
-    return clip_size(size, notional, restore, _policy(ledger, number))
+    return clip_size(size, notional, restore, ledger.tables.liquidation[number])
 
 
 def _sweep(ledger: Ledger, account: int, number: int, risk: Risk, lots: int) -> Match:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from exchange.audit import Auditor, alarm
+from exchange.codes import Reject
 from exchange.commands import (
     Command,
     Deposit,
@@ -155,6 +156,8 @@ def test_a_wrapped_price_is_that_of_its_underlying() -> None:
         tape = Tape()
         engine = Engine(Ledger(definition), tape)
         engine.submit([SubmitQuotes(10**6, 0, 0, quotes(10**6, {1: [PRICES[1]] * 5, 2: [PRICES[2]] * 5}), b"")])
+        own = SubmitQuotes(10**6, 0, 0, quotes(10**6, {3: [PRICES[2]] * 5}), b"")
+        assert engine.submit([own]) == [Reject.ASSET_UNKNOWN]
         prices, *rest = tape.frames[0].events
         assert isinstance(prices, PricesSet)
         changed = prices._replace(assets=(*prices.assets[:3], prices.assets[3] + other))

@@ -13,6 +13,7 @@ from exchange.engine import Done, Engine, Repeated
 from exchange.errors import JournalBroken, LedgerError
 from exchange.events import Deposited, Frame, pack_frame, unpack_frames
 from exchange.evolve import evolve_frame
+from exchange.journal import LOG_PAGES
 from exchange.recovery import recover
 from exchange.state import FUND, QUOTE, Ledger
 from exchange.statehash import state_bytes, state_hash
@@ -185,6 +186,13 @@ def test_two_writers_cannot_both_go_on(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="recover"):
         engines[1].submit([])
     assert state_hash(reopened(path)[1]) == state_hash(engines[0].ledger)
+
+
+def test_a_commit_waits_for_the_disk(tmp_path: Path) -> None:
+    journal = journal_at(tmp_path / "journal.db", venue())
+    settings = {"journal_mode": "wal", "synchronous": 2, "wal_autocheckpoint": LOG_PAGES}
+    for name, value in settings.items():
+        assert journal._connection.exec_driver_sql(f"PRAGMA {name}").scalar() == value
 
 
 def test_a_journal_is_not_made_over_another(tmp_path: Path) -> None:

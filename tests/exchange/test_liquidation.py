@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from exchange.codes import Reject
@@ -36,7 +38,7 @@ def prices(desk: Desk, btc: int) -> SetPrices:
     return marked(next(desk.time), btc)
 
 
-def leveraged(**changes: int) -> Desk:
+def leveraged(**changes: Any) -> Desk:
     """Alice is long 10 lots (600 USDT), Bob short; Alice has 33 USDT and half the fees, Bob and Carol are rich."""
     desk = Desk(3, 0, definition=venue(**changes))
     desk.deposit(33 * UNIT, 10**12, 10**12)

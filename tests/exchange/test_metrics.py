@@ -37,6 +37,9 @@ def test_sums_and_scenarios_are_those_of_the_accounts_one_by_one() -> None:
     now = [full_equity(ledger, account, ledger.prices, ledger.lot_values) for account in accounts]
     assert found["shortfall"] == -sum(min(0, worth) for worth in now)
     assert found["equity"] == sum(max(0, worth) for worth in now)
+    assert found["margin_use_ppm"] == found["initial_margin"] * PPM // found["equity"] > 0
+    interest = sum(market["open_interest"] for market in found["markets"])
+    assert found["fund_to_interest_ppm"] == found["fund"] * PPM // interest
     then = [full_equity(ledger, account, fall, lots) for account in accounts]
     (scenario,) = found["scenarios"]
     assert scenario["shortfall"] == -sum(min(0, worth) for worth in then) > 0

@@ -235,6 +235,14 @@ def test_an_open_order_is_at_stake_as_well(side: int) -> None:
     assert desk.refuse(Withdraw(next(desk.time), CAROL, 0, QUOTE, 1)) is Reject.PRICE_UNRELIABLE
 
 
+def test_each_position_of_an_account_is_at_stake() -> None:
+    desk = OracleDesk()
+    desk.trade(ALICE, BOB, P, 1)
+    desk.trade(ALICE, BOB, MARKS[1], 1, 1)
+    desk.submit(eth=[0] * 5)
+    assert desk.refuse(Withdraw(next(desk.time), ALICE, 0, QUOTE, 1)) is Reject.PRICE_STALE
+
+
 def test_what_an_account_neither_holds_nor_owes_keeps_nothing_in() -> None:
     desk = OracleDesk(2, UNIT)
     desk.accept(Deposit(next(desk.time), ALICE, 0, ETH, 10**5))
@@ -258,6 +266,20 @@ def test_a_position_under_a_doubtful_price_is_not_closed_however_bad_it_looks() 
     desk.wait(6 * MINUTE)
     desk.submit(INDEX * 45 // 100)
     assert isinstance(liquidation(desk), Done)
+
+
+def test_what_a_doubtful_price_does_to_one_position_closes_no_other() -> None:
+    desk = leveraged(definition=UNBROKEN)
+    desk.trade(ALICE, BOB, MARKS[1], 1, 1)
+    desk.accept(desk.order(CAROL, BUY, MARKS[1] - 9, 1, 1))
+    desk.submit(INDEX * 88 // 100)
+    assert account_risk(desk.ledger, ALICE).equity < 0 and liquidation(desk) is Reject.PRICE_UNRELIABLE
+
+
+def test_the_reason_is_that_of_a_price_which_matters_to_the_account() -> None:
+    desk = leveraged(step_ppm=30_000)
+    desk.submit(FALL, [0] * 5)
+    assert liquidation(desk) is Reject.PRICE_UNRELIABLE
 
 
 def test_a_smaller_position_at_a_good_price_goes_before_a_larger_one_at_a_doubtful_price() -> None:
@@ -338,7 +360,8 @@ def test_refusals(command: SubmitQuotes, code: Reject) -> None:
 
 def test_as_much_as_may_be_said_at_once_is_taken() -> None:
     widest = Q._replace(price=(1 << 62) - 1, confidence=(1 << 62) - 1, time_ms=(1 << 48) - 1)
-    OracleDesk(1).accept(SubmitQuotes(2_000_000, 0, 0, (widest,) * (1 << 14), bytes(1 << 20)))
+    least = Q._replace(price=0, confidence=0, time_ms=0)
+    OracleDesk(1).accept(SubmitQuotes(2_000_000, 0, 0, (least, *[widest] * ((1 << 14) - 1)), bytes(1 << 20)))
 
 
 def test_one_way_to_set_prices_per_venue() -> None:

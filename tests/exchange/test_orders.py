@@ -6,9 +6,10 @@ import pytest
 
 from exchange.codes import Reject
 from exchange.commands import CancelOrder, Deposit, Flag, PlaceOrder
-from exchange.events import Closed, OrderClosed, OrderExpired, Traded
+from exchange.engine import Done, Repeated
+from exchange.events import Closed, OrderClosed, OrderExpired, OrderOpened, Traded
 from exchange.risk import account_risk
-from exchange.state import FEES, QUOTE
+from exchange.state import FEES, OWN_ORDERS_SLACK, QUOTE
 from tests.exchange.venues import ALICE, BOB, BTC_SPOT, BUY, CAROL, MARKS, PERP, SELL, UNIT, Desk
 
 P = MARKS[PERP]
@@ -163,13 +164,16 @@ REFUSALS: list[tuple[dict[str, int], Reject]] = [
     ({"flags": Flag.IMMEDIATE | Flag.FILL_OR_KILL}, Reject.FLAGS_CONTRADICT),
     ({"flags": Flag.POST_ONLY, "price": 0}, Reject.FLAGS_CONTRADICT),
     ({"flags": 32}, Reject.FLAGS_CONTRADICT),
+    ({"flags": -1, "price": P + 9}, Reject.FLAGS_CONTRADICT),
     ({"account": 99, "market": 9}, Reject.ACCOUNT_UNKNOWN),
     ({"account": -1}, Reject.ACCOUNT_UNKNOWN),
     ({"account": FEES}, Reject.ACCOUNT_RESERVED),
     ({"market": 3}, Reject.MARKET_UNKNOWN),
     ({"market": BTC_SPOT, "flags": Flag.REDUCE_ONLY}, Reject.MARKET_KIND),
     ({"time_ms": 0, "lots": 10**5 + 1}, Reject.TIME_GOES_BACK),
+    ({"time_ms": 0}, Reject.TIME_GOES_BACK),
     ({"time_ms": 1 << 48}, Reject.HEADER_OUT_OF_RANGE),
+    ({"client_id": -1}, Reject.HEADER_OUT_OF_RANGE),
     ({"client_id": 1 << 64}, Reject.HEADER_OUT_OF_RANGE),
     ({"lots": 10**5 + 1, "price": P * 2}, Reject.ORDER_TOO_LARGE),
     ({"price": 2 * 10**6 + 1, "side": SELL}, Reject.ORDER_TOO_LARGE),
@@ -181,12 +185,44 @@ REFUSALS: list[tuple[dict[str, int], Reject]] = [
 ]
 
 
+@pytest.mark.parametrize("short", [False, True])
 @pytest.mark.parametrize(("changes", "code"), REFUSALS)
-def test_the_first_reason_wins(changes: dict[str, int], code: Reject) -> None:
+def test_the_first_reason_wins(changes: dict[str, int], code: Reject, short: bool) -> None:
     desk = Desk(cash=10**11)
+    if short:  # what is left of the margin is known: plain orders go the short way
+        desk.accept(desk.order(ALICE, BUY, P - 9, 1))
     desk.accept(desk.order(BOB, SELL, P + 5, 3))
     command = PlaceOrder(next(desk.time), ALICE, 0, PERP, BUY, P, 1, 0)._replace(**changes)
     assert desk.refuse(command) is code
+
+
+CANCELS: list[tuple[dict[str, int], Reject]] = [
+    ({"time_ms": 0}, Reject.TIME_GOES_BACK),
+    ({"time_ms": 1 << 48}, Reject.HEADER_OUT_OF_RANGE),
+    ({"client_id": -1}, Reject.HEADER_OUT_OF_RANGE),
+    ({"client_id": 1 << 64}, Reject.HEADER_OUT_OF_RANGE),
+    ({"account": 99}, Reject.ACCOUNT_UNKNOWN),
+    ({"account": BOB}, Reject.ORDER_NOT_OWN),
+    ({"order": 2}, Reject.ORDER_UNKNOWN),
+]
+
+
+@pytest.mark.parametrize(("changes", "code"), CANCELS)
+def test_a_cancel_is_refused_for_the_first_reason(changes: dict[str, int], code: Reject) -> None:
+    desk = Desk()
+    desk.accept(desk.order(ALICE, BUY, P, 1))
+    assert desk.refuse(CancelOrder(next(desk.time), ALICE, 0, 1)._replace(**changes)) is code
+    assert 1 in desk.ledger.orders
+
+
+def test_a_client_id_is_good_for_one_command() -> None:
+    desk = Desk()
+    desk.accept(desk.order(ALICE, BUY, P, 1))
+    first = desk.ask(Deposit(next(desk.time), ALICE, 7, 0, 1))
+    assert isinstance(first, Done)
+    for command in (desk.order(ALICE, BUY, P, 1), CancelOrder(next(desk.time), ALICE, 0, 1)):
+        assert desk.ask(command._replace(client_id=7)) == Repeated(first.sequence)
+    assert list(desk.ledger.orders) == [1]
 
 
 def test_an_order_for_all_or_nothing_that_finds_all_trades() -> None:
@@ -194,6 +230,16 @@ def test_an_order_for_all_or_nothing_that_finds_all_trades() -> None:
     desk.accept(desk.order(BOB, SELL, P, 3))
     (traded,) = desk.accept(desk.order(ALICE, BUY, P, 3, flags=Flag.FILL_OR_KILL))
     assert isinstance(traded, Traded) and traded.lots == 3
+
+
+@pytest.mark.parametrize("flags", [0, Flag.POST_ONLY])
+def test_orders_that_are_gone_are_forgotten(flags: int) -> None:
+    desk = Desk()
+    for _ in range(3 * OWN_ORDERS_SLACK):
+        (opened,) = desk.accept(desk.order(ALICE, BUY, P - 1, 1, flags=flags))
+        assert isinstance(opened, OrderOpened)
+        desk.accept(CancelOrder(next(desk.time), ALICE, 0, opened.order))
+    assert len(desk.ledger.own_orders[ALICE]) <= OWN_ORDERS_SLACK
 
 
 def test_orders_are_counted_and_positions_are_limited() -> None:
