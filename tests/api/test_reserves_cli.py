@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from api.reserves.files import shown_units
 from tests.api.files import Command, write
 from tests.api.reserves.signed import (
     BLOCKS,
@@ -193,6 +194,8 @@ def test_lists_that_cannot_be_challenged(command: Command, tmp_path: Path) -> No
         (("--token", "USDT@ETH=0x" + "ab" * 20 + ":6"), "--token"),
         (("--node", "ETH=http://a", "--token", "USDT@ETH=0xab:6"), "--token"),
         (("--node", "ETH=http://a", "--token", "USDT@ETH=0x" + "ab" * 20 + ":31"), "--token"),
+        (("--node", "ETH=http://a", "--token", "USDT@$=0x" + "ab" * 20 + ":6"), "--token"),
+        (("--node", "ETH=http://a", *2 * ("--token", "USDT@ETH=0x" + "ab" * 20 + ":6")), "--token"),
         (("--node", "ETH=http://a", "--balances", "x.csv"), "--node"),
         (("--snapshot", "a", "--against", "b"), "--against"),
     ],
@@ -202,6 +205,13 @@ def test_bad_options_of_verify(
 ) -> None:
     code, found = command("reserves", "verify", signed, "--challenge", asked, *options)
     assert (code, found["field"]) == (2, field)
+
+
+def test_balances_of_a_file(command: Command, asked: Path, signed: Path, tmp_path: Path) -> None:
+    lines = [f"{r.asset},{r.network.name},{r.height},{r.address},{shown_units(r.amount)}" for r in rows()[:-1]]
+    seen = write(tmp_path / "seen.csv", "\n".join(["coin,network,height,address,balance", *lines]) + "\n")
+    code, found = command("reserves", "verify", signed, "--challenge", asked, "--balances", seen)
+    assert (code, found["balances"], found["counts"]["inconclusive"]) == (0, "file", 1)
 
 
 def test_challenges_of_another_snapshot(
