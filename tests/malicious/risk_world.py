@@ -49,7 +49,7 @@ PEOPLE: tuple[Mapping[int, int], ...] = (
 )
 """Nothing; everything; short of margin only; under water by multiples of three; lost in a crash; lost in a squeeze;
 worth nothing as collateral; nothing; a short with a gain; rich; a long with a small gain; within the first tier."""
-SHORT_OF_MARGIN, UNDER_WATER, CRASHED, SQUEEZED = (f"account {i}" for i in (2, 3, 4, 5))
+SHORT_OF_MARGIN, UNDER_WATER, CRASHED = (f"account {i}" for i in (2, 3, 4))
 
 
 def scenarios_of(circuit: str) -> tuple[Scenario, ...]:

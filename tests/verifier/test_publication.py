@@ -242,6 +242,12 @@ def test_one_bad_or_missing_shard_is_enough(sharded: Path, index: int) -> None:
 
 
 @pytest.mark.negative
+def test_other_processes_refuse_too(sharded: Path) -> None:
+    """To them, which know nothing of `good_proofs`, these are none."""
+    assert refused(sharded, workers=2).reason is Reason.MALFORMED
+
+
+@pytest.mark.negative
 def test_documents_in_each_other_s_places(sharded: Path) -> None:
     one, other = ((sharded / name).read_bytes() for name in DOCUMENTS[:2])
     (sharded / DOCUMENTS[0]).write_bytes(other)

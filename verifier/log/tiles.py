@@ -19,6 +19,8 @@ ENTRY_BYTES_MAX = 2**16 - 1
 """An entry's length stands in 16 bits."""
 ENTRIES_BYTES_MAX = TILE_WIDTH * (ENTRY_BYTES_MAX + 2)
 CHECKPOINT_FILE = "checkpoint"
+_LEVELS = (None, *range(SIZE_END.bit_length() // TILE_HEIGHT))
+"""Of tiles: bundles of entries, then those of hashes from the leaves up."""
 
 Read = Callable[[str], bytes]
 """The contents of a file by its path below the log's prefix."""
@@ -45,7 +47,7 @@ class Tile:
 
 def tiles_of(size: int) -> Iterator[Tile]:
     """Every tile and bundle of a tree of this size, those of one level from left to right."""
-    for level in (None, *range(SIZE_END.bit_length() // TILE_HEIGHT)):
+    for level in _LEVELS:
         count = size >> TILE_HEIGHT * (level or 0)
         for index in range(-(-count // TILE_WIDTH)):
             yield Tile(level, index, min(TILE_WIDTH, count - index * TILE_WIDTH))
@@ -53,12 +55,10 @@ def tiles_of(size: int) -> Iterator[Tile]:
 
 def newest_tiles(size: int) -> Iterator[Tile]:
     """Those of them that a tree with one leaf fewer does not have: they end at the right edge."""
-    yield Tile(None, (size - 1) // TILE_WIDTH, (size - 1) % TILE_WIDTH + 1)
-    level = 0
-    while size and not size % (1 << TILE_HEIGHT * level):
-        count = size >> TILE_HEIGHT * level
-        yield Tile(level, (count - 1) // TILE_WIDTH, (count - 1) % TILE_WIDTH + 1)
-        level += 1
+    for level in _LEVELS:
+        count, rest = divmod(size, 1 << TILE_HEIGHT * (level or 0))
+        if count and not rest:
+            yield Tile(level, (count - 1) // TILE_WIDTH, (count - 1) % TILE_WIDTH + 1)
 
 
 def pack_entries(entries: Sequence[bytes]) -> bytes:

@@ -47,6 +47,7 @@ class Place:
 
     def __init__(self, folder: Path, small: Publication) -> None:
         self.statement, self.directory = small.statement, folder / "publication"
+        self.bundle = write(folder / "bundle.json", small.bundle(7))
         self.directory.mkdir()
         small.write(self.directory)
         manifest = manifest_of(self.directory, small.statement)
@@ -110,6 +111,21 @@ def test_has_it_lied(place: Place, run: Run, tmp_path: Path) -> None:
     assert (code, found["verdict"]) == (0, "fraud: example.com/log signed two histories of 2 entries")
     assert (found["log_key"], found["roots"][1]) == (LOG_VKEY.vkey, root("another").hex())
     assert run("fraud", place.seen, place.seen)[1]["reason"] == "not-fraud"
+
+
+@pytest.mark.negative
+def test_a_bundle_and_the_log_at_once(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["inclusion", str(place.bundle), "--against", str(place.directory), "--statement-only"]
+    assert main([*words, "--log-policy", str(place.policy)]) == 0
+    assert "  ok   log inclusion: the publication is entry 1 of 3\n" in capsys.readouterr().out
+    (place.directory / "log.tlog-proof").unlink()
+    assert main(words) == 0
+    assert main([*words, "--log-policy", str(place.policy)]) == 1
+    assert "file-missing: log.tlog-proof" in capsys.readouterr().out
+    for more in (["--log-policy", str(place.directory / "none")], ["--log-policy", "x" * 300]):
+        with pytest.raises(SystemExit) as stop:
+            main([*words, *more])
+        assert stop.value.code == 2
 
 
 @pytest.mark.negative

@@ -263,6 +263,7 @@ def test_every_tile_ends_some_tree(size: int) -> None:
     before, after = set(tiles_of(size - 1)), set(tiles_of(size))
     assert after - before == set(newest_tiles(size)) - before
     assert set(newest_tiles(size)) <= after
+    assert not list(newest_tiles(0))
 
 
 @pytest.mark.negative
