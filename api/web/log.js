@@ -21,7 +21,6 @@ const LOG_NUMBER = /^(0|[1-9][0-9]{0,18})$/;
 const HEAD_KEYS = ["exchange", "sequence", "statement", "previous"];
 const ROLES = [
   [/^statement\.json$/, "statement"],
-  [/^proof\.bin$/, "proof"],
   [/^shards\/[0-9]{6}\.json$/, "shard"],
   [/^shards\/[0-9]{6}\.proof$/, "shard-proof"],
   [/^reserves\.csv$/, "reserves"],

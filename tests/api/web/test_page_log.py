@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from api.page import WEB
 from tests.api.web.code import judge, needs_node, text
 from tests.api.web.forgeries import HOLDER, at_random
 from tests.api.web.publications import published, series
@@ -20,7 +22,7 @@ from verifier.errors import VerificationError
 from verifier.log.policy import parse_policy
 from verifier.log.proof import LogProof, check_log_proof, parse_log_proof
 from verifier.log.tree import leaf_hash, node_hash
-from verifier.manifest import LOG_PROOF_FILE, MANIFEST_FILE, parse_manifest
+from verifier.manifest import LOG_PROOF_FILE, MANIFEST_FILE, ROLES, parse_manifest
 from verifier.receipt import Receipt, parse_receipt
 
 pytestmark = needs_node
@@ -60,6 +62,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
     store, folders = published(tmp_path_factory.mktemp("published"))
     store.close()
     return (folders[1] / LOG_PROOF_FILE).read_bytes(), (folders[1] / MANIFEST_FILE).read_bytes()
+
+
+def test_roles_are_the_verifier_s() -> None:
+    found = re.findall(r"^  \[/\^(.*)\$/, \"([a-z-]+)\"\],$", (WEB / "log.js").read_text("utf-8"), re.M)
+    assert [(pattern.replace("\\/", "/"), role) for pattern, role in found] == [(p.pattern, r) for p, r in ROLES]
 
 
 def _receipts(proof: bytes, manifest: bytes) -> list[bytes]:
