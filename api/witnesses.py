@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import time
 import urllib.error
 import urllib.request
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any, Final
 
 from api.store import Store
@@ -41,7 +42,7 @@ def collect(store: Store, policy: Policy, timeout: float = TIMEOUT_SECONDS) -> t
     """Ask all witnesses of a policy that have a URL for their cosignature of the newest checkpoint, and keep those.
 
     Witnesses that cosigned it before are not asked again. One that is down, slow or wrong costs nothing but its own
-    cosignature.
+    cosignature: after `ATTEMPTS_MAX` times `timeout` seconds nobody waits for it, however it spreads its answer.
     """
     note = store.signed()
     if note is None:
@@ -52,21 +53,30 @@ def collect(store: Store, policy: Policy, timeout: float = TIMEOUT_SECONDS) -> t
     sizes = [store.cosigned_size(witness.key.vkey) for witness in asked]
     tiles = reader(store.log)
 
-    def ask_one(witness: Witness, old_size: int) -> Answer:
+    answered: dict[str, Answer] = {}
+
+    def ask_one(witness: Witness, old_size: int) -> None:
         try:
             line = ask(witness, note, old_size, Tiles(tiles, checkpoint.size), timeout)
         except _Failed as error:
-            return Answer(witness.name, None, str(error))
-        return Answer(witness.name, line, "cosigned")
+            answered[witness.name] = Answer(witness.name, None, str(error))
+        else:
+            answered[witness.name] = Answer(witness.name, line, "cosigned")
 
+    # A socket's timeout is one for each piece that arrives, hence threads that are left behind, and not joined at exit.
+    threads = [Thread(target=ask_one, args=pair, daemon=True) for pair in zip(asked, sizes, strict=True)]
+    end = time.monotonic() + ATTEMPTS_MAX * timeout
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+    late = f"no answer within {ATTEMPTS_MAX * timeout:g} s"
     answers = [Answer(w.name, have[w.key.vkey], "cosigned before") for w in policy.witnesses if w.key.vkey in have]
-    if asked:
-        with ThreadPoolExecutor(len(asked)) as pool:
-            fresh = list(pool.map(ask_one, asked, sizes))
-        for witness, answer in zip(asked, fresh, strict=True):
-            if answer.line is not None:
-                store.add_cosignature(checkpoint.size, witness.key.vkey, answer.line)
-        answers += fresh
+    for witness in asked:
+        answer = answered.get(witness.name) or Answer(witness.name, None, late)
+        if answer.line is not None:
+            store.add_cosignature(checkpoint.size, witness.key.vkey, answer.line)
+        answers.append(answer)
     return tuple(sorted(answers, key=lambda answer: answer.witness))
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socketserver
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 NO_HTTP = (
     b"nonsense\r\n\r\n",
@@ -16,13 +17,19 @@ NO_HTTP = (
 
 
 @contextmanager
-def babbling(answer: bytes) -> Iterator[str]:
-    """The URL of a server that answers whatever it hears with these bytes."""
+def babbling(answer: bytes, pause_seconds: float = 0.0) -> Iterator[str]:
+    """The URL of a server that answers whatever it hears with these bytes, slowly if there is a pause after each."""
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             self.request.recv(2**16)
-            self.request.sendall(answer)
+            if not pause_seconds:
+                self.request.sendall(answer)
+                return
+            with suppress(OSError):  # the other side has gone
+                for byte in answer:
+                    self.request.sendall(bytes([byte]))
+                    time.sleep(pause_seconds)
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))

@@ -194,3 +194,12 @@ def test_killed_while_witnesses_are_asked(tmp_path: Path, monkeypatch: pytest.Mo
 
 def _publish(place: Path, directory: Path, policy: Policy, step: Step) -> None:
     published(Store(str(place), step), directory, policy)
+
+
+def test_nobody_waits_for_a_witness_that_drips(tmp_path: Path) -> None:
+    store = new_store(tmp_path / "store")
+    published(store, write_publication(tmp_path / "p1", 1))
+    with babbling(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 60, pause_seconds=0.05) as url:
+        (answer,) = witnesses.collect(store, policy_with({"w1": url}, 1), timeout=0.2)
+    assert (answer.line, answer.why) == (None, "no answer within 0.6 s"), "all of it would have taken 4 s"
+    store.close()

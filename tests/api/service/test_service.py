@@ -60,7 +60,7 @@ def test_nothing_is_found_in_the_description(url: str, tmp_path: Path) -> None:
     paths = json.loads(get(f"{url}/openapi.json")[1])["paths"]
     assert paths["/bundle"]["get"]["security"] == [{"token": []}]
     assert {"/bundle", "/bundles/{sequence}", "/page/{name}", "/metrics", "/health", "/ready"} < set(paths)
-    run_schemathesis(url, tmp_path, "--include-path-regex", "^/(bundle|page|metrics)")
+    run_schemathesis(url, tmp_path, "--include-path-regex", "^/(bundle|receipt|page|metrics)")
 
 
 def test_page_is_served_with_its_policy(url: str) -> None:
