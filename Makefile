@@ -64,6 +64,7 @@ bench: venv ## speed, floors, memory, proof size, costs of margins and scenarios
 	@$(BIN)/solvent bench --accounts $(ACCOUNTS) --entries $(ENTRIES) --profile $(PROFILE) --runs $(RUNS)
 	@$(BIN)/solvent bench --floors --accounts $(ACCOUNTS) --entries $(ENTRIES) --profile $(PROFILE) --runs $(RUNS)
 	@$(BIN)/solvent bench --ledger --runs $(RUNS)
+	@$(BIN)/solvent bench --service --runs $(RUNS)
 	@$(BIN)/solvent bench --compare --profile $(PROFILE) --runs $(RUNS)
 
 bench-plots: venv ## cost against accounts (10^3 to 10^7, an hour) and entries: docs/plots and the figures behind it

@@ -13,6 +13,7 @@ Only publications that the shown checkpoint holds are there; tiles may be ahead 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -76,6 +77,7 @@ class ReadSide:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._checkpoint = str(store.log / CHECKPOINT_FILE)  # is looked at for each request
         self._manifest = lru_cache(64)(self._read_manifest)
         self._state = _Shown(None, (), {})
         self._made: dict[str, Resource] = {}
@@ -141,7 +143,7 @@ class ReadSide:
 
     def _shown(self) -> _Shown:
         try:
-            stat = (self._store.log / CHECKPOINT_FILE).stat()
+            stat = os.stat(self._checkpoint)
         except FileNotFoundError:
             return self._state
         stamp = stat.st_mtime_ns, stat.st_ino, stat.st_size

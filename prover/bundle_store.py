@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,9 +51,13 @@ def keyed_hash(key: bytes) -> hashlib.blake2b:
     return hashlib.blake2b(digest_size=16, key=key, person=b"solvent/bundle/1")
 
 
-def home_slots(high: npt.NDArray[np.uint64], capacity: int) -> npt.NDArray[np.int64]:
-    """The slot at which the search for a key begins; `capacity` < 2^32. Grows with the key."""
-    return ((high >> np.uint64(32)) * np.uint64(capacity) >> np.uint64(32)).astype(np.int64)
+def home_slot(high: Any, capacity: int) -> Any:
+    """The slot at which the search for a key begins, for one key or an array of uint64; grows with the key.
+
+    Args:
+        high: first half of the key, below 2^64. capacity: below 2^32.
+    """
+    return (high >> 32) * capacity >> 32
 
 
 @dataclass(frozen=True)
@@ -171,13 +176,14 @@ class BundleStore:
         """
         hashed = keyed_hash(self._key)
         hashed.update(user_id.encode("utf-8", "surrogatepass"))
-        high, low = np.frombuffer(hashed.digest(), ">u8").astype(np.uint64)
-        home = int(home_slots(high, self.meta.capacity))
+        key = struct.unpack(">QQ", hashed.digest())
+        home = home_slot(key[0], self.meta.capacity)
         run = self._table[home : home + self.meta.reach + 1]
-        found = np.flatnonzero((run["high"] == high) & (run["low"] == low) & (run["length"] > 0))
-        if not len(found):
+        slots = [run[place].item() for place in np.flatnonzero(run["low"] == key[1])]
+        found = next((slot for slot in slots if slot[:2] == key and slot[4]), None)
+        if found is None:
             return None
-        segment, offset, length, check = map(int, run[found[0]].item()[2:])
+        segment, offset, length, check = found[2:]
         path = f"{self.folder}/{segment_name(segment)}"
         try:
             descriptor = os.open(path, os.O_RDONLY)

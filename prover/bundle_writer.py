@@ -28,7 +28,7 @@ from prover.bundle_store import (
     FileDigest,
     StoreMeta,
     Table,
-    home_slots,
+    home_slot,
     keyed_hash,
     segment_name,
 )
@@ -209,7 +209,7 @@ def hash_table(slots: Table) -> tuple[Table, int, int]:
     slots = slots[np.lexsort((slots["low"], slots["high"]))]
     if ((slots["high"][1:] == slots["high"][:-1]) & (slots["low"][1:] == slots["low"][:-1])).any():
         raise InputError(got="one user id on two accounts", expected="each user id once in the private store")
-    homes, numbers = home_slots(slots["high"], capacity), np.arange(len(slots))
+    homes, numbers = home_slot(slots["high"], capacity).astype(np.int64), np.arange(len(slots))
     places = np.maximum.accumulate(homes - numbers) + numbers
     reach = int((places - homes).max())
     table = np.zeros(capacity + reach + 1, SLOT)

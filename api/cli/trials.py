@@ -82,6 +82,10 @@ def bench(
     out: ResultFile = None,
     plots: Plots = None,
     ledger: Ledger = False,
+    service: Annotated[
+        bool, typer.Option("--service", help="Instead: requests a second to `solvent serve`, every answer compared.")
+    ] = False,
+    workers: Annotated[int, typer.Option(metavar="W", min=1, help="With --service: the server's processes.")] = 1,
     commands: Annotated[int, typer.Option(metavar="N", min=1, help="With --ledger: commands timed.")] = 300_000,
     json: Json = False,
 ) -> int:
@@ -94,6 +98,10 @@ def bench(
         from api.cli.bench_ledger import run_ledger_bench
 
         return run_ledger_bench(commands, accounts, runs, seed, output)
+    if service:
+        from api.cli.bench_service import run_service_bench
+
+        return run_service_bench(runs, workers, output)
     if plots is not None or results:
         from api.cli.bench_plots import run_plots
 

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from prover import bundle_writer
-from prover.bundle_store import INDEX_FILE, KEY_FILE, META_FILE, SLOT, BundleStore, home_slots, segment_name
+from prover.bundle_store import INDEX_FILE, KEY_FILE, META_FILE, SLOT, BundleStore, home_slot, segment_name
 from prover.bundle_writer import bundle_constants, escaped, hash_table, write_store
 from prover.bundles import make_bundle
 from prover.errors import InputError
@@ -151,7 +151,7 @@ def test_every_key_stands_within_reach_of_its_home(spread: int) -> None:
     table, capacity, reach = hash_table(filled(highs))
     assert (capacity, len(table)) == (6000, 6000 + reach + 1)
     for low, high in enumerate(highs):
-        home = int(home_slots(np.array([high]), capacity)[0])
+        home = home_slot(high, capacity)
         run = table[home : home + reach + 1]
         assert low in run["low"][(run["high"] == high) & (run["length"] > 0)]
     assert np.count_nonzero(table["length"]) == 3000
