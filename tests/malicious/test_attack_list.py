@@ -1,11 +1,7 @@
-"""The attacks on statement and tree, 1 to 25 of the list that the design keeps, and where each is tried.
-
-Those that are tried nowhere else are here. 20 to 22 are about a ledger of proofs: there is none yet.
-"""
+"""Attacks on statement and tree, by their number in `tests/attacks.py`, that are tried nowhere else."""
 
 from __future__ import annotations
 
-import importlib
 import random
 
 import pytest
@@ -22,64 +18,6 @@ from verifier.field import P
 from verifier.statement import parse_statement
 
 pytestmark = pytest.mark.negative
-
-TRIED: dict[int, tuple[str, ...]] = {
-    1: ("cases_tree.smaller_sum", "cases_tree.emitted_sum", "cases_tree.value_row_sum"),
-    2: ("cheats.amount_below_zero", "cheats.amount_of_2_64_minus_1", "cheats_records.deficit_in_a_byte_below_zero"),
-    3: (
-        "test_limits.test_r1_a_total_that_wraps_the_field_is_stopped_by_its_bound_alone",
-        "cheats_outputs.total_plus_the_modulus_by_a_carry",
-    ),
-    4: ("test_attack_list.test_4_no_two_tuples_of_the_leg_table_meet", "cheats.aliased_value_of_a_child"),
-    5: (
-        "test_shards.CHANGES",
-        "test_shards.test_a_proof_of_another_shard",
-        "cases_outputs.another_mask_than_the_neighbour_s",
-        "cheats_outputs.mask_word_read_in_two_ways",
-    ),
-    6: ("cheats.leaf_that_nobody_made", "cheats.node_that_nobody_counts"),
-    7: ("cheats.leaf_counted_twice", "cases_selectors.leaf_counted_twice"),
-    8: ("cheats.leaf_that_nobody_counts", "cases_accounts.dropped_close"),
-    9: ("test_attack_list.test_9_junk_against_good_debt_shows_the_debt_and_the_deficit",),
-    10: (
-        "cheats_records.haircut_of_the_tier_before",
-        "cheats_records.curve_of_another_instrument",
-        "cheats_records.leg_of_the_next_instrument",
-        "cheats_records.one_atom_above_the_first_tier",
-        "cheats_records.first_tier_with_the_cap_of_the_second",
-        "cheats_records.first_tier_twice",
-        "cheats_records.tiers_in_another_order",
-        "test_risk_cheats.test_any_other_split_over_tiers_only_loses_health",
-    ),
-    11: ("cheats.leg_outside_the_table",),
-    12: ("cheats_records.value_moved_between_instruments", "cheats.debt_counted_towards_another_total"),
-    13: ("cheats.value_of_another_child", "wrong_records.moved_deficit"),
-    14: ("test_every_constraint.LABELS", "test_every_record_constraint.LABELS"),
-    15: ("cases_accounts.hashed_one_amount_summed_another",),
-    16: ("changed_statements.AFTERWARDS",),
-    17: ("cases_tree.account_poses_as_node", "test_forgeries.test_an_account_poses_as_the_node_above_a_victim"),
-    18: ("cheats.byte_of_256",),
-    19: ("test_risk_statement.test_a_statement_changed_after_proving_is_refused",),
-    23: ("test_limits.test_no_value_commitment_is_used_twice",),
-    24: (
-        "cheats_records.collateral_counted_towards_the_free_coins",
-        "cheats_records.free_coins_published_as_collateral",
-        "test_attack_list.test_24_what_helps_as_collateral_is_held",
-        "changed_statements.bucket_more",
-    ),
-    25: ("test_forgeries.test_a_node_that_contains_itself", "cases_tree.node_that_never_ends"),
-}
-
-
-@pytest.mark.parametrize("number_", TRIED)
-def test_each_attack_is_tried(number_: int) -> None:
-    for place in TRIED[number_]:
-        module, _, name = place.partition(".")
-        assert hasattr(importlib.import_module(f"tests.malicious.{module}"), name), place
-
-
-def test_the_list_is_whole() -> None:
-    assert set(range(1, 26)) - set(TRIED) == {20, 21, 22}
 
 
 def test_4_no_two_tuples_of_the_leg_table_meet() -> None:

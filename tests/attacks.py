@@ -1,0 +1,211 @@
+"""The attacks that the project is measured by, and where each is tried. `python -m tests.attacks > docs/assurance.md`.
+
+Names without a package are in `tests.malicious`; what is no function there is a table of forgeries.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent
+
+
+class Attack(NamedTuple):
+    """What a cheating exchange, user or stranger does, and the tests in which it is refused."""
+
+    what: str
+    tried: tuple[str, ...]
+
+
+def _verifier(module: str, *names: str) -> tuple[str, ...]:
+    return tuple(f"tests.verifier.{module}.{name}" for name in names)
+
+
+def _api(module: str, *names: str) -> tuple[str, ...]:
+    return tuple(f"tests.api.{module}.{name}" for name in names)
+
+
+ATTACKS: dict[int, Attack] = {
+    1: Attack("a node that sums other than its children, or hashes other sums",
+              ("cases_tree.smaller_sum", "cases_tree.emitted_sum", "cases_tree.value_row_sum")),
+    2: Attack("a negative or wrapped balance: p - X, 2^64 - 1",
+              ("cheats.amount_below_zero", "cheats.amount_of_2_64_minus_1",
+               "cheats_records.deficit_in_a_byte_below_zero")),
+    3: Attack("totals that wrap the field",
+              ("test_limits.test_r1_a_total_that_wraps_the_field_is_stopped_by_its_bound_alone",
+               "cheats_outputs.total_plus_the_modulus_by_a_carry")),
+    4: Attack("two values packed into one field element, so that one pays for the other",
+              ("test_attack_list.test_4_no_two_tuples_of_the_leg_table_meet", "cheats.aliased_value_of_a_child")),
+    5: Attack("shards dropped, repeated, reordered, renumbered, or with masks that do not cancel",
+              ("test_shards.CHANGES", "test_shards.test_a_proof_of_another_shard",
+               "cases_outputs.another_mask_than_the_neighbour_s", "cheats_outputs.mask_word_read_in_two_ways")),
+    6: Attack("a leaf outside of what is counted, with a valid path",
+              ("cheats.leaf_that_nobody_made", "cheats.node_that_nobody_counts")),
+    7: Attack("one leaf for two users", ("cheats.leaf_counted_twice", "cases_selectors.leaf_counted_twice")),
+    8: Attack("a user left out", ("cheats.leaf_that_nobody_counts", "cases_accounts.dropped_close")),
+    9: Attack("junk collateral against good debt",
+              ("test_attack_list.test_9_junk_against_good_debt_shows_the_debt_and_the_deficit",)),
+    10: Attack("another haircut tier, another instrument's curve, a holding split over entries",
+               ("cheats_records.haircut_of_the_tier_before", "cheats_records.curve_of_another_instrument",
+                "cheats_records.leg_of_the_next_instrument", "cheats_records.one_atom_above_the_first_tier",
+                "cheats_records.first_tier_with_the_cap_of_the_second", "cheats_records.first_tier_twice",
+                "cheats_records.tiers_in_another_order",
+                "test_risk_cheats.test_any_other_split_over_tiers_only_loses_health")),
+    11: Attack("an instrument outside the table", ("cheats.leg_outside_the_table",)),
+    12: Attack("value moved between instruments",
+               ("cheats_records.value_moved_between_instruments", "cheats.debt_counted_towards_another_total")),
+    13: Attack("value moved between users", ("cheats.value_of_another_child", "wrong_records.moved_deficit")),
+    14: Attack("any rule of the circuit broken alone",
+               ("test_every_constraint.LABELS", "test_every_record_constraint.LABELS")),
+    15: Attack("a tree over other amounts than were summed", ("cases_accounts.hashed_one_amount_summed_another",)),
+    16: Attack("circuit, key or parameters chosen by the prover", ("changed_statements.AFTERWARDS",)),
+    17: Attack("leaf taken for a node, path too long or short",
+               ("cases_tree.account_poses_as_node", "test_forgeries.test_an_account_poses_as_the_node_above_a_victim",
+                *_api("web.forgeries", "named"))),
+    18: Attack("another spelling: x + p, 1.0, keys twice, bytes at the end",
+               ("cheats.byte_of_256", *_verifier("test_proof", "test_a_word_plus_p_is_refused"),
+                *_api("web.forgeries", "_spellings"))),
+    19: Attack("symbols, decimals or prices changed after proving",
+               ("test_risk_statement.test_a_statement_changed_after_proving_is_refused",)),
+    20: Attack("an old snapshot or address signature shown again",
+               (*_api("reserves.test_challenge", "test_a_replay_is_named"),
+                *_api("publishing.test_publish", "test_what_does_not_follow_is_not_published"))),
+    21: Attack("two roots for one sequence number",
+               (*_api("publishing.test_publish", "test_a_second_checkpoint_of_one_size_is_never_recorded"),
+                *_verifier("log.test_proof_and_fraud", "test_two_roots_of_one_size_are_fraud"))),
+    22: Attack("history rewritten between two visits",
+               (*_api("publishing.test_publish", "test_a_rewritten_log_is_found", "test_a_shortened_log_is_found"),
+                *_verifier("log.test_command", "test_checkpoints_that_are_not_continued"))),
+    23: Attack("a leaf guessed from a dictionary, a user linked over snapshots",
+               ("test_limits.test_no_value_commitment_is_used_twice",)),
+    24: Attack("buckets above what is held",
+               ("cheats_records.collateral_counted_towards_the_free_coins",
+                "cheats_records.free_coins_published_as_collateral",
+                "test_attack_list.test_24_what_helps_as_collateral_is_held", "changed_statements.bucket_more")),
+    25: Attack("node chains that are cut off or go in circles; padding that contributes",
+               ("test_forgeries.test_a_node_that_contains_itself", "cases_tree.node_that_never_ends")),
+    26: Attack("anything chosen after the challenge that depends on it",
+               _verifier("test_malicious", "test_nothing_may_be_chosen_after_its_challenge")
+               + _verifier("test_transcript", "test_every_challenge_depends_on_every_byte_before_it",
+                           "test_start_binds_protocol_circuit_parameters_rows_and_statement")),
+    27: Attack("openings or final polynomial that the transcript does not know",
+               _verifier("test_malicious", "test_a_false_final_polynomial", "test_a_false_opening_leaves_no_polynomial")
+               + _verifier("test_transcript", "test_the_schedule_does_each_thing_once")),
+    28: Attack("another terminal of a bus",
+               _verifier("test_malicious", "test_lookups_and_totals_hold", "test_true_totals_of_another_ledger")),
+    29: Attack("a final polynomial of another length", _verifier("test_stark", "test_sections_have_one_length")),
+    30: Attack("one query, layer, column or sibling more or fewer",
+               _verifier("test_stark", "test_sections_have_one_length", "test_one_change_one_reason")
+               + _verifier("test_fri", "test_exactly_the_asked_leaves_are_opened")
+               + _verifier("test_merkle", "test_siblings_are_consumed_exactly")),
+    31: Attack("queries, rate, arity or grinding claimed by the file",
+               _verifier("test_params", "test_any_other_profile_is_refused", "test_the_digest_covers_every_field")
+               + _verifier("test_stark", "test_other_parameters_are_refused")),
+    32: Attack("another trace height", _verifier("test_stark", "test_other_heights_are_refused")),
+    33: Attack("a lie at the out-of-domain point",
+               (*_verifier("test_malicious", "test_a_false_opening_fails_at_every_position"),
+                "test_lies.test_a_lie_about_a_column_is_seen_at_the_queries")),
+    34: Attack("an out-of-domain point inside a domain",
+               _verifier("test_malicious", "test_zeta_in_a_domain_is_a_clean_refusal",
+                         "test_a_challenge_in_the_base_field_is_refused")),
+    35: Attack("a proof of work that is wrong, reused, or not asked for",
+               _verifier("test_malicious", "test_skipped_work_is_refused")
+               + _verifier("test_stark", "test_a_nonce_serves_once")),
+    36: Attack("an opened row of another width, a value in the neighbouring matrix",
+               _verifier("test_malicious", "test_rows_are_committed_to_as_wide_as_the_circuit")),
+    37: Attack("one hash for inputs of two lengths",
+               _verifier("test_hashing", "test_rows_of_different_length_never_meet", "test_kinds_never_meet")),
+    38: Attack("selectors off by one, flags of 2, two flags at once, padding with a multiplicity",
+               ("cases_selectors.entry_counted_twice", "cases_selectors.account_poses_as_dummy",
+                "test_tables.test_multiplicities_on_hidden_rows_count_nothing")),
+    39: Attack("a wrapped multiplicity, a tuple on another bus",
+               (*_verifier("test_malicious", "test_a_wrapped_multiplicity_does_not_help"),
+                "test_tables.test_a_wrong_multiplicity_is_named_and_refused")),
+    40: Attack("quotient chunks exchanged", _verifier("test_malicious", "test_swapped_chunks_are_refused")),
+    41: Attack("a mask that shares a coefficient with a claim",
+               _verifier("test_malicious", "test_the_mask_has_its_own_coefficient")),
+    42: Attack("randomness used twice",
+               (*_verifier("test_stark", "test_two_proofs_of_one_witness_share_nothing_secret"),
+                "tests.prover.test_zero_knowledge.test_streams_differ_by_label_seed_and_context")),
+    43: Attack("a proof of another snapshot or circuit version",
+               _verifier("test_stark", "test_another_relation_is_refused",
+                         "test_parts_of_another_proof_of_the_same_statement")),
+    44: Attack("wrong constants of the tree hash",
+               _verifier("test_poseidon", "test_a_damaged_table_cannot_be_imported", "test_self_test_refuses")),
+    45: Attack("giant lengths, noise: bounded memory, and only the typed error",
+               _verifier("test_proof", "test_counts_are_bounded_before_anything_is_built",
+                         "test_noise_is_refused_by_name")
+               + _verifier("test_stark", "test_every_byte_counts", "test_random_damage_is_refused_by_name")),
+    46: Attack("kill -9 at every write",
+               (*_api("publishing.test_crash", "test_killed_at_every_write"),
+                "tests.exchange.test_crash.test_nothing_acknowledged_is_lost",
+                "tests.prover.shards.test_run.test_killed_at_any_point_it_goes_on_to_the_same_bytes",
+                *_api("publishing.test_witness", "test_killed_at_every_write_it_forgets_nothing_that_it_gave_away"))),
+    47: Attack("a full disk, a database that cannot be written, a clock that jumps back",
+               _api("publishing.test_crash", "test_a_full_disk_at_every_write")
+               + _api("publishing.test_publish", "test_a_database_that_cannot_be_written")
+               + _api("publishing.test_witness", "test_a_clock_that_jumps_back_makes_no_newer_cosignature_older")),
+    48: Attack("slow, huge, malformed and concurrent requests",
+               _api("publishing.test_writing", "test_files_that_are_not_taken", "test_lists_that_are_none",
+                    "test_schemathesis_finds_nothing")
+               + _api("publishing.test_witness_http", "test_nobody_waits_for_a_witness_that_drips")
+               + _api("service.test_limits", "test_over_http")),
+    49: Attack("another user's bundle by guessing, timing or a cache",
+               _api("service.test_handing", "test_all_others_get_one_answer", "test_a_refusal_takes_the_same_work",
+                    "test_a_refusal_takes_the_same_time", "test_accounts_of_usual_size_look_alike")),
+    50: Attack("a witness asked for two histories at once",
+               _api("publishing.test_witness", "test_a_race_rolls_nothing_back",
+                    "test_many_at_once_are_one_after_the_other", "test_two_histories_are_not_cosigned")),
+    51: Attack("what happened to venues: every incident on record",
+               ("tests.exchange.test_incidents", "tests.exchange.test_recent_incidents")),
+}  # fmt: skip
+
+
+def place(name: str) -> tuple[str, str]:
+    """Module, and what in it; empty for all of it."""
+    whole = name if name.startswith("tests.") else f"tests.malicious.{name}"
+    if (ROOT / (whole.replace(".", "/") + ".py")).is_file():
+        return whole, ""
+    module, _, attribute = whole.rpartition(".")
+    return module, attribute
+
+
+def page(counts: Counter[str]) -> str:
+    """docs/assurance.md. `counts`: collected cases per `module.test`, and per module."""
+    lines = [
+        "# Assurance: every attack on the list, and where it is tried",
+        "",
+        "Generated by `python -m tests.attacks > docs/assurance.md`; a test compares all but the numbers.",
+        "*Cases* counts what pytest collects for the tests named; each is refused, or the suite fails. A name that",
+        "adds no number is a forgery, or a table of them, which `tests/malicious` runs through the real prover.",
+        "",
+        "| | attack | tried by | cases |",
+        "|---|---|---|---|",
+    ]
+    for number, attack in ATTACKS.items():
+        names = [f"`{name.removeprefix('tests.')}`" for name in attack.tried]
+        found = sum(counts[".".join(filter(None, place(name)))] for name in attack.tried)
+        lines.append(f"| {number} | {attack.what} | {', '.join(names)} | {found or ''} |")
+    return "\n".join(lines) + "\n"
+
+
+def collected() -> Counter[str]:
+    """Cases by `module.test` and by module, as pytest collects them."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-n", "0", "-p", "no:randomly", "tests"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    counts: Counter[str] = Counter()
+    for line in done.stdout.splitlines():
+        file, colons, test = line.partition("::")
+        if colons:
+            module = file.removesuffix(".py").replace("/", ".")
+            counts[f"{module}.{test.partition('[')[0]}"] += 1
+            counts[module] += 1
+    return counts
+
+
+if __name__ == "__main__":
+    print(page(collected()), end="")
