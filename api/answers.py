@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import re
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Final
@@ -28,6 +30,8 @@ PROBLEM_TYPE: Final = "application/problem+json"
 KEPT_BYTES_MAX, KEPT_FILE_BYTES_MAX = 2**26, 2**20
 """Small files are kept in memory, up to this much of them."""
 BLOCK_BYTES: Final = 2**18
+PACKED_BYTES_MIN: Final = 512
+_TEXTS: Final = ("text/", "application/json")
 _FOREVER, _SOON = "public, max-age=31536000, immutable", "public, max-age=1, must-revalidate"
 _COMMON: Final = {
     "Accept-Ranges": "bytes",
@@ -40,12 +44,22 @@ _RANGE: Final = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 @dataclass(frozen=True)
 class Loaded:
-    """A resource with its length and entity tag; `content` is a file only where it is large."""
+    """A resource with its length and entity tag; `content` is a file only where it is large.
+
+    Args:
+        packed: the same, compressed with gzip; None where that saves little.
+    """
 
     content: bytes | Path
     size: int
     headers: Mapping[str, str]
     etag: str
+    packed: Loaded | None = None
+
+    @property
+    def kept_bytes(self) -> int:
+        """What it takes in memory."""
+        return self.size + (self.packed.size if self.packed else 0)
 
 
 class Shelf:
@@ -67,9 +81,9 @@ class Shelf:
         if loaded.size > KEPT_FILE_BYTES_MAX or path in self._kept:
             return
         self._kept[path] = loaded
-        self._bytes += loaded.size
+        self._bytes += loaded.kept_bytes
         while self._bytes > KEPT_BYTES_MAX:
-            self._bytes -= self._kept.popitem(last=False)[1].size
+            self._bytes -= self._kept.popitem(last=False)[1].kept_bytes
 
 
 def load(resource: Resource) -> Loaded:
@@ -86,14 +100,29 @@ def load(resource: Resource) -> Loaded:
     cache = _FOREVER if resource.is_immutable else _SOON
     more = _PAGE if resource.media_type.startswith("text/html") else {}
     headers = {**_COMMON, **more, "ETag": etag, "Cache-Control": cache, "Content-Type": resource.media_type}
-    return Loaded(content, size, headers, etag)
+    packed = _packed(content) if isinstance(content, bytes) and resource.media_type.startswith(_TEXTS) else None
+    if packed is None:
+        return Loaded(content, size, headers, etag)
+    headers["Vary"] = "Accept-Encoding"
+    tag = f'"{digest}-gzip"'  # another representation has another strong tag
+    smaller = Loaded(packed, len(packed), {**headers, "ETag": tag, "Content-Encoding": "gzip"}, tag)
+    return Loaded(content, size, headers, etag, smaller)
+
+
+@lru_cache(64)
+def _packed(content: bytes) -> bytes | None:
+    """Compressed, where a tenth is saved. All of it is public: no secret shares a stream with what a reader chose."""
+    packed = gzip.compress(content, 6, mtime=0) if len(content) >= PACKED_BYTES_MIN else content
+    return packed if len(packed) < len(content) * 9 // 10 else None
 
 
 def answer(request: Request, loaded: Loaded) -> Response:
     """200, 206, 304 or 416, as the request asks for. A range is one; several are answered with all of it."""
     ask = request.headers
+    if loaded.packed is not None and "range" not in ask and _takes_gzip(ask.get("accept-encoding", "")):
+        loaded = loaded.packed
     if "if-none-match" in ask and _names(ask["if-none-match"], loaded.etag):
-        headers = {k: v for k, v in loaded.headers.items() if k != "Content-Type"}
+        headers = {k: v for k, v in loaded.headers.items() if k not in ("Content-Type", "Content-Encoding")}
         return Response(None, 304, headers)
     first, last, status = 0, loaded.size - 1, 200
     headers = dict(loaded.headers)
@@ -140,6 +169,14 @@ def add_problems(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def broken(_: Request, _error: Exception) -> Response:
         return problem(500, "this is our fault; it is in the service's log")
+
+
+def _takes_gzip(header: str) -> bool:
+    for part in header.lower().split(","):
+        name, _, quality = part.replace(" ", "").partition(";q=")
+        if name == "gzip":
+            return quality.strip("0.") != "" or not quality
+    return False
 
 
 def _names(header: str, etag: str) -> bool:

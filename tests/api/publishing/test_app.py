@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import http.client
 import json
@@ -79,6 +80,28 @@ def test_every_path_of_an_export_is_served(site: Site) -> None:
         assert (again.status, again.body, again.headers["etag"]) == (304, b"", reply.headers["etag"])
         head = site.get(f"/{path}", "HEAD")
         assert (head.status, head.body, head.headers["content-length"]) == (200, b"", str(len(expected)))
+
+
+def test_texts_are_compressed_for_those_who_ask(site: Site) -> None:
+    plain = site.get("/page/page.js")
+    assert "content-encoding" not in plain.headers and plain.headers["vary"] == "Accept-Encoding"
+    for ask in ("gzip", "br, GZIP;q=0.5", "gzip; q=1.0, *"):
+        packed = site.get("/page/page.js", Accept_Encoding=ask)
+        assert packed.headers["content-encoding"] == "gzip" and gzip.decompress(packed.body) == plain.body
+        assert packed.headers["content-length"] == str(len(packed.body)) and len(packed.body) < len(plain.body) // 2
+        assert packed.headers["etag"] != plain.headers["etag"]
+    for ask in ("", "br", "gzip;q=0", "gzip;q=0.000", "xgzip"):
+        assert site.get("/page/page.js", Accept_Encoding=ask).body == plain.body
+    again = site.get("/page/page.js", Accept_Encoding="gzip", If_None_Match=packed.headers["etag"])
+    assert (again.status, again.body, again.headers["etag"]) == (304, b"", packed.headers["etag"])
+    assert "content-encoding" not in again.headers
+    assert site.get("/page/page.js", If_None_Match=packed.headers["etag"]).status == 200, (
+        "that is another representation"
+    )
+    part = site.get("/page/page.js", Accept_Encoding="gzip", Range="bytes=0-9")
+    assert (part.status, part.body) == (206, plain.body[:10])
+    proof = site.get("/publications/1/shards/000000.proof", Accept_Encoding="gzip")
+    assert "content-encoding" not in proof.headers and "vary" not in proof.headers
 
 
 def test_what_is_published_meanwhile_is_served(site: Site) -> None:
