@@ -77,3 +77,11 @@ def _accepted(params: ProofParams, log2_rows: int) -> bool:
         expect(Reason.UNACCEPTABLE_PARAMETERS, error)
         return False
     return True
+
+
+def test_more_queries_than_the_hidden_rows_cover_are_refused() -> None:
+    most = HIDDEN_ROWS // 2 - EXTENSION_DEGREE
+    replace(PROFILES["fast"], queries=most).check_rows(17)
+    with pytest.raises(UnacceptableParameters, match="cannot hide") as caught:
+        replace(PROFILES["fast"], queries=most + 1).check_rows(17)
+    expect(Reason.UNACCEPTABLE_PARAMETERS, caught.value)

@@ -28,6 +28,7 @@ from tests.verifier.small_tree import (
     risk_publication,
 )
 from verifier import proofs, verify_directory
+from verifier.__main__ import main
 from verifier.canonical import dumps
 from verifier.errors import Reason
 from verifier.params import PROFILES, TEST
@@ -262,6 +263,11 @@ def test_documents_that_do_not_add_up(sharded: Path) -> None:
     shard = several().shards[2]
     (sharded / DOCUMENTS[2]).write_bytes(replace(shard, mask_out=(1,) * 8).to_bytes())
     assert refused(sharded, workers=1).reason is Reason.SHARDS
+
+
+def test_addresses_in_words(sharded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(sharded), "--workers", "1"]) == 0
+    assert "\nSigned: 3 addresses signed, " in capsys.readouterr().out
 
 
 def test_addresses_behind_the_reserves(sharded: Path, tmp_path: Path) -> None:

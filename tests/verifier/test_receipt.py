@@ -14,14 +14,14 @@ import pytest
 
 from api.evidence import manifest_of
 from tests.verifier.log.signers import cosigned, policy_text, signed
-from tests.verifier.small_tree import Publication, publication
+from tests.verifier.small_tree import Publication
 from verifier.__main__ import main
 from verifier.canonical import dumps
 from verifier.errors import Reason, VerificationError
 from verifier.log.proof import LogProof
 from verifier.log.tree import leaf_hash, node_hash
 from verifier.manifest import Manifest
-from verifier.receipt import Receipt, check_user_file, is_receipt, parse_receipt
+from verifier.receipt import Receipt, check_user_file, claimed_sequence, is_receipt, parse_receipt
 
 USER = 3
 
@@ -37,11 +37,6 @@ def logged(of: Manifest, *witnesses: str) -> bytes:
     before = leaf_hash(b"an entry")
     note = cosigned(signed(2, node_hash(before, leaf_hash(of.entry.to_bytes()))), *witnesses)
     return LogProof(1, (before,), note).to_bytes()
-
-
-@pytest.fixture
-def small() -> Publication:
-    return publication()
 
 
 @pytest.fixture
@@ -197,3 +192,9 @@ def test_options_that_need_a_receipt_or_a_publication(small: Publication, policy
         with pytest.raises(SystemExit) as caught:
             main(["inclusion", str(file), *words])
         assert caught.value.code == 2
+
+
+def test_the_publication_that_a_file_names(small: Publication, receipt: Receipt) -> None:
+    for data in (receipt.to_bytes(), receipt.bundle):
+        assert claimed_sequence(data) == small.statement.sequence
+    assert claimed_sequence(b"nothing") is None

@@ -229,3 +229,8 @@ def test_errors_travel_between_processes() -> None:
     error = refused(lambda: parse_shard(b"{}\n", small.statement, 0))
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again), again.reason, again.where) == (type(error), str(error), error.reason, error.where)
+
+
+def test_a_place_comes_back_from_its_data(small: Publication) -> None:
+    place = small.place
+    assert Place.from_data(place.data()) == place

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,43 @@ def test_has_it_lied(place: Place, run: Run, tmp_path: Path) -> None:
     assert (code, found["verdict"]) == (0, "fraud: example.com/log signed two histories of 2 entries")
     assert (found["log_key"], found["roots"][1]) == (LOG_VKEY.vkey, root("another").hex())
     assert run("fraud", place.seen, place.seen)[1]["reason"] == "not-fraud"
+
+
+def test_in_words(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["log", "verify", str(place.directory), "--policy", str(place.policy)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "  ok   log inclusion: the publication is entry 1 of 3" in lines
+    assert lines[-1].startswith("Verdict: ")
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize(
+    ("entries", "where"),
+    [
+        ([BEFORE, replace(AFTER, exchange="acne")], "entry 1, exchange"),
+        ([BEFORE, replace(AFTER, sequence=6)], "entry 1, sequence"),
+        ([BEFORE, AFTER], "entry 1, previous"),
+    ],
+)
+def test_a_log_that_is_no_chain(entries: list[Entry], where: str, tmp_path: Path) -> None:
+    with pytest.raises(VerificationError) as caught:
+        audit(log_of(tmp_path, [entry.to_bytes() for entry in entries]), POLICY)
+    assert (caught.value.reason, caught.value.where["field"]) == (Reason.LOG_ENTRY, where)
+
+
+@pytest.mark.negative
+def test_a_log_whose_files_contradict_each_other(place: Place) -> None:
+    bundle = place.log / "tile" / "entries" / "000.p" / "3"
+    good, data = bundle.read_bytes(), AFTER.to_bytes()
+    bundle.write_bytes(good.replace(data, data.replace(b'"sequence":8', b'"sequence":9')))
+    with pytest.raises(VerificationError) as caught:
+        audit(place.log, POLICY)
+    assert (caught.value.reason, caught.value.where["field"]) == (Reason.LOG_CONSISTENCY, "entry 2")
+    bundle.write_bytes(good)
+    write(place.log / "checkpoint", cosigned(signed(3, root("another")), "w1"))
+    with pytest.raises(VerificationError) as caught:
+        audit(place.log, POLICY)
+    assert (caught.value.reason, caught.value.where["field"]) == (Reason.LOG_CONSISTENCY, "tiles")
 
 
 @pytest.mark.negative

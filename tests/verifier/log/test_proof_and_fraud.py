@@ -13,7 +13,7 @@ from tests.verifier.log.signers import LOG_VKEY, ORIGIN, cosigned, key_of, polic
 from tests.verifier.log.test_tree import LARGE, LARGE_FILES
 from verifier.errors import BadLog, Reason, VerificationError
 from verifier.log.fraud import verify_fraud
-from verifier.log.proof import PROOF_BYTES_MAX, LogProof, check_log_proof, parse_log_proof
+from verifier.log.proof import PROOF_BYTES_MAX, LogProof, check_log_proof, pack_digests, parse_log_proof
 from verifier.log.tiles import Tiles
 from verifier.log.tree import PROOF_DIGESTS_MAX, leaf_hash
 
@@ -166,3 +166,8 @@ def test_two_logs_of_one_key_holder_are_two_logs() -> None:
     with pytest.raises(BadLog, match=ORIGIN) as caught:
         verify_fraud(ONE, other, keys)
     assert caught.value.reason is Reason.NOT_FRAUD
+
+
+def test_digests_stand_one_per_line() -> None:
+    assert pack_digests([bytes(32), b"\xff" * 32]) == f"{'A' * 43}=\n{'/' * 42}8=\n"
+    assert pack_digests([]) == ""
