@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 
-from api.answers import PROBLEM_TYPE, SequenceNumber, problem
+from api.answers import PROBLEM_TYPE, SequenceNumber, add_scheme, problem
 from api.limits import RateLimit
 from api.paths import BUNDLE, BUNDLES, RECEIPT, RECEIPTS
 from api.reading import ReadSide
@@ -37,7 +37,6 @@ _PRIVATE: Final = {
 }
 _NOBODY: Final = "\0"
 """No user id, as it is not printable: what is looked up where there is no user."""
-_SCHEME: Final = {"type": "http", "scheme": "bearer", "description": "a token that `solvent token issue` printed"}
 
 
 class Bundles:
@@ -129,30 +128,18 @@ def add_bundles(app: FastAPI, bundles: Bundles, side: ReadSide) -> None:
 
     receipts = _Receipts(side)
 
-    @_route(app, f"/{BUNDLE}", "My bundle in the newest publication that has bundles")
-    async def newest_bundle(request: Request) -> Response:
-        return send(request, BUNDLE, *newest())
+    def add(kind: str, plural: str, what: str) -> None:
+        @_route(app, f"/{kind}", f"{what} in the newest publication that has bundles")
+        async def newest_one(request: Request) -> Response:
+            return send(request, kind, *newest())
 
-    @_route(app, f"/{BUNDLES}/{{sequence}}", "My bundle in a publication")
-    async def bundle(request: Request, sequence: SequenceNumber) -> Response:
-        return send(request, BUNDLE, sequence, bundles.of(side.statement(sequence)))
+        @_route(app, f"/{plural}/{{sequence}}", f"{what} in a publication")
+        async def one(request: Request, sequence: SequenceNumber) -> Response:
+            return send(request, kind, sequence, bundles.of(side.statement(sequence)))
 
-    @_route(app, f"/{RECEIPT}", "The same with statement and log proof: all that I need, in one file")
-    async def newest_receipt(request: Request) -> Response:
-        return send(request, RECEIPT, *newest())
-
-    @_route(app, f"/{RECEIPTS}/{{sequence}}", "My receipt in a publication")
-    async def receipt(request: Request, sequence: SequenceNumber) -> Response:
-        return send(request, RECEIPT, sequence, bundles.of(side.statement(sequence)))
-
-    described = app.openapi
-
-    def with_scheme() -> dict[str, Any]:
-        document = described()
-        document.setdefault("components", {})["securitySchemes"] = {"token": _SCHEME}
-        return document
-
-    app.openapi = with_scheme  # type: ignore[method-assign]
+    add(BUNDLE, BUNDLES, "My bundle")
+    add(RECEIPT, RECEIPTS, "My receipt, which is the bundle with statement and log proof in one file,")
+    add_scheme(app, "token", "a token that `solvent token issue` printed")
 
 
 def _token(request: Request) -> str | None:

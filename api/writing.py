@@ -25,7 +25,7 @@ from fastapi import Path as PathParameter
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from api.answers import PROBLEM_TYPE, add_problems, problem
+from api.answers import PROBLEM_TYPE, add_problems, add_scheme, problem
 from api.observing import METRICS_TYPE, Observer, Watched
 from api.paths import NAME_PATTERN
 from api.publish import Insolvent, Published, publish
@@ -48,7 +48,6 @@ USERS_MAX: Final = 2**16
 BLOCK_BYTES: Final = 2**20
 INCOMING: Final = "incoming"
 CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="publisher"'}
-_SCHEME: Final = {"type": "http", "scheme": "bearer", "description": "the key of `solvent publisher keygen`"}
 
 Model = TypeVar("Model", bound=BaseModel)
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Response]])
@@ -163,7 +162,7 @@ def make_app(publisher: Publisher, observer: Observer | None = None) -> FastAPI:
     if publisher.tokens is not None:
         _add_tokens(app, publisher, publisher.tokens)
     _add_state(app, publisher, observer)
-    _describe(app)
+    add_scheme(app, "key", "the key of `solvent publisher keygen`")
     return app
 
 
@@ -332,14 +331,3 @@ def _route(
     return register(
         path, summary=summary, responses=told, response_class=Response, openapi_extra=extra, status_code=done
     )
-
-
-def _describe(app: FastAPI) -> None:
-    described = app.openapi
-
-    def with_scheme() -> dict[str, Any]:
-        document = described()
-        document.setdefault("components", {})["securitySchemes"] = {"key": _SCHEME}
-        return document
-
-    app.openapi = with_scheme  # type: ignore[method-assign]

@@ -21,14 +21,13 @@ from api.publish import publish
 from api.serving import served
 from api.store import Store
 from api.tokens import Tokens
-from prover.bundle_writer import write_store
 from prover.errors import InputError
 from tests.api.publishing.made_up import new_store
-from tests.api.web.publications import read, write
+from tests.api.service.stored import stored
+from tests.api.web.publications import read
 from tests.prover.test_bundle_store import named_publication
-from tests.prover.test_fund_bundle import store as private_store
 from tests.verifier.log.signers import LOG_KEY, policy_text
-from tests.verifier.small_tree import Builder, Publication, make_accounts
+from tests.verifier.small_tree import Builder, make_accounts
 from verifier.inclusion import check_bundle
 from verifier.receipt import check_user_file, parse_receipt
 
@@ -57,19 +56,10 @@ class Site:
             return error.code, {k.lower(): v for k, v in error.headers.items()}, error.read()
 
 
-def _stored(of: Publication, folder: Path) -> tuple[Path, Path]:
-    """A publication and the store of its bundles."""
-    public = write(folder / "public", of)
-    (folder / "public.private").mkdir()
-    private_store(of, folder / "public.private")
-    write_store(public, folder / "public.private", folder / "bundles")
-    return public, folder / "bundles"
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("handing")
-    public, bundles = _stored(OF, folder)
+    public, bundles = stored(OF, folder)
     store = new_store(folder / "store")
     publish(public, store, LOG_KEY, None, verify=read)
     tokens, log = Tokens(str(folder / "tokens.db"), create=True), io.StringIO()
@@ -229,7 +219,7 @@ def test_two_publications(tmp_path: Path) -> None:
     for of in (one, other):
         folder = tmp_path / str(of.statement.sequence)
         folder.mkdir()
-        public, bundles = _stored(of, folder)
+        public, bundles = stored(of, folder)
         folders.append(bundles)
         publish(public, store, LOG_KEY, None, verify=read)
     (token,) = tokens.issue(["user-1"])

@@ -15,11 +15,10 @@ from api.limits import BURST_SECONDS, RateLimit
 from api.publish import publish
 from api.serving import served
 from api.tokens import Tokens
-from prover.bundle_writer import write_store
 from tests.api.publishing.made_up import new_store
+from tests.api.service.stored import stored
 from tests.api.web.forgeries import sharded
-from tests.api.web.publications import read, write
-from tests.prover.test_fund_bundle import store as private_store
+from tests.api.web.publications import read
 from tests.verifier.log.signers import LOG_KEY
 
 
@@ -61,16 +60,13 @@ def test_rare_requests_are_not_refused(path: Path) -> None:
 @pytest.mark.negative
 def test_over_http(path: Path, tmp_path: Path) -> None:
     of = sharded(1, 0)
-    public = write(tmp_path / "public", of)
-    (tmp_path / "private").mkdir()
-    private_store(of, tmp_path / "private")
-    write_store(public, tmp_path / "private", tmp_path / "bundles")
+    public, bundles = stored(of, tmp_path)
     store, tokens = new_store(tmp_path / "store"), Tokens(str(tmp_path / "tokens.db"), create=True)
     publish(public, store, LOG_KEY, None, verify=read)
     (token,) = tokens.issue([of.accounts[1].user_id])
     seen = []
     limit = RateLimit(path, 0.5)
-    with served(make_app(store, Bundles([tmp_path / "bundles"], tokens, limit))) as url:
+    with served(make_app(store, Bundles([bundles], tokens, limit))) as url:
         for shown in (token, "wrong") * 3:
             request = urllib.request.Request(url + "/bundle", headers={"Authorization": f"Bearer {shown}"})
             try:

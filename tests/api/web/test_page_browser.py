@@ -18,13 +18,12 @@ from api.publish import publish
 from api.serving import served
 from api.store import Store
 from api.tokens import Tokens
-from prover.bundle_writer import write_store
 from tests.api.publishing.made_up import new_store
+from tests.api.service.stored import stored
 from tests.api.web.chromium import CHROMIUM, DRIVER, MISSING, chromium, resize
 from tests.api.web.code import text
 from tests.api.web.forgeries import HOLDER, all_of, named, outcome, sharded
-from tests.api.web.publications import published, read, series, write
-from tests.prover.test_fund_bundle import store as private_store
+from tests.api.web.publications import published, read, series
 from tests.verifier.log.signers import LOG_KEY, policy_text
 from verifier.receipt import Receipt
 from verifier.shards import seal, top_sum
@@ -198,16 +197,13 @@ def test_a_receipt_of_a_statement_that_nobody_else_sees(browser: Any, url: str, 
 
 def test_a_token_fetches_the_receipt(browser: Any, tmp_path: Path) -> None:
     of = sharded(1, 0)
-    public = write(tmp_path / "public", of)
-    (tmp_path / "private").mkdir()
-    private_store(of, tmp_path / "private")
-    write_store(public, tmp_path / "private", tmp_path / "bundles")
+    public, bundles = stored(of, tmp_path)
     store = new_store(tmp_path / "store")
     publish(public, store, LOG_KEY, None, verify=read)
     tokens = Tokens(str(tmp_path / "tokens.db"), create=True)
     user = of.accounts[HOLDER].user_id
     (token,) = tokens.issue([user])
-    with served(make_app(store, Bundles([tmp_path / "bundles"], tokens))) as address:
+    with served(make_app(store, Bundles([bundles], tokens))) as address:
         opened(browser, address + "/")
         wait(browser, "!document.getElementById('mine').hidden")
         browser.execute_script("document.getElementById('mine').open = true")
