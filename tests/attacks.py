@@ -96,7 +96,8 @@ ATTACKS: dict[int, Attack] = {
                _verifier("test_malicious", "test_a_false_final_polynomial", "test_a_false_opening_leaves_no_polynomial")
                + _verifier("test_transcript", "test_the_schedule_does_each_thing_once")),
     28: Attack("another terminal of a bus",
-               _verifier("test_malicious", "test_lookups_and_totals_hold", "test_true_totals_of_another_ledger")),
+               _verifier("test_malicious_witness", "test_lookups_and_totals_hold",
+                         "test_true_totals_of_another_ledger")),
     29: Attack("a final polynomial of another length", _verifier("test_stark", "test_sections_have_one_length")),
     30: Attack("one query, layer, column or sibling more or fewer",
                _verifier("test_stark", "test_sections_have_one_length", "test_one_change_one_reason")
@@ -123,7 +124,7 @@ ATTACKS: dict[int, Attack] = {
                ("cases_selectors.entry_counted_twice", "cases_selectors.account_poses_as_dummy",
                 "test_tables.test_multiplicities_on_hidden_rows_count_nothing")),
     39: Attack("a wrapped multiplicity, a tuple on another bus",
-               (*_verifier("test_malicious", "test_a_wrapped_multiplicity_does_not_help"),
+               (*_verifier("test_malicious_witness", "test_a_wrapped_multiplicity_does_not_help"),
                 "test_tables.test_a_wrong_multiplicity_is_named_and_refused")),
     40: Attack("quotient chunks exchanged", _verifier("test_malicious", "test_swapped_chunks_are_refused")),
     41: Attack("a mask that shares a coefficient with a claim",
