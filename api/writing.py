@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi import Path as PathParameter
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -104,13 +104,14 @@ class Publisher:
     tokens: Tokens | None = None
     verify: Callable[[Path], Report] = verify_directory
 
-    def admits(self, request: Request) -> bool:
-        """Whether the request shows the key; takes the same time for every other one."""
+    def require(self, request: Request) -> None:
+        """The request has to show the key; every other one takes the same time. Raises HTTPException: 401."""
         scheme, _, shown = request.headers.get("authorization", "").partition(" ")
         right, got = (
             hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in (self.write_key, shown)
         )
-        return hmac.compare_digest(right, got) and scheme.lower() == "bearer"
+        if not hmac.compare_digest(right, got) or scheme.lower() != "bearer":
+            raise HTTPException(401, "this needs the publisher's key", CHALLENGE)
 
     @property
     def incoming(self) -> Path:
@@ -172,8 +173,7 @@ def _add_files(app: FastAPI, publisher: Publisher) -> None:
 
     @_route(app.put, "/files/{sha256}", "Hand in a file of a publication", answers, body)
     async def put(request: Request, sha256: Sha256) -> Response:
-        if not publisher.admits(request):
-            return _stranger()
+        publisher.require(request)
         length = request.headers.get("content-length", "")
         if not length.isdigit():
             return problem(411, "say in Content-Length how long the file is")
@@ -215,9 +215,7 @@ def _add_publications(app: FastAPI, publisher: Publisher) -> None:
     @_route(app.post, "/publications", "Verify a publication, store it, log it, sign it, show it", answers,
             _described(Listing))  # fmt: skip
     async def post(request: Request) -> Response:
-        listing = await _read(request, publisher, Listing, LIST_BYTES_MAX)
-        if isinstance(listing, Response):
-            return listing
+        listing = await _read(request, publisher, Listing)
         seen: set[str] = set()
         for file in listing.files:
             if role_of(file.name) is None or file.name in seen:
@@ -247,9 +245,7 @@ def _add_tokens(app: FastAPI, publisher: Publisher, tokens: Tokens) -> None:
 
     @_route(app.post, "/tokens", "Draw a token for each of these users", answers, _described(Users))
     async def draw(request: Request) -> Response:
-        asked = await _read(request, publisher, Users, LIST_BYTES_MAX)
-        if isinstance(asked, Response):
-            return asked
+        asked = await _read(request, publisher, Users)
         try:
             drawn = await run_in_threadpool(tokens.issue, asked.users)
         except InputError as error:
@@ -261,9 +257,7 @@ def _add_tokens(app: FastAPI, publisher: Publisher, tokens: Tokens) -> None:
 
     @_route(app.post, "/tokens/revoke", "Make all tokens of a user void", answers, _described(User))
     async def revoke(request: Request) -> Response:
-        asked = await _read(request, publisher, User, LIST_BYTES_MAX)
-        if isinstance(asked, Response):
-            return asked
+        asked = await _read(request, publisher, User)
         return _json(200, {"tokens": await run_in_threadpool(tokens.revoke, asked.user_id)})
 
 
@@ -280,25 +274,20 @@ def _add_state(app: FastAPI, publisher: Publisher, observer: Observer) -> None:
         return Response(body, 200, {"Content-Type": METRICS_TYPE, "Cache-Control": "no-store"})
 
 
-async def _read(request: Request, publisher: Publisher, model: type[Model], limit_bytes: int) -> Model | Response:
-    """The body as `model`, or the answer to a caller without the key or to another body."""
-    if not publisher.admits(request):
-        return _stranger()
+async def _read(request: Request, publisher: Publisher, model: type[Model]) -> Model:
+    """The body as `model`. Raises HTTPException: 401, 413 or 422, to a caller without the key or with another body."""
+    publisher.require(request)
     body = bytearray()
     async for block in request.stream():
         body += block
-        if len(body) > limit_bytes:
-            return problem(413, f"at most {limit_bytes} bytes")
+        if len(body) > LIST_BYTES_MAX:
+            raise HTTPException(413, f"at most {LIST_BYTES_MAX} bytes")
     try:
         return model.model_validate_json(bytes(body))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "body"
-        return problem(422, f"{where}: {first['msg']}")
-
-
-def _stranger() -> Response:
-    return problem(401, "this needs the publisher's key", CHALLENGE)
+        raise HTTPException(422, f"{where}: {first['msg']}") from None
 
 
 def _json(status: int, value: object) -> Response:

@@ -8,11 +8,9 @@ from typing import Annotated
 
 import typer
 
-from api.cli.log import StorePlace
+from api.cli.log import StorePlace, new_key_file
 from api.cli.options import Json, read_secret, require_file
 from api.cli.output import ACCEPTED, Output
-from prover.errors import InputError
-from prover.files import write_whole
 
 KEY_BYTES = 32
 GRACE_SECONDS = 60
@@ -27,9 +25,7 @@ def keygen(
     out: Annotated[Path, typer.Option(metavar="FILE", help="Key to write, readable for you only.")], json: Json = False
 ) -> int:
     """Draw the key that machines show which hand publications in."""
-    if out.exists() or out.is_symlink():
-        raise InputError(file=out, got="something that exists", expected="a new file: keys are never replaced")
-    write_whole(out, secrets.token_urlsafe(KEY_BYTES).encode() + b"\n")
+    new_key_file(out, secrets.token_urlsafe(KEY_BYTES).encode() + b"\n")
     output = Output(json)
     output.json({"verdict": "drawn", "write_key": str(out)})
     output.line(f"Key in {out}. Next: solvent publisher serve --write-key {out} .., solvent publish DIR --to URL")
