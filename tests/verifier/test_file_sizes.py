@@ -26,6 +26,7 @@ from verifier.manifest import (
 from verifier.opening import OPENING_BYTES_MAX, check_opening
 from verifier.prices import PRICES_BYTES_MAX, parse_evidence
 from verifier.quotes import SIGNED_QUOTES_BYTES_MAX, parse_signed_quotes
+from verifier.receipt import RECEIPT_BYTES_MAX, parse_receipt
 from verifier.reserves import RESERVES_BYTES_MAX, parse_reserves
 from verifier.reserves_evidence import EVIDENCE_BYTES_MAX, parse_reserves_evidence
 from verifier.shards import SHARD_BYTES_MAX, parse_shard
@@ -46,6 +47,7 @@ READERS: dict[str, tuple[Callable[[bytes], object], int]] = {
     "note": (parse_note, NOTE_BYTES_MAX),
     "policy": (parse_policy, POLICY_BYTES_MAX),
     "log proof": (parse_log_proof, PROOF_BYTES_MAX),
+    "receipt": (parse_receipt, RECEIPT_BYTES_MAX),
 }
 
 

@@ -95,6 +95,14 @@ def test_a_publication_at_hand_has_to_be_the_receipt_s(small: Publication, recei
     assert (caught.value.reason, caught.value.where["field"]) == (Reason.WRONG_STATEMENT, "receipt.statement")
 
 
+def test_a_publication_at_hand_need_not_be_in_the_log_itself(receipt: Receipt, policy: Path, tmp_path: Path) -> None:
+    """The receipt's own proof shows that; what `solvent prove` wrote has no manifest yet."""
+    folder = tmp_path / "publication"
+    assert not (folder / "manifest.json").exists()
+    _, against = check_user_file(receipt.to_bytes(), folder, statement_only=True, log_policy=policy)
+    assert against is not None and [step.name for step in against.logged].count("log inclusion") == 1
+
+
 Forge = Callable[[Publication, Receipt, Path], bytes]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from api.app import make_app
+from api.evidence import manifest_of
 from api.handing import Bundles
 from api.page import WEB, modules, single_file
 from api.publish import publish
@@ -23,8 +24,10 @@ from tests.api.service.stored import stored
 from tests.api.web.chromium import CHROMIUM, DRIVER, MISSING, chromium, resize
 from tests.api.web.code import text
 from tests.api.web.forgeries import HOLDER, all_of, named, outcome, sharded
-from tests.api.web.publications import published, read, series
-from tests.verifier.log.signers import LOG_KEY, policy_text
+from tests.api.web.publications import published, read, series, write
+from tests.verifier.log.signers import LOG_KEY, policy_text, signed
+from verifier.log.proof import LogProof
+from verifier.log.tree import leaf_hash
 from verifier.receipt import Receipt
 from verifier.shards import seal, top_sum
 
@@ -179,20 +182,29 @@ def test_a_receipt_alone(browser: Any, folder: Path, tmp_path: Path) -> None:
     assert complaints(browser) == []
 
 
-def test_a_receipt_of_a_statement_that_nobody_else_sees(browser: Any, url: str, folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("changes", "words_expected"),
+    [({"time": "2026-01-01T00:00:00Z"}, "two statements of one number"), ({"sequence": 99}, "none of those published")],
+)
+def test_a_receipt_of_a_statement_that_nobody_else_sees(
+    browser: Any, url: str, tmp_path: Path, changes: dict[str, Any], words_expected: str
+) -> None:
+    """Good in itself, manifest and a log of its own included."""
     own = series(1)[0]
-    for statement in (replace(own.statement, time="2026-01-01T00:00:00Z"), replace(own.statement, sequence=99)):
-        shards = tuple(replace(shard, header=statement.header_digest) for shard in own.shards)
-        top = top_sum([shard.place(statement.liability_output).sum for shard in shards])
-        other = replace(own, statement=replace(statement, root=seal(top, len(shards))), shards=shards)
-        manifest, proof = (folder / "publication-0" / name for name in ("manifest.json", "log.tlog-proof"))
-        forged = Receipt(other.bundle(HOLDER), other.statement.to_bytes(), manifest.read_bytes(), proof.read_bytes())
-        (tmp_path / "receipt.json").write_bytes(forged.to_bytes())
-        opened(browser, url + "/")
-        wait(browser, f"document.querySelectorAll('#sequence option').length === {COUNT}")
-        chosen(browser, tmp_path / "receipt.json")
-        assert steps(browser)["9 files"] == "failed"
-        assert "counted in publication" not in words(browser)
+    statement = replace(own.statement, **changes)
+    shards = tuple(replace(shard, header=statement.header_digest) for shard in own.shards)
+    top = top_sum([shard.place(statement.liability_output).sum for shard in shards])
+    other = replace(own, statement=replace(statement, root=seal(top, len(shards))), shards=shards)
+    manifest = manifest_of(write(tmp_path / "other", other), other.statement)
+    proof = LogProof(0, (), signed(1, leaf_hash(manifest.entry.to_bytes()))).to_bytes()
+    receipt = Receipt(other.bundle(HOLDER), other.statement.to_bytes(), manifest.to_bytes(), proof)
+    (tmp_path / "receipt.json").write_bytes(receipt.to_bytes())
+    opened(browser, url + "/")
+    wait(browser, f"document.querySelectorAll('#sequence option').length === {COUNT}")
+    chosen(browser, tmp_path / "receipt.json")
+    assert steps(browser) == COUNTED | LOGGED | {"10 log signature": "not checked"}
+    assert "The statement is refused" in words(browser) and words_expected in words(browser)
+    assert "counted in publication" not in words(browser)
 
 
 def test_a_token_fetches_the_receipt(browser: Any, tmp_path: Path) -> None:
