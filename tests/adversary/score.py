@@ -1,0 +1,163 @@
+"""What a part of the suite tried, and what came of it: one shape for all parts, a line each, one file for the docs."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from verifier.errors import VerificationError
+
+FORMAT = "solvent/adversary/v1"
+SLOWEST = "slowest ms"
+"""A note that is a maximum; every other one is a count."""
+ACCEPTED = "accepted"
+SIZES = ("short", "nightly")
+_SHOWN_MAX = 10
+
+
+@dataclass(frozen=True)
+class Score:
+    """The result of one part.
+
+    Args:
+        tried: cases, each of which had to be refused.
+        accepted: those that were not; has to be 0.
+        foreign: exceptions of another kind than the one refusals have, and cases over their time or memory; has to
+            be 0.
+        seed: of everything that was random.
+        notes: further counts by name, say refusals by reason.
+    """
+
+    name: str
+    tried: int
+    accepted: int
+    foreign: int
+    seconds: float
+    seed: int
+    notes: Mapping[str, int]
+
+    @property
+    def clean(self) -> bool:
+        """Something was tried, and all of it refused as it should be."""
+        return self.tried > 0 and not self.accepted and not self.foreign
+
+    def line(self) -> str:
+        return f"{self.name:<36}{self.tried:>12,}{self.accepted:>10,}{self.foreign:>9,}{self.seconds:>10.1f}"
+
+
+HEADING = f"{'name':<36}{'tried':>12}{'accepted':>10}{'foreign':>9}{'seconds':>10}"
+
+
+@dataclass
+class Tally:
+    """Counts cases while they run; says on stderr what was not refused, so that it can be tried again.
+
+    Args:
+        refusals: what a refusal may be.
+        seconds_max: a case that takes longer counts as foreign.
+    """
+
+    name: str
+    seed: int
+    refusals: tuple[type[Exception], ...] = (VerificationError,)
+    seconds_max: float = 10.0
+    tried: int = 0
+    accepted: int = 0
+    foreign: int = 0
+    slowest: float = 0.0
+    notes: Counter[str] = field(default_factory=Counter)
+    started: float = field(default_factory=time.monotonic)
+
+    def attempt(self, case: str, action: Callable[[], object]) -> str:
+        """Run one case, which has to be refused.
+
+        Returns:
+            the reason of the refusal, "accepted", or the name of the exception.
+        """
+        self.tried += 1
+        began = time.perf_counter()
+        try:
+            action()
+        except self.refusals as error:
+            outcome = error.reason.value if isinstance(error, VerificationError) else "refused"
+        except Exception as error:
+            outcome = type(error).__name__
+            self.foreign += 1
+            self._say(f"{case}: {outcome} escaped: {error}"[:400])
+        else:
+            outcome = ACCEPTED
+            self.accepted += 1
+            self._say(f"{case}: ACCEPTED")
+        took = time.perf_counter() - began
+        self.slowest = max(self.slowest, took)
+        if took > self.seconds_max:
+            self.foreign += 1
+            self._say(f"{case}: took {took:.1f} s")
+        self.notes[outcome] += 1
+        return outcome
+
+    def _say(self, line: str) -> None:
+        if self.accepted + self.foreign <= _SHOWN_MAX:
+            print(f"{self.name}, seed {self.seed}: {line}", file=sys.stderr)
+
+    def score(self) -> Score:
+        notes = {**self.notes, SLOWEST: round(1000 * self.slowest)}
+        taken = time.monotonic() - self.started
+        return Score(self.name, self.tried, self.accepted, self.foreign, taken, self.seed, notes)
+
+
+def total(name: str, scores: Iterable[Score]) -> Score:
+    """Several workers' results as one: counts are added, maxima and seconds are the greatest."""
+    parts = list(scores)
+    notes: Counter[str] = Counter()
+    for part in parts:
+        notes.update({key: count for key, count in part.notes.items() if key != SLOWEST})
+    slowest = max((part.notes.get(SLOWEST, 0) for part in parts), default=0)
+    return Score(
+        name=name,
+        tried=sum(part.tried for part in parts),
+        accepted=sum(part.accepted for part in parts),
+        foreign=sum(part.foreign for part in parts),
+        seconds=max((part.seconds for part in parts), default=0.0),
+        seed=parts[0].seed if parts else 0,
+        notes={**notes, SLOWEST: slowest},
+    )
+
+
+def merge(file: Path, scores: Iterable[Score], size: str) -> None:
+    """Write results into a JSON file, beside those of parts that did not run this time."""
+    known: dict[str, object] = json.loads(file.read_text())["scores"] if file.exists() else {}
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
+    for score in scores:
+        values = asdict(score) | {"seconds": round(score.seconds, 1), "notes": dict(sorted(score.notes.items()))}
+        del values["name"]
+        known[score.name] = values | {
+            "size": size,
+            "date": now,
+            "commit": commit(),
+            "machine": machine(),
+        }
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"format": FORMAT, "scores": known}, indent=1, sort_keys=True) + "\n")
+
+
+def commit() -> str:
+    """The commit that is checked out, or "unknown" outside a clone."""
+    folder = Path(__file__).parent
+    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=False)
+    return found.stdout.strip() or "unknown"
+
+
+def machine() -> dict[str, object]:
+    """What figures depend on: cores, memory in bytes, Python."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {"cores": os.cpu_count() or 1, "memory_bytes": memory, "python": platform.python_version()}
