@@ -105,6 +105,31 @@ def edit(document: Any, place: Place, source: random.Random) -> str:
     return f"{_spoken(place)} changed"
 
 
+def nudge(document: Any, place: Place, source: random.Random) -> str:
+    """As `edit`, but to a value of the same kind and size, which no decoder minds."""
+    parent, key = look(document, place[:-1]), place[-1]
+    value = parent[key]
+    if isinstance(value, list) and len(value) > 1:
+        one, other = source.sample(range(len(value)), 2)
+        value[one], value[other] = value[other], value[one]
+        return "items exchanged"
+    if isinstance(value, int) and not isinstance(value, bool):
+        parent[key] = max(0, value + source.choice((-1, 1, 2)))
+    elif isinstance(value, str) and value.isdecimal() and value.isascii() and len(value) < 40:
+        number = int(value)
+        parent[key] = str(source.choice((number + 1, max(0, number - 1), 2 * number, number // 2, number + P)))
+    elif isinstance(value, str) and _is_hex(value) and len(value) % 2 == 0:
+        parent[key] = change_bytes(bytes.fromhex(value), source, same_length=True).data.hex()
+    else:
+        _take(document, parent, key, source, gives=True)
+        return "exchange"
+    return f"{_spoken(place)} nudged"
+
+
+def _is_hex(text: str) -> bool:
+    return len(text) >= 8 and not set(text) - set("0123456789abcdef")
+
+
 def _spoken(place: Place) -> str:
     return ".".join("N" if isinstance(step, int) else step for step in place)
 
@@ -136,7 +161,7 @@ def changed_string(text: str, source: random.Random) -> object:
         )
         spelled = (f"0{text}", f"+{text}", f"{text}.0", f" {text}", f"{text}e0", "", "9" * 70, "\uff10", number)
         return str(changed) if source.random() < 0.7 else source.choice(spelled)
-    if len(text) >= 8 and not set(text) - set("0123456789abcdef"):
+    if _is_hex(text):
         return changed_hex(text, source)
     longer = (text + "x", text[:-1], text.upper(), text.lower(), text[::-1], f" {text}", f"{text}\n", f"{text}\u0301")
     return source.choice((*longer, *STRINGS))
@@ -174,15 +199,19 @@ def _reshape(document: Any, parent: Any, key: str | int, source: random.Random) 
         if what == "rename":
             parent.pop(key, None)
     else:
-        # Prefer a value of the same kind and length: it survives the decoder.
-        others = [place for place in places(document)[1:] if _alike(look(document, place), value)]
-        place = source.choice(others)
-        other = look(document, place[:-1])
-        if what == "exchange":
-            other[place[-1]], parent[key] = value, copy.deepcopy(other[place[-1]])
-        else:
-            parent[key] = copy.deepcopy(other[place[-1]])
+        _take(document, parent, key, source, gives=what == "exchange")
     return what
+
+
+def _take(document: Any, parent: Any, key: str | int, source: random.Random, *, gives: bool) -> None:
+    """Take a value of the same kind and length from elsewhere; `gives` leaves the old one there."""
+    value = parent[key]
+    places_alike = [place for place in places(document)[1:] if _alike(look(document, place), value)]
+    place = source.choice(places_alike)
+    other = look(document, place[:-1])
+    parent[key] = copy.deepcopy(other[place[-1]])
+    if gives:
+        other[place[-1]] = value
 
 
 def _alike(one: object, other: object) -> bool:

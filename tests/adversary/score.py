@@ -63,12 +63,14 @@ class Tally:
 
     Args:
         refusals: what a refusal may be.
+        spoken: by what name to count a refusal.
         seconds_max: a case that takes longer counts as foreign.
     """
 
     name: str
     seed: int
     refusals: tuple[type[Exception], ...] = (VerificationError,)
+    spoken: Callable[[VerificationError], str] = lambda error: error.reason.value
     seconds_max: float = 10.0
     tried: int = 0
     accepted: int = 0
@@ -81,14 +83,14 @@ class Tally:
         """Run one case, which has to be refused.
 
         Returns:
-            the reason of the refusal, "accepted", or the name of the exception.
+            by what name the refusal was counted, "accepted", or the name of the exception.
         """
         self.tried += 1
         began = time.perf_counter()
         try:
             action()
         except self.refusals as error:
-            outcome = error.reason.value if isinstance(error, VerificationError) else "refused"
+            outcome = self.spoken(error) if isinstance(error, VerificationError) else "refused"
         except Exception as error:
             outcome = type(error).__name__
             self.foreign += 1

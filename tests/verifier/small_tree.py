@@ -292,8 +292,8 @@ class Builder:
 
 
 @cache
-def publication(circuit: str = EQUITY) -> Publication:
-    """Eleven accounts in two nodes of level 1, none under water."""
+def publication(circuit: str = EQUITY, shards: int = 1, log2_rows: int = 17) -> Publication:
+    """Eleven accounts in two nodes of level 1, none under water; they are in the last shard."""
     source = random.Random(20261122)
     accounts = [
         account
@@ -301,14 +301,16 @@ def publication(circuit: str = EQUITY) -> Publication:
         else replace(account, entries=tuple(sorted((i ^ 1, n) for i, n in account.entries)))
         for account in make_accounts(11, source)
     ]
-    return Builder(source, circuit).build(accounts)
+    return Builder(source, circuit, shards=shards, own=shards - 1).build(accounts, log2_rows)
 
 
 @cache
-def risk_publication(circuit: str = STRESS) -> Publication:
-    """Four accounts: the insurance fund, a borrower with four tiers filled, and two with opposite positions."""
+def risk_publication(circuit: str = STRESS, shards: int = 1, log2_rows: int = 17) -> Publication:
+    """Four accounts: the insurance fund, a borrower with four tiers filled, and two with opposite positions; they are
+    in the last shard."""
     source = random.Random(20261123)
     builder = Builder(source, circuit, RISK_INSTRUMENTS, SCENARIOS[: solvency.CIRCUITS[circuit].scenarios])
+    builder = replace(builder, shards=shards, own=shards - 1)
     legs = builder.legs
     held = {
         "insurance-fund": [(16, 10**13)],
@@ -317,7 +319,7 @@ def risk_publication(circuit: str = STRESS) -> Publication:
         "bear": [(11, legs[11].cap), (12, 5), (14, 10**9), (16, 10**10)],
     }
     accounts = [Account(user, source.randbytes(32), words(source, 6), tuple(e)) for user, e in held.items()]
-    return builder.build(accounts)
+    return builder.build(accounts, log2_rows)
 
 
 def fast_compress(h: Sequence[int], block: Sequence[int], instance: Instance | None = None) -> list[int]:
