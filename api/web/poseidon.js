@@ -1,27 +1,15 @@
 // The tree hash poseidon1-koalabear-16 in doubles: docs/protocol.md section 6, verifier/poseidon.py.
-import { GRAIN_STREAM, KNOWN_ANSWER, MDS_FIRST_ROW, P } from "./constants.js";
+import { GRAIN_STREAM, KNOWN_ANSWER, MDS_FIRST_ROW } from "./constants.js";
+import { multiply, reduce } from "./field.js";
 
 const WIDTH = 16;
 const FULL_ROUNDS = 8;
 const PARTIAL_ROUNDS = 20;
-const INVERSE_P = 1 / P;
 // The circulant matrix, row after row. A row sums to 371, so a product of matrix and words stays below 2^40.
 const MATRIX = Float64Array.from({ length: WIDTH * WIDTH }, (_, k) => {
   const row = Math.floor(k / WIDTH);
   return MDS_FIRST_ROW[((k % WIDTH) - row + WIDTH) % WIDTH];
 });
-
-// x modulo p for an integer 0 <= x < 2^52. The quotient is below 2^22, so its rounding is off by one at most.
-function reduce(x) {
-  const rest = x - Math.floor(x * INVERSE_P) * P;
-  return rest < 0 ? rest + P : rest >= P ? rest - P : rest;
-}
-
-// a b modulo p for words below 2^31, with b in two parts of 16 bits: no product reaches 2^48.
-function multiply(a, b) {
-  const high = Math.floor(b / 65536);
-  return reduce(reduce(a * high) * 65536 + a * (b - high * 65536));
-}
 
 function cube(x) {
   return multiply(multiply(x, x), x);
