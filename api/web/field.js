@@ -1,5 +1,6 @@
 // KoalaBear words as plain numbers, and elements of F_p[X] / (X^5 + X^2 - 1) as lists of five, X^0 first:
 // docs/protocol.md. Every result is canonical, from 0 to P - 1.
+import { Refused } from "./canonical.js";
 import { P } from "./constants.js";
 
 const INVERSE_P = 1 / P;
@@ -91,6 +92,22 @@ export function extMul(a, b) {
   return low.map((sum, i) => reduce(reduce(high[i]) * HALF_WORD + sum));
 }
 
+// Sum of words[i] * elements[i]; there may be more elements. 32 products below 2^47 are added before one is reduced.
+export function extDot(words, elements) {
+  const out = [0, 0, 0, 0, 0];
+  for (let k = 0; k < EXTENSION_DEGREE; k++) {
+    let [high, low] = [0, 0];
+    for (let i = 0; i < words.length; i++) {
+      const factor = elements[i][k];
+      high += factor * (words[i] >>> 16);
+      low += factor * (words[i] & 65535);
+      if (i % 32 === 31) [high, low] = [reduce(high), reduce(low)];
+    }
+    out[k] = reduce(reduce(high) * HALF_WORD + reduce(low));
+  }
+  return out;
+}
+
 // a ** exponent for a whole exponent from 0 to 2^53.
 export function extPow(a, exponent) {
   let out = extOne;
@@ -101,16 +118,17 @@ export function extPow(a, exponent) {
   return out;
 }
 
-// 1 / a, or null for zero: a ** (1 + p + .. + p^4) is the norm, a word.
+// 1 / a: a ** (1 + p + .. + p^4) is the norm, a word. Challenges that make somebody divide by zero are refused.
 export function extInverse(a) {
   const once = extPow(a, P);
   const twice = extMul(once, extPow(once, P));
   const cofactor = extMul(twice, extPow(extPow(twice, P), P));
   const norm = extMul(a, cofactor)[0];
-  return norm === 0 ? null : extScale(cofactor, wordInverse(norm));
+  if (norm === 0) throw new Refused("out-of-domain-point", "the challenges divide by zero");
+  return extScale(cofactor, wordInverse(norm));
 }
 
-// Inverses of many elements with one inversion; null when one of them is zero.
+// Inverses of many elements with one inversion.
 export function extBatchInverse(values) {
   const before = [];
   let product = extOne;
@@ -119,7 +137,6 @@ export function extBatchInverse(values) {
     product = extMul(product, value);
   }
   let running = extInverse(product);
-  if (running === null) return null;
   const out = new Array(values.length);
   for (let i = values.length - 1; i >= 0; i--) {
     out[i] = extMul(running, before[i]);

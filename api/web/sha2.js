@@ -22,7 +22,7 @@ function firstPrimes(count) {
 
 const PRIMES = firstPrimes(80);
 const K256 = Int32Array.from(PRIMES.slice(0, 64), (p) => Number(BigInt.asIntN(32, rootBits(p, 3, 32))));
-const H256 = Int32Array.from(PRIMES.slice(0, 8), (p) => Number(BigInt.asIntN(32, rootBits(p, 2, 32))));
+export const H256 = Int32Array.from(PRIMES.slice(0, 8), (p) => Number(BigInt.asIntN(32, rootBits(p, 2, 32))));
 let tables512 = null; // made when first needed: only signatures use SHA-512
 
 // The message, a one bit, zeros, and its length in bits in the last bytes of a block.

@@ -8,4 +8,5 @@ for (const file of readdirSync(folder)) {
   const [name, ending] = file.split(".");
   if (ending === "js" && name !== "page") code[name] = await import(`file://${folder}/${file}`);
 }
+code.toys = await import("./toys.mjs");
 process.stdout.write(JSON.stringify(judge(code, JSON.parse(readFileSync(0, "utf8")))));

@@ -49,5 +49,23 @@ export function judge(code, ask) {
       return plain(code.log.checkLogged(bytes(proof), bytes(manifest), of, policy));
     });
   }
+  if (ask.proofs) out.proofs = judgeProofs(code, ask.proofs);
   return out;
+}
+
+// Per case (names of a relation and of parameters, proof in base64): null, or the reason of the refusal. Whatever else
+// is thrown is a fault and stays one.
+export function judgeProofs(code, { relations, params, cases }) {
+  const byName = (some, make) => Object.fromEntries(Object.entries(some).map(([name, one]) => [name, make(one)]));
+  const relationOf = byName(relations, (one) => code.toys.toyRelation(code, one));
+  const paramsOf = byName(params, (one) => code.params.proofParams(...one));
+  return cases.map(([relation, name, proof]) => {
+    try {
+      code.stark.verifyStark(relationOf[relation], paramsOf[name], code.bytes.fromBase64(proof) ?? new Uint8Array());
+      return null;
+    } catch (error) {
+      if (!(error instanceof code.canonical.Refused)) throw error;
+      return error.reason;
+    }
+  });
 }
