@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import random
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -20,12 +20,12 @@ from tests.adversary.mutate import Change, JsonSeed, Place, change_bytes, edit, 
 from tests.adversary.score import Score, Tally
 from tests.adversary.spread import spread
 from tests.verifier.small_tree import Publication
-from verifier import tree
 from verifier.canonical import dumps
 from verifier.errors import Reason, VerificationError
 from verifier.inclusion import check_bundle
 from verifier.log.checkpoint import parse_checkpoint
 from verifier.log.proof import parse_log_proof
+from verifier.poseidon import Instance, compress
 from verifier.receipt import check_user_file, parse_receipt
 
 COUNTS = {"short": 1_500, "nightly": 1_000_000}
@@ -158,12 +158,12 @@ def chunk(seed: int, count: int, number: int) -> Score:
 @contextmanager
 def remembered_hashes() -> Iterator[None]:
     """The tree hash computed once per input: a change high up in a path leaves what is below as it was."""
-    kept = lru_cache(HASHES_KEPT)(tree.compress)
+    kept = lru_cache(HASHES_KEPT)(compress)
 
-    def compress(h: tuple[int, ...], block: tuple[int, ...], instance: object = None) -> list[int]:
-        return list(kept(tuple(h), tuple(block), instance))  # type: ignore[arg-type]
+    def remembered(h: Sequence[int], block: Sequence[int], instance: Instance | None = None) -> list[int]:
+        return list(kept(tuple(h), tuple(block), instance))
 
-    with patch.object(tree, "compress", compress):
+    with patch("verifier.tree.compress", remembered):
         yield
 
 

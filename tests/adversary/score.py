@@ -18,7 +18,8 @@ from verifier.errors import VerificationError
 
 FORMAT = "solvent/adversary/v1"
 SLOWEST = "slowest ms"
-"""A note that is a maximum; every other one is a count."""
+MAXIMA = ("slowest", "most")
+"""How notes begin that are maxima; every other one is a count."""
 ACCEPTED = "accepted"
 SIZES = ("short", "nightly")
 _SHOWN_MAX = 10
@@ -111,6 +112,14 @@ class Tally:
         if self.accepted + self.foreign <= _SHOWN_MAX:
             print(f"{self.name}, seed {self.seed}: {line}", file=sys.stderr)
 
+    def bounded(self, note: str, value: int, most: int) -> Score:
+        """The score with a measured maximum, which counts as foreign where it is above its limit."""
+        if value > most:
+            self.foreign += 1
+            self._say(f"{note}: {value}, at most {most}")
+        self.notes[note] = value
+        return self.score()
+
     def score(self) -> Score:
         notes = {**self.notes, SLOWEST: round(1000 * self.slowest)}
         taken = time.monotonic() - self.started
@@ -120,10 +129,11 @@ class Tally:
 def total(name: str, scores: Iterable[Score]) -> Score:
     """Several workers' results as one: counts are added, maxima and seconds are the greatest."""
     parts = list(scores)
-    notes: Counter[str] = Counter()
+    notes: dict[str, int] = {}
     for part in parts:
-        notes.update({key: count for key, count in part.notes.items() if key != SLOWEST})
-    slowest = max((part.notes.get(SLOWEST, 0) for part in parts), default=0)
+        for key, count in part.notes.items():
+            known = notes.get(key, 0)
+            notes[key] = max(known, count) if key.startswith(MAXIMA) else known + count
     return Score(
         name=name,
         tried=sum(part.tried for part in parts),
@@ -131,7 +141,7 @@ def total(name: str, scores: Iterable[Score]) -> Score:
         foreign=sum(part.foreign for part in parts),
         seconds=max((part.seconds for part in parts), default=0.0),
         seed=parts[0].seed if parts else 0,
-        notes={**notes, SLOWEST: slowest},
+        notes=notes,
     )
 
 
