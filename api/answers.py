@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import logging
 import re
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
@@ -24,6 +25,7 @@ from starlette.exceptions import HTTPException
 from api.page import POLICY
 from api.paths import SEQUENCE_END
 from api.reading import Resource
+from prover.errors import InputError
 
 SequenceNumber = Annotated[int, PathParameter(ge=0, lt=SEQUENCE_END, description="sequence number of the publication")]
 PROBLEM_TYPE: Final = "application/problem+json"
@@ -31,6 +33,7 @@ KEPT_BYTES_MAX, KEPT_FILE_BYTES_MAX = 2**26, 2**20
 """Small files are kept in memory, up to this much of them."""
 BLOCK_BYTES: Final = 2**18
 PACKED_BYTES_MIN: Final = 512
+_LOG: Final = logging.getLogger("uvicorn.error")
 _TEXTS: Final = ("text/", "application/json")
 _FOREVER, _SOON = "public, max-age=31536000, immutable", "public, max-age=1, must-revalidate"
 _COMMON: Final = {
@@ -177,6 +180,12 @@ def add_problems(app: FastAPI) -> None:
     async def malformed(_: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         return problem(422, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
+
+    @app.exception_handler(InputError)
+    @app.exception_handler(OSError)
+    async def failed(_: Request, error: Exception) -> Response:
+        _LOG.error("%s", error)  # one line, which names the file
+        return problem(503, "the service cannot use its disk or its database", {"Retry-After": "5"})
 
     @app.exception_handler(Exception)
     async def broken(_: Request, _error: Exception) -> Response:

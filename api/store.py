@@ -23,7 +23,7 @@ from sqlalchemy.exc import IntegrityError
 
 from api.database import Database, database_url, tables
 from prover.errors import InputError
-from prover.files import Step, adopt, no_step, sync
+from prover.files import Step, adopt, make_folder, no_step
 from verifier.errors import InvariantBroken
 from verifier.files import read_file
 from verifier.log.checkpoint import Checkpoint, parse_checkpoint, with_signatures
@@ -111,8 +111,7 @@ class Store:
         if folder.exists() and any(folder.iterdir()):
             raise InputError(file=folder, got="something that exists", expected="a new or empty folder")
         for part in (ARTEFACTS, LOG, STAGING):
-            (folder / part).mkdir(parents=True)
-        sync(folder)
+            make_folder(folder / part)
         database = Database(_url(place), MIGRATIONS, create=True)
         rows = {"origin": key.name, "vkey": key.vkey, "files": str(folder)}
         with database.transaction() as connection:

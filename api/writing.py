@@ -34,6 +34,7 @@ from api.store import Store
 from api.tokens import Tokens
 from prover.errors import InputError
 from prover.files import adopt
+from prover.staging import staged
 from verifier.errors import Reason, VerificationError
 from verifier.inclusion import USER_ID_CHARACTERS_MAX
 from verifier.log.policy import Policy
@@ -125,14 +126,14 @@ class Publisher:
 
     def publish(self, listing: Sequence[ListedFile]) -> Published:
         """Publish files that are all there, and clear them away. Raises as `api.publish.publish`."""
-        with tempfile.TemporaryDirectory(dir=self.incoming) as folder:
+        with staged(self.incoming / "publication") as folder:
             for file in listing:
-                source, target = self.find(file.sha256), Path(folder) / file.name
+                source, target = self.find(file.sha256), folder / file.name
                 if source is None:
                     raise InputError(file=file.name, got="a file that was cleared away", expected="it to be put again")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, target)
-            done = publish(Path(folder), self.store, self.key, self.policy, self.verify, self.validators)
+            done = publish(folder, self.store, self.key, self.policy, self.verify, self.validators)
         for file in listing:
             (self.incoming / file.sha256).unlink(missing_ok=True)
         return done
@@ -169,7 +170,13 @@ def make_app(publisher: Publisher, observer: Observer | None = None) -> FastAPI:
 
 def _add_files(app: FastAPI, publisher: Publisher) -> None:
     body = {"required": True, "content": {"application/octet-stream": {"schema": {"type": "string"}}}}
-    answers = {200: "it was there", 201: "it is there", 411: "no Content-Length", 413: "longer than is taken"}
+    answers = {
+        200: "it was there",
+        201: "it is there",
+        411: "no Content-Length",
+        413: "longer than is taken",
+        503: "the disk is full",
+    }
 
     @_route(app.put, "/files/{sha256}", "Hand in a file of a publication", answers, body)
     async def put(request: Request, sha256: Sha256) -> Response:
@@ -209,7 +216,7 @@ def _add_publications(app: FastAPI, publisher: Publisher) -> None:
         202: "it is in the log, and some of its witnesses are missing: ask again",
         409: "files are missing, which are named; or it does not follow the last publication",
         413: "longer than is taken",
-        503: "another publication is under way",
+        503: "another publication is under way, or the disk or the database does not work",
     }
 
     @_route(app.post, "/publications", "Verify a publication, store it, log it, sign it, show it", answers,
@@ -241,7 +248,8 @@ def _published(publisher: Publisher, listing: Listing) -> Response:
 
 
 def _add_tokens(app: FastAPI, publisher: Publisher, tokens: Tokens) -> None:
-    answers = {201: "drawn; this answer is the only place where they stand", 413: "longer than is taken"}
+    broken = "the database does not work"
+    answers = {201: "drawn; this answer is the only place where they stand", 413: "longer than is taken", 503: broken}
 
     @_route(app.post, "/tokens", "Draw a token for each of these users", answers, _described(Users))
     async def draw(request: Request) -> Response:
@@ -249,11 +257,13 @@ def _add_tokens(app: FastAPI, publisher: Publisher, tokens: Tokens) -> None:
         try:
             drawn = await run_in_threadpool(tokens.issue, asked.users)
         except InputError as error:
+            if error.file is not None:  # the database's fault, not the caller's
+                raise
             return problem(422, str(error))
         pairs = zip(asked.users, drawn, strict=True)
         return _json(201, {"tokens": [{"user_id": user, "token": token} for user, token in pairs]})
 
-    answers = {200: "void from the next request on", 413: "longer than is taken"}
+    answers = {200: "void from the next request on", 413: "longer than is taken", 503: broken}
 
     @_route(app.post, "/tokens/revoke", "Make all tokens of a user void", answers, _described(User))
     async def revoke(request: Request) -> Response:

@@ -172,15 +172,22 @@ class Journal(Sink):
                 after, previous = after + block.frames, block.link
 
     def add_checkpoint(self, ledger: Ledger) -> bytes:
-        """Stores the state of `ledger`, which has applied exactly this journal, and returns its hash."""
+        """Stores the state of `ledger`, which has applied exactly this journal, and returns its hash.
+
+        Raises:
+            LedgerError: the ledger stands elsewhere, or the database refused: the journal goes on without it.
+        """
         if ledger.sequence != self.sequence:
             raise LedgerError(f"a checkpoint of frame {ledger.sequence} in a journal that ends with {self.sequence}")
         state = state_bytes(ledger)
         digest = hash_of_bytes(state)
         row = {"sequence": self.sequence, "link": self.link, "state_hash": digest, "state": state}
-        with self._connection.begin():
-            self._connection.execute(_CHECKPOINTS.delete().where(_CHECKPOINTS.c.sequence == self.sequence))
-            self._connection.execute(_CHECKPOINTS.insert(), row)
+        try:
+            with self._connection.begin():
+                self._connection.execute(_CHECKPOINTS.delete().where(_CHECKPOINTS.c.sequence == self.sequence))
+                self._connection.execute(_CHECKPOINTS.insert(), row)
+        except SQLAlchemyError as error:
+            raise LedgerError(f"the checkpoint could not be written: {type(error).__name__}") from error
         return digest
 
     def checkpoints(self) -> Iterator[Checkpoint]:

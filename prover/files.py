@@ -48,6 +48,14 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(folder: Path) -> None:
+    """The folder is there, and its name, and those of folders above it that were made, are on disk."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync(folder.parent)
+
+
 @contextmanager
 def told_plainly(path: Path) -> Iterator[None]:
     """A full disk, or a folder that cannot be written, becomes one line that names `path`.
@@ -73,7 +81,7 @@ def write_whole(path: Path, data: Bytes, mode: int = PRIVATE_MODE, step: Step = 
         InputError: full disk, or no place to write.
     """
     with told_plainly(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
         fresh = Path(name)
         try:
@@ -107,7 +115,7 @@ def write_once(path: Path, data: bytes, step: Step = no_step) -> None:
 
 def adopt(source: Path, path: Path, step: Step = no_step) -> None:
     """Move a finished file to its place; on return it is there on disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     sync(source)
     step(f"{path.name}: synced")
     source.replace(path)
