@@ -49,6 +49,19 @@ export function judge(code, ask) {
       return plain(code.log.checkLogged(bytes(proof), bytes(manifest), of, policy));
     });
   }
+  if (ask.calls) {
+    const argument = (one) => (typeof one?.bytes === "string" ? bytes(one.bytes) : one);
+    const readable = (value) => (value instanceof Uint8Array ? toHex(value) : plain(value));
+    out.calls = ask.calls.map(([module, name, ...rest]) => readable(code[module][name](...rest.map(argument))));
+  }
+  if (ask.profiles) out.profiles = code.params.PROFILES.map(({ name, digest }) => [name, toHex(digest)]);
+  if (ask.transcripts) {
+    out.transcripts = ask.transcripts.map((steps) => {
+      const transcript = new code.transcript.Transcript();
+      const drawn = steps.map(([kind, label, one, two]) => transcript[kind](label, kind === "absorb" ? bytes(one) : one, two));
+      return { drawn: drawn.filter((value) => value), state: toHex(transcript.state) };
+    });
+  }
   if (ask.proofs) out.proofs = judgeProofs(code, ask.proofs);
   return out;
 }

@@ -11,7 +11,7 @@ export function toyRelation(code, of) {
   function ledgerTerminal(r, alpha, beta) {
     const term = ([slot, total]) => {
       const denominator = extSub(extSub(alpha, lift(2)), extMul(beta, lift(slot)));
-      return extScale(extInverse(denominator), total);
+      return extScale(extInverse(of.dividesByZero ? extZero : denominator), total);
     };
     return of.totals.map(term).reduce(extAdd, extZero);
   }

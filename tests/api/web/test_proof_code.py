@@ -1,0 +1,303 @@
+"""The page's verifier of proofs against the verifier: the same outcome and the same reason on the same bytes."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import pytest
+
+from api.page import script
+from tests.api.web.code import NODE, judge, needs_node, text
+from tests.api.web.proofs import Case, described, judged, outcome_of_proof
+from tests.verifier import test_malicious, test_stark
+from tests.verifier.toy_circuits import Case as Toy
+from tests.verifier.toy_circuits import blocks, fibonacci, ledger
+from tests.verifier.toy_proofs import CASES, FREE, RATE_QUARTER, honest, parsed, prove
+from verifier import field, stark
+from verifier.errors import InvariantBroken
+from verifier.field import P
+from verifier.hashing import leaf_digest, node_digest, transcript_digest
+from verifier.params import PROFILES, TEST, ProofParams
+from verifier.proof import proof_bytes_max
+from verifier.protocol import ABSORB, DRAW, POSITIONS, Step
+from verifier.solvency import CIRCUITS, constraint_system
+from verifier.stark import Relation, domain_multipliers
+from verifier.transcript import Transcript
+
+pytestmark = needs_node
+
+TOY_PARAMS = {"TEST": TEST, "FREE": FREE, "RATE_QUARTER": RATE_QUARTER}
+WITHOUT_WORK = "FREE"
+
+
+def agree(
+    cases: Iterable[Case],
+    relations: Mapping[str, Relation] | None = None,
+    hidden: Mapping[str, Mapping[str, object]] | None = None,
+    params: Mapping[str, ProofParams] = TOY_PARAMS,
+) -> list[str | None]:
+    """Both verifiers say the same of every case; `hidden`: what `described` has to be told of a relation."""
+    cases = [*cases]
+    relations = relations or {name: make().relation for name, make in CASES.items()}
+    told = {name: described(relation, **(hidden or {}).get(name, {})) for name, relation in relations.items()}
+    got = judged(told, params, cases)
+    for (relation, name, data), reason in zip(cases, got, strict=True):
+        expected = outcome_of_proof(relations[relation], params[name], data)
+        assert reason == expected, f"{relation} with {name}, {len(data)} bytes: {data.hex()[:100]}"
+    return got
+
+
+# Arithmetic and hashes.
+
+
+def elements(source: random.Random, count: int) -> list[list[int]]:
+    """Random ones and those at the edges of the field."""
+    edge = [0, 1, 2, P - 1, P - 2, 2**16, 2**16 - 1, P - 2**16]
+    out = [[source.choice(edge) for _ in range(5)] for _ in range(count // 2)]
+    return out + [[source.randrange(P) for _ in range(5)] for _ in range(count - len(out))]
+
+
+def test_field() -> None:
+    source = random.Random(1)
+    left, right = elements(source, 100), elements(source, 100)
+    source.shuffle(right)
+    left[0], right[0] = [P - 1] * 5, [P - 1] * 5
+    calls: list[list[object]] = []
+    expected: list[object] = []
+    for one, other in zip(left, right, strict=True):
+        a, b, k = (*one,), (*other,), other[0]
+        calls += [["field", name, one, other] for name in ("extAdd", "extSub", "extMul")]
+        expected += [field.ext_add(a, b), field.ext_sub(a, b), field.ext_mul(a, b)]  # type: ignore[arg-type]
+        calls += [["field", "extScale", one, k], ["field", "extPow", one, k], ["field", "lift", k - one[0]]]
+        expected += [field.ext_scale(a, k), field.ext_pow(a, k), field.lift(k - one[0])]  # type: ignore[arg-type]
+        calls += [["field", "wordInverse", k], ["field", "multiply", k, one[1]]]
+        expected += [pow(k, P - 2, P), k * one[1] % P]
+        if any(one):
+            calls.append(["field", "extInverse", one])
+            expected.append(field.ext_inverse(a))  # type: ignore[arg-type]
+    words = [word for one in right for word in one][: len(left)]
+    total = field.ext_zero
+    for word, a in zip(words, left, strict=True):
+        total = field.ext_add(total, field.ext_scale(a, word))  # type: ignore[arg-type]
+    worst = [[P - 1] * 5] * 500
+    calls += [["field", "extDot", words, left], ["field", "extDot", [P - 1] * 500, worst]]
+    expected += [total, (500,) * 5]
+    some = [one for one in left if any(one)]
+    calls += [["field", "extBatchInverse", some], *(["field", "rootOfUnity", log2] for log2 in range(25))]
+    expected += [field.ext_batch_inverse(some), *(field.root_of_unity(log2) for log2 in range(25))]  # type: ignore[arg-type]
+    answer = judge(calls=calls)["calls"]
+    for call, got, value in zip(calls, answer, expected, strict=True):
+        plain = (
+            [list(one) for one in value]
+            if isinstance(value, list)
+            else list(value)
+            if isinstance(value, tuple)
+            else value
+        )
+        assert got == plain, call
+
+
+def test_blake2s() -> None:
+    source = random.Random(2)
+    messages = [source.randbytes(n) for n in (0, 1, 3, 4, 31, 63, 64, 65, 127, 128, 129, 1000, 3000)]
+    sides = [(source.randbytes(32), source.randbytes(32)) for _ in range(5)]
+    calls = [["blake2s", name, {"bytes": text(m)}] for m in messages for name in ("leafDigest", "transcriptDigest")]
+    calls += [["blake2s", "nodeDigest", {"bytes": text(left)}, {"bytes": text(right)}] for left, right in sides]
+    expected = [made(m).hex() for m in messages for made in (leaf_digest, transcript_digest)]
+    expected += [node_digest(left, right).hex() for left, right in sides]
+    assert judge(calls=calls)["calls"] == expected
+
+
+def test_transcript() -> None:
+    data = random.Random(3).randbytes(100)
+    steps = (
+        Step(ABSORB, "one", 100), Step(DRAW, "two", 300), Step(DRAW, "none", 0), Step(ABSORB, "", 0),
+        Step(POSITIONS, "three", 203, 18), Step(DRAW, "four", 1),
+    )  # fmt: skip
+    transcript = Transcript(steps)
+    transcript.absorb("one", data)
+    drawn: list[Any] = [transcript.draw("two"), transcript.draw("none")]
+    transcript.absorb("", b"")
+    drawn += [sorted(set(transcript.draw_positions("three"))), transcript.draw("four")]
+    ask = [
+        ["absorb", "one", text(data)], ["draw", "two", 300], ["draw", "none", 0], ["absorb", "", ""],
+        ["drawPositions", "three", 203, 18], ["draw", "four", 1],
+    ]  # fmt: skip
+    (answer,) = judge(transcripts=[ask])["transcripts"]
+    assert answer["state"] == transcript.state.hex()
+    assert answer["drawn"] == [[list(one) if isinstance(one, tuple) else one for one in value] for value in drawn]
+
+
+def test_profiles() -> None:
+    assert judge(profiles=True)["profiles"] == [[name, params.digest.hex()] for name, params in PROFILES.items()]
+
+
+def test_every_circuit_is_read() -> None:
+    """Also the least length that is too long for a proof is the same."""
+    systems = {name: constraint_system(name) for name in CIRCUITS}
+    asked = [["air", "parseCircuit", {"bytes": text(system.to_bytes())}] for system in systems.values()]
+    params = {"digest": "", "log2Blowup": 1, "queries": 203}
+    answer = judge(calls=asked)["calls"]
+    for system, got in zip(systems.values(), answer, strict=True):
+        assert bytes(got["digest"].values()) == system.digest
+        assert got["nextRowColumns"] == list(system.next_row_columns)
+    sizes = judge(calls=[["proof", "proofBytesMax", got, params, 17] for got in answer])["calls"]
+    assert sizes == [proof_bytes_max(system, PROFILES["fast"], 17) for system in systems.values()]
+
+
+def test_one_script_is_one_module(tmp_path: Any) -> None:
+    """No two modules use one name: node reads them all as one."""
+    file = tmp_path / "all.mjs"
+    file.write_text(script("stark.js"), "utf-8")
+    done = subprocess.run([NODE or "node", "--check", str(file)], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+# Honest proofs.
+
+
+def test_honest_proofs_are_accepted() -> None:
+    cases = [(name, params, honest(name, TOY_PARAMS[params])) for name in CASES for params in ("TEST", "FREE")]
+    assert agree(cases) == [None] * len(cases)
+
+
+def test_another_rate() -> None:
+    assert agree([("fibonacci", "RATE_QUARTER", prove(fibonacci(), RATE_QUARTER))]) == [None]
+
+
+# One change, one reason: that of the verifier.
+
+
+def test_what_is_changed_in_a_proof() -> None:
+    """The changes of tests/verifier/test_stark.py, one by one and in pairs: which check speaks first."""
+    source = random.Random(4)
+    proof = parsed("ledger", FREE)
+    changes = {name: change for name, (change, _) in test_stark.TAMPERED.items()}
+    pairs = [source.sample([*changes], 2) for _ in range(60)]
+    changed = [change(proof) for change in (*changes.values(), *test_stark.RESIZED.values())]
+    changed += [changes[other](changes[one](proof)) for one, other in pairs]
+    got = agree([("ledger", WITHOUT_WORK, one.to_bytes()) for one in changed])
+    expected = [reason.value for _, reason in test_stark.TAMPERED.values()]
+    assert got[: len(expected)] == expected and len({*got}) >= 6
+
+
+def test_nonces() -> None:
+    """Of a proof with work: zero, the next one, one of more than 53 bits, and that of another challenge."""
+    proof = parsed("ledger")
+    names = [f"{name}_nonce" for name in ("lookup", "constraint", "zeta", "batching", "query")]
+    others: list[dict[str, Any]] = [
+        {name: value}
+        for name in names
+        for value in (0, getattr(proof, name) + 1, 2**64 - 1, 2**56 + getattr(proof, name), proof.lookup_nonce)
+    ]
+    got = agree([("ledger", "TEST", replace(proof, **other).to_bytes()) for other in others])
+    assert set(got) <= {"grinding", None}
+
+
+def edited(data: bytes, at: int, piece: bytes) -> bytes:
+    return data[:at] + piece + data[at + len(piece) :]
+
+
+def test_bytes_of_every_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every 31st byte changed, and every 25th word set to p, of a proof without work."""
+    monkeypatch.setattr(stark, "domain_multipliers", cache(domain_multipliers))  # the slowest function of zeta alone
+    source, data = random.Random(5), honest("ledger", FREE)
+    changed = [edited(data, at, bytes([data[at] ^ source.randrange(1, 256)])) for at in range(0, len(data), 31)]
+    changed += [edited(data, at, P.to_bytes(4, "little")) for at in range(8, len(data) - 3, 100)]
+    got = agree([("ledger", WITHOUT_WORK, one) for one in changed])
+    assert None not in got and len({*got}) >= 6
+
+
+def test_random_damage() -> None:
+    """Ends cut off, bytes cut out, doubled, moved or overwritten in runs."""
+    source, data = random.Random(6), honest("fibonacci")
+    changed = [data[: source.randrange(len(data))] for _ in range(40)] + [b"", data[:7], data[:8], data + b"\0"]
+    for _ in range(120):
+        start, length = source.randrange(len(data)), source.choice((1, 4, 20, 32, 100, 1000))
+        piece, end = data[start : start + length], data[start + length :]
+        moved = (data[:start] + end, data[:start] + piece + data[start:], piece + data[:start] + end)
+        changed.append(source.choice((*moved, data[:start] + source.randbytes(len(piece)) + end)))
+    changed += [source.randbytes(source.randrange(3000)) for _ in range(20)]
+    agree([("fibonacci", "TEST", one) for one in changed])
+
+
+# Another statement, circuit, height or parameters.
+
+
+def test_other_relations() -> None:
+    relations = test_stark.other_relations() | {f"blocks: {k}": v for k, v in test_stark.other_blocks().items()}
+    hidden = {
+        "terminal": {"totals": None, "terminal": [1, 0, 0, 0, 0]},
+        "blocks: derived columns of other rows": {"places": "shifted"},
+        "blocks: derived columns of another challenge": {"places": "another r"},
+        "blocks: a scalar": {"losses": blocks().relation.scalars.sums, "bumpsLosses": True},  # type: ignore[attr-defined]
+    }
+    cases = [(name, "FREE", honest("blocks" if name.startswith("blocks") else "ledger", FREE)) for name in relations]
+    assert {*agree(cases, relations, hidden)} == {"constraints"}
+
+
+def test_other_parameters_and_heights() -> None:
+    of = ledger().relation
+    params = TOY_PARAMS | dict(PROFILES) | {
+        "name": replace(TEST, name="other"), "bits": replace(TEST, query_grinding_bits=7),
+        "queries": replace(TEST, queries=5), "many": replace(TEST, queries=252), "most": replace(TEST, queries=251),
+    }  # fmt: skip
+    heights = {str(log2_rows): replace(of, log2_rows=log2_rows) for log2_rows in (-1, 0, 9, 10, 11, 17, 21, 23, 24, 64)}
+    cases = [("10", name, honest("ledger", kept)) for name in params for kept in (TEST, FREE)]
+    cases += [(name, given, honest("ledger")) for name in heights for given in ("TEST", "fast")]
+    assert {*agree(cases, heights, params=params)} > {None, "grinding", "constraints", "unacceptable-parameters"}
+
+
+def test_longer_public_columns() -> None:
+    """As many rows as are active, and one more."""
+    of = fibonacci().relation
+    relations = {str(n): replace(of, publics={**of.publics, "start": (7, *(0,) * (n - 1))}) for n in (512, 513)}
+    got = agree([(name, "FREE", honest("fibonacci", FREE)) for name in relations], relations)
+    assert got == [None, "capacity"]
+
+
+def test_challenges_that_divide_by_zero() -> None:
+    """A terminal that does not exist is refused by name."""
+
+    def terminal(r: field.Ext, alpha: field.Ext, beta: field.Ext) -> field.Ext:
+        raise ZeroDivisionError
+
+    relation = replace(ledger().relation, terminal=terminal)
+    hidden = {"none": {"totals": [[0, 1]], "dividesByZero": True}}
+    assert agree([("none", "FREE", honest("ledger", FREE))], {"none": relation}, hidden) == ["out-of-domain-point"]
+
+
+# Whole proofs of a cheating prover.
+
+
+def cheats() -> Iterable[tuple[str, bytes]]:
+    """The provers of tests/verifier/test_malicious.py that cheat in one place, with work and without."""
+    of = test_malicious
+    case: Toy = fibonacci()
+    for prover in (
+        of.SwappedChunks, of.Liar, of.SmoothLiar, of.SharedCoefficient, of.NoMask, of.Noise, of.OneDegreeTooMany,
+        of.FalseFinal, of.FalseFold, of.WideLeaves, of.MovedWord, of.forgetting("openings"),
+    ):  # fmt: skip
+        yield WITHOUT_WORK, prove(case, FREE, prover=prover)
+    yield "TEST", prove(case, prover=type("Lazy", (of.Lazy,), {"skipped": "query grind"}))
+
+
+def test_cheating_provers() -> None:
+    cases = [("fibonacci", params, data) for params, data in cheats()]
+    got = agree(cases)
+    assert {*got} == {None, "constraints", "fri-final", "fri-fold", "commitment", "grinding"}, got
+
+
+def test_only_refusals_escape() -> None:
+    """What is no refusal is a fault, and stays one: here a relation without a public column."""
+    of = fibonacci().relation
+    broken = replace(of, publics={})
+    with pytest.raises(InvariantBroken):
+        outcome_of_proof(broken, FREE, honest("fibonacci", FREE))
+    with pytest.raises(AssertionError, match="TypeError"):
+        judged({"broken": described(broken)}, TOY_PARAMS, [("broken", "FREE", honest("fibonacci", FREE))])
