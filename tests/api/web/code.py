@@ -22,10 +22,12 @@ def text(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
+COMMAND = (NODE or "node", str(Path(__file__).with_name("harness.mjs")), str(WEB))
+
+
 def judge(**ask: Any) -> dict[str, Any]:
     """What judge.mjs answers."""
-    command = [NODE or "node", str(Path(__file__).with_name("harness.mjs")), str(WEB)]
-    done = subprocess.run(command, input=json.dumps(ask).encode(), capture_output=True, check=False, timeout=120)
+    done = subprocess.run(COMMAND, input=json.dumps(ask).encode(), capture_output=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr.decode()
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer

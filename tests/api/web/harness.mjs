@@ -1,12 +1,15 @@
-// Runs the page's code without a browser: one JSON object on standard input, one on standard output.
-import { readFileSync, readdirSync } from "node:fs";
+// Runs the page's code without a browser: a JSON object per line on standard input, and one per line on standard output.
+import { readdirSync } from "node:fs";
+import { createInterface } from "node:readline";
 import { judge } from "./judge.mjs";
 
 const [folder] = process.argv.slice(2);
-const code = {};
+const code = { toys: await import("./toys.mjs") };
 for (const file of readdirSync(folder)) {
   const [name, ending] = file.split(".");
   if (ending === "js" && name !== "page") code[name] = await import(`file://${folder}/${file}`);
 }
-code.toys = await import("./toys.mjs");
-process.stdout.write(JSON.stringify(judge(code, JSON.parse(readFileSync(0, "utf8")))));
+const kept = { relations: {}, params: {} };
+for await (const line of createInterface({ input: process.stdin })) {
+  process.stdout.write(`${JSON.stringify(judge(code, JSON.parse(line), kept))}\n`);
+}

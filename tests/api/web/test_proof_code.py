@@ -13,7 +13,7 @@ import pytest
 
 from api.page import script
 from tests.api.web.code import NODE, judge, needs_node, text
-from tests.api.web.proofs import Case, described, judged, outcome_of_proof
+from tests.api.web.proofs import Case, PageVerifier, described, outcome_of_proof
 from tests.verifier import test_malicious, test_stark
 from tests.verifier.toy_circuits import Case as Toy
 from tests.verifier.toy_circuits import blocks, fibonacci, ledger
@@ -45,7 +45,8 @@ def agree(
     cases = [*cases]
     relations = relations or {name: make().relation for name, make in CASES.items()}
     told = {name: described(relation, **(hidden or {}).get(name, {})) for name, relation in relations.items()}
-    got = judged(told, params, cases)
+    with PageVerifier(told, params) as page:
+        got = page.judge(cases)
     for (relation, name, data), reason in zip(cases, got, strict=True):
         expected = outcome_of_proof(relations[relation], params[name], data)
         assert reason == expected, f"{relation} with {name}, {len(data)} bytes: {data.hex()[:100]}"
@@ -293,11 +294,11 @@ def test_cheating_provers() -> None:
     assert {*got} == {None, "constraints", "fri-final", "fri-fold", "commitment", "grinding"}, got
 
 
-def test_only_refusals_escape() -> None:
-    """What is no refusal is a fault, and stays one: here a relation without a public column."""
-    of = fibonacci().relation
-    broken = replace(of, publics={})
+def test_what_is_no_refusal_is_a_fault() -> None:
+    """Here a relation without a public column."""
+    broken = replace(fibonacci().relation, publics={})
     with pytest.raises(InvariantBroken):
         outcome_of_proof(broken, FREE, honest("fibonacci", FREE))
-    with pytest.raises(AssertionError, match="TypeError"):
-        judged({"broken": described(broken)}, TOY_PARAMS, [("broken", "FREE", honest("fibonacci", FREE))])
+    with PageVerifier({"broken": described(broken)}, TOY_PARAMS) as page:
+        (fault,) = page.judge([("broken", "FREE", honest("fibonacci", FREE))])
+    assert fault is not None and fault.startswith("fault: TypeError")
