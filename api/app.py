@@ -41,7 +41,7 @@ Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Response]])
 Send = Callable[[Request, str], Response]
 Sha256 = Annotated[str, PathParameter(pattern="^[0-9a-f]{64}$", description="SHA-256 of the contents, hex")]
 Name = Annotated[str, PathParameter(pattern=f"^{NAME_PATTERN}$", description="file of the publication")]
-PageName = Annotated[str, PathParameter(pattern=r"^[a-z0-9]+\.(html|css|js)$", description="file of the page")]
+PageName = Annotated[str, PathParameter(pattern=r"^[a-z0-9_]+\.(html|css|js|json)$", description="file of the page")]
 TilePath = Annotated[str, PathParameter(pattern=f"^{TILE_PATTERN}$", description="LEVEL/INDEX, as in tlog-tiles")]
 _HEX: Final = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 _ROW: Final = {"index": {"type": "integer"}, "sequence": {"type": "integer"}, "statement": _HEX, "manifest": _HEX}

@@ -10,16 +10,17 @@ import hashlib
 import html
 import json
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Final
 
+from verifier import keys
 from verifier import poseidon_constants as numbers
 from verifier.field import P
-from verifier.keys import PINS
 from verifier.poseidon import DEFAULT
-from verifier.solvency import CIRCUITS
+from verifier.solvency import CIRCUITS, Circuit
 
 WEB: Final = Path(__file__).with_name("web")
 PAGE_FILE: Final = "index.html"
@@ -30,6 +31,7 @@ MEDIA_TYPES: Final = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
 }
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -39,21 +41,33 @@ POLICY: Final = (
 EMBEDDED: Final = ("statement.json", "reserves.csv", "fund.json", "manifest.json", "log.tlog-proof")
 """Small files of a publication that the page uses."""
 
+_OWN_SUFFIXES: Final = (".html", ".css", ".js")
 _IMPORT: Final = re.compile(r'^import \{ [^}]* \} from "\./([a-z0-9]+\.js)";\n', re.M)
 _EXPORT: Final = re.compile(r"^export (?=(?:async )?(?:function|class|const|let) )", re.M)
+
+
+def _circuits() -> Mapping[str, Circuit]:
+    """Those that the page knows."""
+    return {name: circuit for name, circuit in CIRCUITS.items() if circuit.tree_hash == DEFAULT.name}
+
+
+def key_files() -> Mapping[str, bytes]:
+    """The circuits' key files by name. The page knows their digests, so whoever serves them need not be believed."""
+    folder = Path(keys.__file__).parent
+    return {name: (folder / circuit.key_file).read_bytes() for name, circuit in _circuits().items()}
 
 
 def constants_js() -> str:
     """The numbers of the tree hash and the circuits over it, as a module."""
     circuits = {
         name: {
-            "digest": PINS[name],
+            "digest": keys.PINS[name],
             "kinds": list(circuit.kinds),
             "lenses": circuit.lenses,
             "scenarios": circuit.scenarios,
+            "recordRows": circuit.record_rows,
         }
-        for name, circuit in CIRCUITS.items()
-        if circuit.tree_hash == DEFAULT.name
+        for name, circuit in _circuits().items()
     }
     values = {
         "P": P,
@@ -94,7 +108,8 @@ def script(name: str = ENTRY_MODULE) -> str:
 @cache
 def served() -> Mapping[str, bytes]:
     """The page's files as they are served, by name."""
-    files = {path.name: path.read_bytes() for path in WEB.iterdir() if path.suffix in MEDIA_TYPES}
+    files = {path.name: path.read_bytes() for path in WEB.iterdir() if path.suffix in _OWN_SUFFIXES}
+    files |= {f"{name}.json": data for name, data in key_files().items()}
     head = f'<meta http-equiv="Content-Security-Policy" content="{html.escape(POLICY)}">'
     return files | {PAGE_FILE: files[PAGE_FILE].replace(b"<!-- policy -->", head.encode())}
 
@@ -113,7 +128,8 @@ def single_file(publications: Sequence[Path] = (), log_policy: str | None = None
         log_policy: whom to believe about the transparency log, a c2sp.org/tlog-policy; None: the reader says.
     """
     code, style = script(), (WEB / STYLE_FILE).read_text("utf-8")
-    data = {"publications": [embedded(folder) for folder in publications], "policy": log_policy}
+    packed = {name: base64.b64encode(zlib.compress(key, 9)).decode("ascii") for name, key in key_files().items()}
+    data = {"publications": [embedded(folder) for folder in publications], "policy": log_policy, "keys": packed}
     csp = (
         f"default-src 'none'; script-src {_source(code)}; style-src {_source(style)}; "
         "base-uri 'none'; form-action 'none'"

@@ -51,12 +51,12 @@ export const KNOWN_ANSWER = [[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 
 552237741, 55134556, 1215104204, 1823723405, 1133298033, 1780633798, 1453946561, 710069176, 1128629550, 1917333254,
 1175481618]];
 export const CIRCUITS = {"solvency_equity_v1": {"digest": "d4a47a11b301a7a5ce24a49d4e64a6ad075efea95a34754b5f87652dfa15fb93", "kinds":
-["spot"], "lenses": 0, "scenarios": 0}, "solvency_risk_v1": {"digest":
+["spot"], "lenses": 0, "scenarios": 0, "recordRows": 0}, "solvency_risk_v1": {"digest":
 "617cd2da38de022d60a86b6d49ead78133fde1775ccb2aaf11c5add54f891ade", "kinds": ["spot", "perpetual", "cost-basis"],
-"lenses": 1, "scenarios": 0}, "solvency_stress_v1_1": {"digest":
+"lenses": 1, "scenarios": 0, "recordRows": 4}, "solvency_stress_v1_1": {"digest":
 "db0566fab9b9656a7a4aa27e3411ce4868cfce11a7051a733bf0dc6b28d9a08d", "kinds": ["spot", "perpetual", "cost-basis"],
-"lenses": 3, "scenarios": 1}, "solvency_stress_v1_3": {"digest":
+"lenses": 3, "scenarios": 1, "recordRows": 4}, "solvency_stress_v1_3": {"digest":
 "1165a9ab2b9659dc5842c4835a3f03222476544335d3df632e9f13aeb39a1037", "kinds": ["spot", "perpetual", "cost-basis"],
-"lenses": 7, "scenarios": 3}, "solvency_stress_v1_10": {"digest":
+"lenses": 7, "scenarios": 3, "recordRows": 8}, "solvency_stress_v1_10": {"digest":
 "8582c3428c8d8ca314cbc6657c7c64701064c37a566a95c6ec9270172c9a54ae", "kinds": ["spot", "perpetual", "cost-basis"],
-"lenses": 21, "scenarios": 10}};
+"lenses": 21, "scenarios": 10, "recordRows": 8}};

@@ -35,14 +35,15 @@ function openInterest({ instruments, totals }) {
   return instruments.reduce((sum, { kind, price }, i) => sum + (kind === PERPETUAL ? price * totals[i].long : 0n), 0n);
 }
 
-// The nodes for one publication; `history`: assessments of all that are known, oldest first.
-export function board(current, history) {
+// The nodes for one publication; `history`: assessments of all that are known, oldest first; `proof`: what is known here
+// of the proof: "good", "bad" or "open".
+export function board(current, history, proof) {
   const { statement, checks, reserves, problems } = current;
   const failed = checks.filter(({ ok, decides }) => decides && !ok);
   const command = el("p", {}, "Verify the proof yourself: ", el("code", {}, "solvent verify DIR"));
   return [
     ...problems.map((problem) => box("bad", "A file of this publication is wrong", el("p", {}, problem))),
-    verdictBox(failed, reserves),
+    verdictBox(failed, reserves, proof),
     command,
     cards(current),
     assetTable(current),
@@ -58,11 +59,14 @@ export function board(current, history) {
   ];
 }
 
-function verdictBox(failed, reserves) {
-  const claim = "by the published totals and the exchange's own reserves and prices; the proof of the totals is not verified here";
+function verdictBox(failed, reserves, proof) {
+  if (proof === "bad") return box("bad", "The publication is rejected", el("p", {}, "Its figures are shown all the same; nothing speaks for them."));
+  const known = proof === "good" ? "the proof of the totals was verified here" : "the proof of the totals is not verified here";
+  const claim = `by the published totals and the exchange's own reserves and prices; ${known}`;
   if (failed.length) return box("bad", "Insolvent", el("p", {}, `${failed.map(({ name }) => name).join("; ")}: ${claim}.`));
   if (!reserves) return box("note", "No reserves are given", el("p", {}, "What is owed is published; whether it is covered is open."));
-  return box("good", "Solvent, if the proof verifies", el("p", {}, `Every check that decides passes ${claim}.`));
+  const title = proof === "good" ? "Solvent: the proof verifies" : "Solvent, if the proof verifies";
+  return box("good", title, el("p", {}, `Every check that decides passes ${claim}.`));
 }
 
 function cards({ statement, value, owed, fund }) {

@@ -42,3 +42,22 @@ export function grouped(decimal, places = 30) {
 export function mark(ok, decides = true) {
   return el("strong", { class: ok ? "good" : decides ? "bad" : "note" }, ok ? "ok" : decides ? "FAILS" : "exceeds");
 }
+
+// One line per step of an outcome, in the order of `names`; `titles`: what each is, in plain words.
+export function stepsOf({ steps, failed, message }, names, titles) {
+  return names.map((name) => {
+    const done = steps.find((one) => one.name === name);
+    if (done) return step(name, titles[name], done.ok ? "ok" : "not checked", done.detail);
+    return step(name, titles[name], name === failed ? "failed" : "not reached", name === failed ? message : "");
+  });
+}
+
+export function step(name, title, outcome, detail) {
+  const mood = { ok: "good", failed: "bad" }[outcome] ?? "note";
+  const sign = { ok: "✓ ", failed: "✗ " }[outcome] ?? "– ";
+  return el("li", { "data-step": name, "data-outcome": outcome },
+    el("span", { class: `state ${mood}` }, sign + outcome),
+    el("span", {}, `${name.split(" ")[0]}. ${title}`),
+    el("span", { class: "detail" }, detail),
+  );
+}

@@ -1,9 +1,10 @@
 // One account in the tree of a published statement: docs/protocol.md section 7, same step numbers, and section 11.
-import { bigBytes, bigFrom, equalBytes, fromHex, hexWords, joinBytes, littleEndian, packWords, readWords, toHex, utf8 } from "./bytes.js";
+import { equalBytes, fromHex, hexWords, joinBytes, littleEndian, readWords, toHex, utf8 } from "./bytes.js";
 import { Refused, readDocument, refuse, units } from "./canonical.js";
 import { P } from "./constants.js";
 import { accountLeaf, climb } from "./poseidon.js";
 import { sha256 } from "./sha2.js";
+import { parentSum, seal, shardSum, topSides } from "./shards.js";
 import { EXCHANGE_CHARACTERS_MAX, LEVELS_MAX, SEQUENCE_MAX, SHARDS_MAX } from "./statement.js";
 import { AMOUNT_CAP, COST_BASIS, DECIMALS_MAX, KINDS, LEGS_MAX, LONG, PERPETUAL, SHORT, SIDES, SPOT, SYMBOL_CHARACTERS_MAX } from "./tables.js";
 
@@ -33,22 +34,47 @@ export class Steps {
 
   run(name, check) {
     this.name = name;
-    const { detail, ok = true, value } = check();
-    this.done.push({ name, ok, detail });
+    return this.finish(check());
+  }
+
+  // The same for a check that waits for files.
+  async later(name, check) {
+    this.name = name;
+    return this.finish(await check());
+  }
+
+  finish({ detail, ok = true, value }) {
+    this.done.push({ name: this.name, ok, detail });
     return value;
   }
 
   // All of a check: {ok, steps: [{name, ok, detail}], reason, field, message, failed, report}.
   static outcome(check) {
     const steps = new Steps();
-    const nothing = { steps: steps.done, reason: null, field: null, message: null, failed: null, report: null };
     try {
-      return { ...nothing, ok: true, report: check(steps) };
+      return steps.passed(check(steps));
     } catch (error) {
-      if (!(error instanceof Refused)) throw error;
-      const { reason, field, message } = error;
-      return { ...nothing, ok: false, reason, field, message, failed: steps.name };
+      return steps.refused(error);
     }
+  }
+
+  static async outcomeLater(check) {
+    const steps = new Steps();
+    try {
+      return steps.passed(await check(steps));
+    } catch (error) {
+      return steps.refused(error);
+    }
+  }
+
+  passed(report) {
+    return { ok: true, steps: this.done, reason: null, field: null, message: null, failed: null, report };
+  }
+
+  refused(error) {
+    if (!(error instanceof Refused)) throw error;
+    const { reason, field, message } = error;
+    return { ok: false, steps: this.done, reason, field, message, failed: this.name, report: null };
   }
 }
 
@@ -188,14 +214,6 @@ function readPlace(fields) {
   };
 }
 
-// On which side each sibling of leaf `index` of `count` stands (RFC 6962, section 2.1), from the leaf up.
-function topSides(index, count) {
-  if (count === 1) return [];
-  let left = 1;
-  while (2 * left < count) left *= 2;
-  return index < left ? [...topSides(index, left), "right"] : [...topSides(index - left, count - left), "left"];
-}
-
 // Step 8: the shard stands in the Merkle-sum tree over all shards, under the statement's root.
 function checkPlace(place, statement) {
   const where = "bundle.shard";
@@ -206,14 +224,12 @@ function checkPlace(place, statement) {
   if (place.top.some(({ side }, i) => side !== sides[i])) {
     refuse(`${where}.top`, `siblings on the sides of shard ${place.index}`, "others", "path");
   }
-  const leaf = [littleEndian(place.index, 4), packWords(place.root), place.sum, place.document];
-  let node = { digest: sha256([0], ...leaf), sum: place.sum };
+  let node = shardSum(place.index, place.root, place.sum, place.document);
   for (const { side, digest, sum } of place.top) {
-    const [left, right] = side === "right" ? [node, { digest, sum }] : [{ digest, sum }, node];
-    const both = (bigFrom(left.sum) + bigFrom(right.sum)) % 2n ** 128n;
-    node = { digest: sha256([1], left.digest, left.sum, right.digest, right.sum), sum: bigBytes(both, 16) };
+    const sibling = { digest, sum };
+    node = side === "right" ? parentSum(node, sibling) : parentSum(sibling, node);
   }
-  const computed = sha256([2], littleEndian(shards, 4), node.digest, node.sum);
+  const computed = seal(node, shards);
   if (!equalBytes(computed, fromHex(root))) refuse(where, `the root ${root}`, toHex(computed), "path");
   const which = shards === 1 ? "the only shard" : `shard ${place.index} of ${shards}`;
   return { detail: `${which} stands under the published root ${root}` };

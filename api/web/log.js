@@ -44,6 +44,16 @@ export function checkLogged(proofBytes, manifestBytes, statement, policyText) {
 
 // Step 9: the manifest belongs to the statement and lists its very bytes. The value is the log's entry.
 function listedFile(bytes, statement) {
+  const { files, entry } = readManifest(bytes, statement);
+  const stated = files.find(({ role }) => role === "statement");
+  if (toHex(stated.digest) !== statement.digest) {
+    refuse("statement.json", `SHA-256 ${toHex(stated.digest)}`, statement.digest, "manifest");
+  }
+  return { detail: `the statement is one of the ${files.length} files of the manifest`, value: entry };
+}
+
+// A manifest that belongs to the statement: {files: [{name, role, size, digest}], entry}. No file is looked at.
+export function readManifest(bytes, statement) {
   const top = readDocument(bytes, MANIFEST_BYTES_MAX, "manifest", MANIFEST_FORMAT, [...HEAD_KEYS, "files", "evidence"]);
   const files = top.records("files", ["name", "role", "bytes", "sha256"], FILES_MAX, "manifest").map((item) => {
     const name = item.text("name", 64);
@@ -55,8 +65,7 @@ function listedFile(bytes, statement) {
   files.slice(1).forEach(({ name }, i) => {
     if (files[i].name >= name) refuse(`manifest.files[${i + 1}].name`, `a name after ${files[i].name}`, name, "manifest");
   });
-  const stated = files.find(({ role }) => role === "statement");
-  if (!stated) refuse(top.where("files"), "a statement among them", "none", "manifest");
+  if (!files.some(({ role }) => role === "statement")) refuse(top.where("files"), "a statement among them", "none", "manifest");
   top.text("exchange", EXCHANGE_CHARACTERS_MAX);
   top.integer("sequence", 0, SEQUENCE_MAX);
   for (const key of ["statement", "previous"]) top.raw(key, 32);
@@ -68,12 +77,9 @@ function listedFile(bytes, statement) {
     const expected = key === "statement" ? statement.digest : statement[key];
     if (top.get(key) !== expected) refuse(top.where(key), `${expected}, as in the statement`, top.get(key), "manifest");
   }
-  if (toHex(stated.digest) !== statement.digest) {
-    refuse("statement.json", `SHA-256 ${toHex(stated.digest)}`, statement.digest, "manifest");
-  }
   const entry = new Map(HEAD_KEYS.map((key) => [key, top.get(key)]));
   entry.set("format", "solvent/log-entry/v1").set("manifest", toHex(sha256(bytes))).set("evidence", toHex(root));
-  return { detail: `the statement is one of the ${files.length} files of the manifest`, value: dumps(entry) };
+  return { files, entry: dumps(entry) };
 }
 
 // Root over the manifest's files: pairs from the left, an odd one moves up as it is; then their number.

@@ -1,17 +1,20 @@
 // The page: where files come from, and what is shown of them. Fetches nothing but published files, sends nothing.
-import { fromBase64 } from "./bytes.js";
+import { equalBytes, fromBase64 } from "./bytes.js";
 import { Refused } from "./canonical.js";
 import { assess, board } from "./dashboard.js";
-import { box, el, grouped, tableOf } from "./dom.js";
+import { box, el, grouped, step, stepsOf, tableOf } from "./dom.js";
 import { BUNDLE_FORMAT, STEP_NAMES, checkBundle } from "./inclusion.js";
 import { LOG_PROOF_HEADER, LOG_STEPS, MANIFEST_FORMAT, checkLogged } from "./log.js";
 import { selfTest } from "./poseidon.js";
 import { isReceipt, splitReceipt } from "./receipt.js";
+import { SHARD_FORMAT, shardFile } from "./shards.js";
 import { STATEMENT_FORMAT, parseStatement } from "./statement.js";
 import { FUND_USER_ID, RESERVES_HEADER } from "./verdict.js";
+import { checkWhole, isRefused, wholeResult } from "./whole.js";
 
 const SITE = "../";
 const HISTORY = 12; // publications in the plots
+const NAMED_FILES = ["prices.json", "reserves-evidence.json", "risk.json", "quorum.json"]; // by name alone
 const BOARD_FILES = ["statement.json", "reserves.csv", "fund.json"];
 const TITLES = {
   "1 file": "The file is complete and in its one spelling",
@@ -28,12 +31,18 @@ const TITLES = {
   "12 log inclusion": "The publication is in the log",
 };
 const at = (id) => document.getElementById(id);
-// `bundle`: the file, and for a receipt what came with the bundle in it.
-const state = { publications: new Map(), shown: null, loose: {}, bundle: null, fetched: false };
+const NO_SEQUENCE = -1; // of files without a statement that can be read
+// `bundle`: the file, and for a receipt what came with the bundle in it. `keys`: packed, in the saved file.
+const state = { publications: new Map(), shown: null, bundle: null, fetched: false, keys: {} };
 
-// A publication: its sequence number, and its small files by name, in bytes.
+// A publication: its sequence number, its files by name, in bytes, whether the server has the others, and the whole
+// check of it, once that was made.
+function fresh(sequence, files, isServed = false) {
+  return { sequence, files, isServed, parsed: null, error: null, whole: null };
+}
+
 function publication(sequence) {
-  if (!state.publications.has(sequence)) state.publications.set(sequence, { sequence, files: {}, parsed: null, error: null });
+  if (!state.publications.has(sequence)) state.publications.set(sequence, fresh(sequence, {}, true));
   return state.publications.get(sequence);
 }
 
@@ -89,6 +98,7 @@ function loadEmbedded() {
   const data = at("embedded") && JSON.parse(at("embedded").textContent);
   if (!data) return;
   if (data.policy) at("policy").value = data.policy;
+  state.keys = data.keys;
   for (const files of data.publications) {
     const bytes = Object.fromEntries(Object.entries(files).map(([name, text]) => [name, fromBase64(text)]));
     adopt(bytes);
@@ -96,17 +106,18 @@ function loadEmbedded() {
 }
 
 // Files of one publication; the statement says which.
-function adopt(files) {
-  const probe = { files, parsed: null, error: null };
-  const statement = statementOf(probe);
-  const sequence = statement ? statement.sequence : -1;
-  state.publications.set(sequence, { ...probe, sequence });
-  state.shown = sequence;
+function adopt(files, isServed = false) {
+  const entry = fresh(NO_SEQUENCE, files, isServed);
+  entry.sequence = statementOf(entry)?.sequence ?? NO_SEQUENCE;
+  state.publications.set(entry.sequence, entry);
+  state.shown = entry.sequence;
 }
 
 // From the user
 
 function kindOf(name, bytes) {
+  const proof = /([0-9]{6})[^/]*\.proof$/.exec(name);
+  if (proof) return shardFile(Number(proof[1]), "proof");
   if (isReceipt(bytes)) return "bundle";
   const text = new TextDecoder().decode(bytes);
   if (text.startsWith(RESERVES_HEADER)) return "reserves.csv";
@@ -114,25 +125,38 @@ function kindOf(name, bytes) {
   if (/^\s*(log|witness|quorum) /m.test(text) && !text.startsWith("{")) return "policy";
   if (text.includes(`"${STATEMENT_FORMAT}"`)) return "statement.json";
   if (text.includes(`"${MANIFEST_FORMAT}"`)) return "manifest.json";
+  const shard = text.includes(`"${SHARD_FORMAT}"`) && /"shard":([0-9]{1,5})\b/.exec(text);
+  if (shard) return shardFile(Number(shard[1]), "json");
+  if (NAMED_FILES.includes(name)) return name;
   const isFund = name === "fund.json" && text.includes(BUNDLE_FORMAT) && text.includes(`"${FUND_USER_ID}"`);
   return isFund ? "fund.json" : "bundle";
 }
 
 async function take(list) {
+  const taken = {};
   for (const file of list) {
     const bytes = new Uint8Array(await file.arrayBuffer());
     const kind = kindOf(file.name, bytes);
     if (kind === "bundle") hold(file.name, bytes);
     else if (kind === "policy") at("policy").value = new TextDecoder().decode(bytes);
-    else state.loose[kind] = bytes;
+    else taken[kind] = bytes;
   }
-  if (Object.keys(state.loose).length) {
-    const shown = state.publications.get(state.shown);
-    adopt(state.loose["statement.json"] ? state.loose : { ...shown?.files, ...state.loose });
-    state.loose = state.loose["statement.json"] ? state.loose : {};
+  if (Object.keys(taken).length) {
+    const { files, isServed } = belongingTo(taken["statement.json"]);
+    adopt({ ...files, ...taken }, isServed);
   }
   await render();
   if (state.bundle) at("result").focus();
+}
+
+// The publication to which files are added: what is shown, unless these bring another statement.
+function belongingTo(statement) {
+  const shown = state.publications.get(state.shown) ?? fresh(NO_SEQUENCE, {});
+  const known = shown.files["statement.json"];
+  if (!statement || (known && equalBytes(statement, known))) return shown;
+  const waiting = state.publications.get(NO_SEQUENCE) ?? fresh(NO_SEQUENCE, {});
+  state.publications.delete(NO_SEQUENCE);
+  return waiting;
 }
 
 // A bundle, or a receipt; offline, a receipt's publication is shown where none of that number is.
@@ -191,6 +215,7 @@ function renderBoard() {
   at("choose").hidden = all.length < 2;
   const entry = state.publications.get(state.shown);
   const statement = statementOf(entry);
+  renderWhole(entry);
   if (!entry) return;
   if (!statement) {
     const problem = entry.error ?? "the file statement.json is not there";
@@ -199,7 +224,60 @@ function renderBoard() {
   }
   at("whose").textContent = `${statement.exchange}, publication ${statement.sequence}, ${statement.time.replace("T", " ").replace("Z", " UTC")}`;
   const history = all.filter((one) => statementOf(one)).map((one) => assess(one.parsed, one.files));
-  at("board").replaceChildren(...board(assess(statement, entry.files), history));
+  const proof = entry.whole?.outcome.ok ? "good" : isRefused(entry.whole) ? "bad" : "open";
+  at("board").replaceChildren(...board(assess(statement, entry.files), history, proof));
+}
+
+// The whole proof of the publication that is shown
+
+function renderWhole(entry) {
+  at("whole").hidden = !entry?.files["statement.json"];
+  at("whole-help").textContent = entry?.isServed
+    ? "Fetches all files of this publication and verifies every proof on your device."
+    : "Drop all files of the publication above first: everything in shards/, and what lies beside it.";
+  at("proof").replaceChildren(...(entry?.whole ? wholeResult(entry.whole) : []));
+}
+
+async function proveShown() {
+  const entry = state.publications.get(state.shown);
+  at("prove").disabled = true;
+  at("proof").replaceChildren();
+  try {
+    entry.whole = await checkWhole({ ...(await wholeFiles(entry)), keyOf, bar: at("progress") });
+  } finally {
+    at("prove").disabled = false;
+  }
+  await render();
+  at("proof").focus();
+}
+
+// Where the whole check finds files. What the server's list does not name is not asked for.
+async function wholeFiles({ sequence, files, isServed }) {
+  if (!isServed) return { read: (name) => files[name] ?? null, names: Object.keys(files).filter((name) => files[name]) };
+  const manifest = await fetched(`publications/${sequence}/manifest.json`);
+  const listed = manifest && new Set(namesIn(manifest));
+  const read = async (name) => {
+    if (name === "manifest.json") return manifest;
+    return files[name] ?? (listed && !listed.has(name) ? null : fetched(`publications/${sequence}/${name}`));
+  };
+  return { read };
+}
+
+function namesIn(manifest) {
+  try {
+    return JSON.parse(new TextDecoder().decode(manifest)).files.map(({ name }) => name);
+  } catch {
+    return [];
+  }
+}
+
+// A circuit's key file; this page knows the digest.
+async function keyOf(circuit) {
+  if (state.fetched) return fetched(`page/${circuit}.json`);
+  const packed = fromBase64(state.keys[circuit] ?? "");
+  if (!packed) return null;
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
 async function renderResult() {
@@ -216,7 +294,7 @@ async function renderResult() {
   const claimed = claimedSequence(bytes);
   const published = state.publications.get(claimed) ?? state.publications.get(state.shown);
   if (published && state.fetched) await fill(published, ["statement.json", "manifest.json", "log.tlog-proof"]);
-  const entry = files ? { files, parsed: null, error: null } : published;
+  const entry = files ? fresh(NO_SEQUENCE, files) : published;
   const statement = statementOf(entry);
   const own = { userId: at("user-id").value || null, nonce: at("nonce").value.trim().toLowerCase() || null };
   const started = performance.now();
@@ -224,8 +302,22 @@ async function renderResult() {
   const { "manifest.json": manifest, "log.tlog-proof": proof } = entry?.files ?? {};
   const log = statement && manifest && proof ? checkLogged(proof, manifest, statement, at("policy").value.trim() || null) : null;
   const seconds = (performance.now() - started) / 1000;
-  const refusal = entry?.error ?? differing(files && statement, state.publications.get(claimed));
-  at("result").replaceChildren(...result(bundle, log, statement, refusal, seconds), commandBox(name, own));
+  const whole = wholeOf(statement);
+  const refused = isRefused(whole) ? `The check of the whole publication refuses it: ${whole.outcome.message}` : null;
+  const refusal = entry?.error ?? differing(files && statement, state.publications.get(claimed)) ?? refused;
+  at("result").replaceChildren(...result(bundle, log, statement, refusal, whole, seconds), commandBox(name, own));
+}
+
+// The whole check of the publication with this very statement, if it was made.
+function wholeOf(statement) {
+  return bySequence().find((one) => one.whole && statement && statementOf(one)?.digest === statement.digest)?.whole ?? null;
+}
+
+function proofStep(whole) {
+  const title = "The proof behind the statement";
+  if (whole?.outcome.ok) return step("0 proof", title, "ok", "every proof of the publication was verified in this page");
+  if (isRefused(whole)) return step("0 proof", title, "failed", whole.outcome.message);
+  return step("0 proof", title, "not checked", "“Check the whole proof here”, below, does, and so does the command");
 }
 
 // A receipt whose statement is not the one that everybody else is shown.
@@ -237,16 +329,16 @@ function differing(statement, published) {
   return `Your receipt is for ${statement.digest}, and publication ${other.sequence} is ${other.digest}. Keep both: two statements of one number are evidence.`;
 }
 
-function result(bundle, log, statement, refusal, seconds) {
+function result(bundle, log, statement, refusal, whole, seconds) {
   const { report } = bundle;
   return [
     headline(bundle, log, statement, refusal),
     ...(bundle.ok ? balances(report) : []),
     el("h3", {}, `What was checked, in ${seconds.toFixed(2)} s`),
     el("ol", { class: "steps", id: "steps" },
-      step("0 proof", "The proof behind the statement", "not checked", "this page does not verify it; the command below does"),
-      ...stepsOf(bundle, statement ? STEP_NAMES : STEP_NAMES.slice(0, 7)),
-      ...(log ? stepsOf(log, LOG_STEPS) : []),
+      proofStep(whole),
+      ...stepsOf(bundle, statement ? STEP_NAMES : STEP_NAMES.slice(0, 7), TITLES),
+      ...(log ? stepsOf(log, LOG_STEPS, TITLES) : []),
     ),
   ];
 }
@@ -281,24 +373,6 @@ function balances({ balances: rows, worth, nonce }) {
   ].filter((node) => node);
 }
 
-function stepsOf({ steps, failed, message }, names) {
-  return names.map((name) => {
-    const done = steps.find((one) => one.name === name);
-    if (done) return step(name, TITLES[name], done.ok ? "ok" : "not checked", done.detail);
-    return step(name, TITLES[name], name === failed ? "failed" : "not reached", name === failed ? message : "");
-  });
-}
-
-function step(name, title, outcome, detail) {
-  const mood = { ok: "good", failed: "bad" }[outcome] ?? "note";
-  const sign = { ok: "✓ ", failed: "✗ " }[outcome] ?? "– ";
-  return el("li", { "data-step": name, "data-outcome": outcome },
-    el("span", { class: `state ${mood}` }, sign + outcome),
-    el("span", {}, `${name.split(" ")[0]}. ${title}`),
-    el("span", { class: "detail" }, detail),
-  );
-}
-
 function commandBox(name, { userId, nonce }) {
   const word = (text) => (/^[\w.@%+=:,/-]+$/.test(text) && !text.startsWith("-") ? text : `'${text.replaceAll("'", "'\\''")}'`);
   const words = ["solvent", "inclusion", word(name.startsWith("-") ? `./${name}` : name), "--against", "DIR"];
@@ -326,6 +400,7 @@ function wire() {
     });
   }
   at("fetch").addEventListener("click", fetchMine);
+  at("prove").addEventListener("click", proveShown);
   for (const id of ["user-id", "nonce", "policy"]) at(id).addEventListener("input", renderResult);
   at("sequence").addEventListener("change", async (event) => {
     state.shown = Number(event.target.value);

@@ -1,11 +1,12 @@
-// The published statement: verifier/statement.py. The proof behind it is NOT verified in the browser.
-import { toHex } from "./bytes.js";
-import { readDocument, refuse } from "./canonical.js";
+// The published statement: verifier/statement.py. The proof behind it is checked elsewhere: publication.js.
+import { toHex, utf8 } from "./bytes.js";
+import { dumps, readDocument, refuse } from "./canonical.js";
 import { CIRCUITS } from "./constants.js";
 import { sha256 } from "./sha2.js";
 import { BUCKETS_MAX, DECIMALS_MAX, INSTRUMENTS_MAX, SYMBOL_CHARACTERS_MAX, deriveLegs, readInstruments, readScenarios } from "./tables.js";
 
 export const STATEMENT_FORMAT = "solvent/statement/v1";
+const HEADER_FORMAT = "solvent/header/v1";
 export const EXCHANGE_CHARACTERS_MAX = 128;
 export const SEQUENCE_MAX = 2 ** 53 - 1;
 export const SHARDS_MAX = 2 ** 16;
@@ -47,6 +48,7 @@ export function parseStatement(bytes) {
   const statement = {
     ...{ circuit, valueDecimals, instruments, scenarios, log2Rows, levels, shards },
     digest: toHex(sha256(bytes)),
+    header: headerDigest(top.value),
     profile: top.symbol("profile", SYMBOL_CHARACTERS_MAX),
     exchange: top.text("exchange", EXCHANGE_CHARACTERS_MAX),
     sequence: top.integer("sequence", 0, SEQUENCE_MAX),
@@ -67,7 +69,22 @@ export function parseStatement(bytes) {
     const expected = `total_liability - sum of price * (long - short) = ${statement.liability - net}`;
     refuse(outputs.where("total_shortfall"), expected, statement.shortfall, "arithmetic");
   }
-  return statement;
+  return { ...statement, outputs: outputsOf(statement) };
+}
+
+// SHA-256 of all but the outputs: what is known before any shard is proved.
+function headerDigest(value) {
+  const header = new Map(value).set("format", HEADER_FORMAT);
+  header.delete("outputs");
+  return toHex(sha256(utf8(dumps(header))));
+}
+
+// What the shards' outputs add up to: totals, liability, losses per lens; unused lenses lose nothing.
+function outputsOf({ circuit, totals, liability, marginDeficit, losses }) {
+  const amounts = totals.flatMap(({ buckets, long, short }) => [...(buckets.length ? buckets : [long]), short]);
+  const lost = losses.flatMap(({ shortfall, marginDeficit: lacking }) => [shortfall, lacking]);
+  const lenses = [...(marginDeficit === null ? [] : [marginDeficit]), ...lost];
+  return [...amounts, liability, ...lenses, ...Array(circuit.lenses - lenses.length).fill(0n)];
 }
 
 export function netTotal(totals) {

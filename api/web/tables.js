@@ -19,7 +19,9 @@ const PRICE_END = 2n ** 54n;
 const RATIO_ONE = 10000;
 const TIERS_MAX = 12;
 const BOUND_END = 2n ** 64n;
-const DIGITS_OFFSET = Array.from({ length: 7 }, (_, i) => 128n << BigInt(8 * i)).reduce((a, b) => a + b);
+const DIGITS = 7;
+const DIGITS_END = 256n ** BigInt(DIGITS);
+const DIGITS_OFFSET = Array.from({ length: DIGITS }, (_, i) => 128n << BigInt(8 * i)).reduce((a, b) => a + b);
 const TABLE = "instrument-table";
 const INSTRUMENT_KEYS = ["symbol", "kind", "decimals", "price", "buckets", "margin"];
 
@@ -168,7 +170,8 @@ function curves(instrument) {
   return [...long, [SHORT, null, margin]];
 }
 
-// [{index, instrument, side, bucket, total, cap, price, health}], price and health in value units per atom, signed.
+// [{index, instrument, side, bucket, total, cap, price, health, lenses}], all values in value units per atom, signed.
+// Lens 0 is health, then equity and health of each scenario; a lens without a scenario is 0.
 export function deriveLegs(circuit, valueDecimals, instruments, scenarios) {
   const legs = [];
   let total = 0;
@@ -176,13 +179,13 @@ export function deriveLegs(circuit, valueDecimals, instruments, scenarios) {
     for (const [side, bucket, tiers] of curves(instrument)) {
       for (const [tier, cap] of tierCaps(tiers, instrument.price, valueDecimals)) {
         const ratio = tier === null ? null : tiers[tier].ratio;
-        const lenses = [];
-        for (const value of [instrument.price, ...scenarios.map(({ values }) => values[j])]) {
-          lenses.push(side === LONG ? value : -value, health(instrument, side, ratio, value));
-        }
-        lenses.forEach((coefficient) => checkDigits(coefficient));
-        const leg = { index: legs.length, instrument: j, side, bucket, total, cap, price: lenses[0] };
-        legs.push({ ...leg, health: circuit.lenses ? lenses[1] : null });
+        const both = (value) => [side === LONG ? value : -value, health(instrument, side, ratio, value)];
+        const [price, ...lenses] = [instrument.price, ...scenarios.map(({ values }) => values[j])].flatMap(both);
+        while (lenses.length < circuit.lenses) lenses.push(0n);
+        lenses.length = circuit.lenses;
+        const leg = { index: legs.length, instrument: j, side, bucket, total, cap, price, lenses };
+        legs.push({ ...leg, health: circuit.lenses ? lenses[0] : null });
+        [price, ...lenses].forEach(offsetDigits);
       }
       total += 1;
     }
@@ -190,8 +193,44 @@ export function deriveLegs(circuit, valueDecimals, instruments, scenarios) {
   return legs;
 }
 
-// Seven balanced digits hold a coefficient. With prices below 2^54 and margins up to 100 % they always do.
-function checkDigits(coefficient) {
+// A coefficient whose digits count from 0. With prices below 2^54 and margins up to 100 % seven always suffice.
+function offsetDigits(coefficient) {
   const value = coefficient + DIGITS_OFFSET;
-  if (value < 0n || value >= 2n ** 56n) refuse("instruments", "coefficients of seven digits", coefficient, TABLE);
+  if (value < 0n || value >= DIGITS_END) refuse("instruments", "coefficients of seven digits", coefficient, TABLE);
+  return value;
+}
+
+// Seven digits from -128 to 127, lowest first.
+export function balancedDigits(coefficient) {
+  let value = offsetDigits(coefficient);
+  const digits = [];
+  for (let i = 0; i < DIGITS; i++, value >>= 8n) digits.push(Number(value & 255n) - 128);
+  return digits;
+}
+
+// Refuse a leg table on which the circuit's arguments do not hold, wherever it came from.
+export function checkLegs(legs) {
+  const equities = new Map();
+  const before = new Map();
+  const fail = ({ index }, expected, got) => refuse(`leg ${index}`, expected, got, TABLE);
+  if (legs.length > LEGS_MAX) fail({ index: LEGS_MAX }, `a table of at most ${LEGS_MAX} legs`, legs.length);
+  legs.forEach((leg, i) => {
+    if (leg.index !== i) fail(leg, `number ${i}`, leg.index);
+    if (leg.cap < 1n || leg.cap > AMOUNT_CAP) fail(leg, `a cap from 1 to ${AMOUNT_CAP}`, leg.cap);
+    const values = [leg.price, ...leg.lenses.filter((_, lens) => lens % 2 === 1)];
+    for (const value of values) {
+      const size = leg.side === LONG ? value : -value;
+      if (size < 0n || size >= PRICE_END) fail(leg, `values that suit side ${leg.side}`, value);
+    }
+    leg.lenses.filter((_, lens) => lens % 2 === 0).forEach((counted, scenario) => {
+      if (counted > values[scenario] || (leg.side === LONG && counted < 0n)) fail(leg, "health within equity", counted);
+    });
+    const shared = values.join();
+    if ((equities.get(leg.total) ?? shared) !== shared) fail(leg, "one equity for all legs of a total", shared);
+    equities.set(leg.total, shared);
+    const curve = [leg.instrument, leg.side, leg.bucket].join();
+    const better = before.get(curve) ?? leg;
+    if (leg.lenses.some((after, lens) => after > better.lenses[lens])) fail(leg, "no more per atom than in the tier before", "more");
+    before.set(curve, leg);
+  });
 }

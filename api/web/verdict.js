@@ -1,5 +1,5 @@
 // Public arithmetic on the published totals: verifier/verdict.py, verifier/reserves.py and verifier/fund.py.
-// It takes the totals as proved; whether they are is what `solvent verify` finds out.
+// It takes the totals as proved; whether they are is what publication.js finds out.
 import { refuse, units } from "./canonical.js";
 import { checkBundle } from "./inclusion.js";
 import { netTotal } from "./statement.js";
@@ -7,6 +7,9 @@ import { COST_BASIS, PERPETUAL, SHORT, SPOT, edge, withHaircut } from "./tables.
 
 export const FUND_USER_ID = "insurance-fund";
 export const RESERVES_HEADER = "asset,amount";
+export const SOLVENT = "solvent";
+export const INSOLVENT = "insolvent";
+const NO_RESERVES = "liabilities proved, no reserves given";
 const RESERVES_BYTES_MAX = 2 ** 20;
 const WHOLE_DIGITS_MAX = 40;
 const AMOUNT = /^(0|[1-9][0-9]*)(?:\.([0-9]+))?$/;
@@ -38,10 +41,10 @@ export function parseReserves(bytes, instruments) {
   return atoms.map((amount) => amount ?? 0n);
 }
 
-// What the opened account of the insurance fund can pay, in value units: {today, stressed} or {error}.
+// What the opened account of the insurance fund can pay, in value units: {today, stressed} or {error, reason, field}.
 export function checkFund(bytes, statement) {
-  const { ok, message, report } = checkBundle(bytes, statement, { userId: FUND_USER_ID });
-  if (!ok) return { error: message };
+  const { ok, message, reason, field, report } = checkBundle(bytes, statement, { userId: FUND_USER_ID });
+  if (!ok) return { error: message, reason, field };
   const row = new Map(statement.instruments.map(({ symbol }, i) => [symbol, i]));
   const worth = (values) => {
     const signed = ({ symbol, side, atoms }) => (side === SHORT ? -1n : 1n) * values[row.get(symbol)] * atoms;
@@ -114,6 +117,12 @@ export function checkSolvency(statement, reserves, fund) {
     add(`${stress} margin deficits within the insurance fund`, marginDeficit, "<=", value, { decides: false });
   });
   return checks;
+}
+
+// The verdict that follows from the checks. `given`: whether there are reserves.
+export function verdictOf(checks, given) {
+  if (checks.some(({ decides, ok }) => decides && !ok)) return INSOLVENT;
+  return given ? SOLVENT : NO_RESERVES;
 }
 
 // What the insurance fund pays of what accounts under water owe, in value units.

@@ -1,9 +1,9 @@
 // Runs the page's code without a browser: a JSON object per line on standard input, and one per line on standard output.
 import { readdirSync } from "node:fs";
 import { createInterface } from "node:readline";
-import { judge } from "./judge.mjs";
 
-const [folder] = process.argv.slice(2);
+const [folder, judgeFile = "judge.mjs"] = process.argv.slice(2);
+const { judge } = await import(`./${judgeFile}`);
 const code = { toys: await import("./toys.mjs") };
 for (const file of readdirSync(folder)) {
   const [name, ending] = file.split(".");
@@ -11,5 +11,5 @@ for (const file of readdirSync(folder)) {
 }
 const kept = { relations: {}, params: {} };
 for await (const line of createInterface({ input: process.stdin })) {
-  process.stdout.write(`${JSON.stringify(judge(code, JSON.parse(line), kept))}\n`);
+  process.stdout.write(`${JSON.stringify(await judge(code, JSON.parse(line), kept))}\n`);
 }

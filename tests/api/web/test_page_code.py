@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api.page import CONSTANTS_FILE, WEB, constants_js, modules, script
-from tests.api.web.code import judge, needs_node, text
+from tests.api.web.code import NODE, judge, needs_node, text
 from tests.api.web.forgeries import HOLDER, all_of, at_random, named, outcome, sharded, swapped
 from tests.verifier.small_tree import INSTRUMENTS, Publication, edited, publication, risk_publication
 from verifier.errors import VerificationError
@@ -33,9 +35,14 @@ def test_constants_are_the_verifiers() -> None:
 
 
 def test_one_script_has_no_imports() -> None:
-    needed = {*modules(), *modules("stark.js")}
-    assert modules()[-1] == "page.js" and needed == {path.name for path in WEB.glob("*.js")}
+    assert modules()[-1] == "page.js" and set(modules()) == {path.name for path in WEB.glob("*.js")}
     assert not [line for line in script().splitlines() if line.startswith(("import", "export"))]
+
+
+@needs_node
+def test_names_of_modules_do_not_clash(tmp_path: Path) -> None:
+    (tmp_path / "page.mjs").write_text(script(), "utf-8")
+    subprocess.run([str(NODE), "--check", str(tmp_path / "page.mjs")], check=True, timeout=60)
 
 
 @needs_node
