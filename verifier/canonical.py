@@ -74,6 +74,13 @@ _ERRORS: Mapping[Reason, type[VerificationError]] = {
 """The class that goes with a reason; MalformedProof where none is given."""
 _DECIMAL = re.compile(r"0|[1-9][0-9]*")
 _HEX = re.compile(r"[0-9a-f]*")
+UNPRINTABLE = re.compile(
+    r"[\x00-\x1f\x7f-\xa0\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u1680\u180e\u2000-\u200f\u2028-\u202f"
+    r"\u205f-\u2064\u2066-\u206f\u3000\ud800-\uf8ff\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f"
+    r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f\U000f0000-\U000ffffd\U00100000-\U0010fffd]"
+)
+"""Control, format, surrogate and private characters and separators other than the blank, those of Unicode 17. As
+ranges: an interpreter's own table depends on its version, and what one verifier counts another must not refuse."""
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 """Strings as a whole, an open one to the end, so that brackets inside them do not count; linear in the text, since
 every quote that is met begins a match."""
@@ -137,8 +144,10 @@ def require_size(data: bytes, limit_bytes: int, name: str) -> None:
 
 
 def _nesting(text: str) -> int:
-    """How deep brackets stand inside each other; closing ones that nothing opened are the decoder's to refuse."""
+    """How deep brackets stand inside each other in the document at the front; what follows it, nobody decodes."""
     depth = deepest = 0
+    if text[:1] not in ("[", "{"):
+        return 0
     for match in _STRING_OR_BRACKET.finditer(text):
         token = match[0]
         if token in "[{":
@@ -146,6 +155,8 @@ def _nesting(text: str) -> int:
             deepest = max(deepest, depth)
         elif token in "]}":
             depth -= 1
+            if not depth:
+                break
     return deepest
 
 
@@ -265,9 +276,9 @@ class Record:
         return self._value[key] is None
 
     def text(self, key: str, longest: int) -> str:
-        """1 to `longest` printable characters (so no control, format or surrogate characters)."""
+        """1 to `longest` characters, none of them unprintable."""
         value = self._value[key]
-        if not isinstance(value, str) or not 1 <= len(value) <= longest or not value.isprintable():
+        if not isinstance(value, str) or not 1 <= len(value) <= longest or UNPRINTABLE.search(value):
             refuse(self.where(key), f"1 to {longest} printable characters", value)
         return value
 

@@ -221,7 +221,7 @@ def read_scenarios(top: Record, circuit: str, most: int, instruments: Sequence[I
             another value of a cost basis, which is money and does not move.
     """
     scenarios: list[Scenario] = []
-    seen: set[str] = set()
+    seen: set[bytes] = set()
     items = top.records("scenarios", ("name", "values"), max(most, 0) + 1, _TABLE)
     if len(items) > most:
         refuse(top.where("scenarios"), f"at most {most}, all that {circuit} proves", "more", _TABLE)
@@ -229,9 +229,10 @@ def read_scenarios(top: Record, circuit: str, most: int, instruments: Sequence[I
         name = item.text("name", SCENARIO_CHARACTERS_MAX)
         if name != name.strip():
             refuse(item.where("name"), "no blanks around it", name)
-        if name.lower() in seen:
+        key = name.encode().lower()  # of ASCII letters only: what else has a case depends on Unicode's version
+        if key in seen:
             refuse(item.where("name"), "each name once, in one spelling", name, _TABLE)
-        seen.add(name.lower())
+        seen.add(key)
         values = item.decimals("values", len(instruments), 0, PRICE_END, _TABLE)
         for i, (instrument, value) in enumerate(zip(instruments, values, strict=True)):
             if instrument.kind == COST_BASIS and value != instrument.price:

@@ -209,8 +209,13 @@ export function readDocument(bytes, limit, name, format, keys) {
 }
 
 const listed = (items) => (Array.isArray(items) ? `${items.length} items` : items);
-// As Python's str.isprintable.
-const isPrintable = (text) => !/(?! )[\p{C}\p{Z}]/u.test(text);
+// Those of Unicode 17, as ranges: an engine's own table depends on its version. The same as in verifier/canonical.py.
+const UNPRINTABLE = new RegExp(
+  "[\\x00-\\x1f\\x7f-\\xa0\\xad\\u0600-\\u0605\\u061c\\u06dd\\u070f\\u0890\\u0891\\u08e2\\u1680\\u180e\\u2000-\\u200f\\u2028-\\u202f" +
+    "\\u205f-\\u2064\\u2066-\\u206f\\u3000\\ud800-\\uf8ff\\ufeff\\ufff9-\\ufffb\\u{110bd}\\u{110cd}\\u{13430}-\\u{1343f}" +
+    "\\u{1bca0}-\\u{1bca3}\\u{1d173}-\\u{1d17a}\\u{e0001}\\u{e0020}-\\u{e007f}\\u{f0000}-\\u{ffffd}\\u{100000}-\\u{10fffd}]",
+  "u",
+);
 
 // One JSON object with exactly the given keys. A getter refuses a value of another shape by its path.
 export class Record {
@@ -278,7 +283,7 @@ export class Record {
 
   text(key, longest) {
     const value = this.get(key);
-    if (typeof value !== "string" || value === "" || [...value].length > longest || !isPrintable(value)) {
+    if (typeof value !== "string" || value === "" || [...value].length > longest || UNPRINTABLE.test(value)) {
       refuse(this.where(key), `1 to ${longest} printable characters`, value);
     }
     return value;

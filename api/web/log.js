@@ -102,10 +102,9 @@ function evidenceRoot(files) {
 function openProof(bytes, policyText) {
   const name = "log.tlog-proof";
   if (bytes.length > PROOF_BYTES_MAX) refuse(name, `at most ${PROOF_BYTES_MAX} bytes`, bytes.length, "file-too-large");
-  const text = decoded(bytes, name);
-  const end = text.indexOf("\n\n");
-  const head = text.slice(0, Math.max(end, 0));
-  if (end < 0 || /[^\x00-\x7f]/.test(head)) refuse(name, "ASCII lines, an empty line and a checkpoint", "something else");
+  const end = bytes.findIndex((byte, i) => byte === 10 && bytes[i + 1] === 10);
+  if (end < 0 || bytes.subarray(0, end).some((byte) => byte > 127)) refuse(name, "ASCII lines, an empty line and a checkpoint", "something else");
+  const head = decoded(bytes.subarray(0, end), name);
   const lines = head.split("\n");
   if (lines.shift() !== LOG_PROOF_HEADER) refuse(name, `the first line ${LOG_PROOF_HEADER}`, head, "unknown-version");
   if (lines[0]?.startsWith("extra ")) {
@@ -116,7 +115,7 @@ function openProof(bytes, policyText) {
   const index = numberOf(lines.shift().slice(6), `${name}, index`);
   if (lines.length > PROOF_DIGESTS_MAX) refuse(name, `at most ${PROOF_DIGESTS_MAX} digests`, lines.length);
   const path = lines.map((line, i) => digestOf(line, `${name}, digest ${i}`));
-  const note = parseNote(text.slice(end + 2), "log proof, checkpoint");
+  const note = parseNote(bytes.subarray(end + 2), "log proof, checkpoint");
   const checkpoint = parseCheckpoint(note.text, "log proof, checkpoint");
   const value = { index, path, note, checkpoint, policy: policyText === null ? null : parsePolicy(policyText) };
   const { origin, size, root } = checkpoint;
@@ -172,8 +171,9 @@ function decoded(bytes, name) {
 }
 
 // A signed note (c2sp.org/signed-note): {text, signatures: [{name, id, value}]}.
-function parseNote(whole, name) {
-  if (utf8(whole).length > NOTE_BYTES_MAX) refuse(name, `at most ${NOTE_BYTES_MAX} bytes`, "more", "file-too-large");
+function parseNote(bytes, name) {
+  if (bytes.length > NOTE_BYTES_MAX) refuse(name, `at most ${NOTE_BYTES_MAX} bytes`, bytes.length, "file-too-large");
+  const whole = decoded(bytes, name);
   if (/[\x00-\x09\x0b-\x1f]/.test(whole)) refuse(name, "no control character but the newline", "one");
   const end = whole.lastIndexOf("\n\n");
   if (end <= 0) refuse(name, "a text, an empty line and signatures", whole);

@@ -7,18 +7,19 @@ import { sha256 } from "./sha2.js";
 export const NOTE_SIGNATURE = 1;
 export const COSIGNATURE = 4;
 const NAMES_MAX = 64;
+const POLICY_BYTES_MAX = 2 ** 16;
 const VKEY = /^([^+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+={0,2})$/;
 const THRESHOLD = /^[1-9][0-9]{0,3}$/;
 const fail = (where, expected, got) => refuse(where, expected, got, "log-policy");
 
 export function isKeyName(text) {
-  return text !== "" && !/[+\s\p{Z}\x00-\x1f\x85]/u.test(text);
+  return text !== "" && !/[+\p{White_Space}\x00-\x1f]/u.test(text);
 }
 
 // A verifier key `name+id+base64` of one signature type: {name, kind, key, id, vkey}.
 export function parseVkey(text, kind, where) {
   const expected = `name+id+base64 of signature type ${kind} and an Ed25519 key`;
-  const match = text.length <= 1024 ? VKEY.exec(text) : null;
+  const match = [...text].length <= 1024 ? VKEY.exec(text) : null;
   const material = match && fromBase64(match[3]);
   if (!material || !isKeyName(match[1])) fail(where, expected, text);
   const [name, key] = [match[1], material.slice(1)];
@@ -30,6 +31,9 @@ export function parseVkey(text, kind, where) {
 
 // {logs: [key], witnesses: [{name, key}], groups: Map of name to {k, members}, quorum}.
 export function parsePolicy(text) {
+  const size = utf8(text).length;
+  if (size > POLICY_BYTES_MAX) refuse("policy", `at most ${POLICY_BYTES_MAX} bytes`, size, "file-too-large");
+  if (/[\x00-\x08\x0b-\x1f\x7f]/.test(text)) fail("policy", "no control characters but tab and newline", "others");
   const policy = { logs: [], witnesses: [], groups: new Map(), quorum: null };
   const [members, owners] = [new Set(), new Set()];
   const isKnown = (name) => policy.groups.has(name) || policy.witnesses.some((witness) => witness.name === name);

@@ -53,7 +53,8 @@ export function readInstruments(top, circuit, valueDecimals) {
 }
 
 function requireNew(seen, name, where, what) {
-  const key = name.toLowerCase();
+  // Of ASCII letters only: what else has a case depends on Unicode's version.
+  const key = name.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
   if (seen.has(key)) refuse(where, `${what} once, in one spelling`, name, TABLE);
   seen.add(key);
 }

@@ -93,6 +93,9 @@ def test_what_nests() -> None:
     assert dumps(loads(deepest, 2**10)) == deepest
     with pytest.raises(VerificationError, match="nested too deeply"):
         loads(b"[" + deepest[:-1] + b"]\n", 2**10)
+    for first in (b"[]", b"{}", b'"a"', b"1"):
+        with pytest.raises(VerificationError, match="after the document"):
+            loads(first + b"[" * 100, 2**10)
     flat = dumps([["[{"] * 100, '\\"[' * 100, "{" * 100, "]" * 100])
     assert dumps(loads(flat, 2**12)) == flat
 
@@ -122,6 +125,14 @@ def record(value: object) -> Record:
     return Record({"x": value}, "doc", ("x",))
 
 
+def test_printable_does_not_depend_on_the_interpreter() -> None:
+    """What any Python calls printable is, and also what Unicode has yet to assign; no known invisible character is."""
+    for character in map(chr, range(0x110000)):
+        if character.isprintable():
+            assert record(character).text("x", 1) == character
+    assert record("\U0001fae9\u0378").text("x", 2)  # of Unicode 16, and of none yet
+
+
 BAD_FIELDS: list[tuple[Any, list[object], str]] = [
     (lambda r: r.integer("x", 0, 7), [8, -1, True, "1", None, [1]], "from 0 to 7"),
     (
@@ -136,7 +147,7 @@ BAD_FIELDS: list[tuple[Any, list[object], str]] = [
         [["1", "01"], ["1", 1], ["1", None]],
         r"x\[1\]: expected a dec",
     ),
-    (lambda r: r.text("x", 3), ["", "abcd", "a\n", "\ud800", "a\u202e", 5, None], "printable"),
+    (lambda r: r.text("x", 3), ["", "abcd", "a\n", "\ud800", "a\u202e", "\U00013439", 5, None], "printable"),
     (lambda r: r.symbol("x"), ["a b", "é"], "visible ASCII"),
     (lambda r: r.symbol("x"), ["a" * 33], "1 to 32"),
     (lambda r: r.choice("x", ("a", "b")), ["c", 1, None, ["a"]], "'a' or 'b'"),

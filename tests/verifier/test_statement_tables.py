@@ -98,6 +98,7 @@ REFUSED_RISK: list[tuple[str, Callable[[Any], object], Reason]] = [
     ("a value as a number", stressed(0, 1), MALFORMED),
     ("a cost basis that moves", stressed(2, "9999999999"), TABLE),
     ("a name twice", scenario("name", "BTC to zero"), TABLE),
+    ("a name twice, in another case", scenario("name", "BTC TO zero"), TABLE),
     ("no name", scenario("name", ""), MALFORMED),
     ("a blank before the name", scenario("name", " btc"), MALFORMED),
     ("a blank after the name", scenario("name", "btc "), MALFORMED),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,6 +18,7 @@ from api.page import CONSTANTS_FILE, WEB, constants_js, modules, script
 from tests.api.web.code import NODE, judge, needs_node, text
 from tests.api.web.forgeries import HOLDER, all_of, at_random, named, outcome, sharded, swapped
 from tests.verifier.small_tree import INSTRUMENTS, Publication, edited, publication, risk_publication
+from verifier.canonical import UNPRINTABLE
 from verifier.errors import VerificationError
 from verifier.field import P
 from verifier.fund import check_fund
@@ -37,6 +39,13 @@ def test_constants_are_the_verifiers() -> None:
 def test_one_script_has_no_imports() -> None:
     assert modules()[-1] == "page.js" and set(modules()) == {path.name for path in WEB.glob("*.js")}
     assert not [line for line in script().splitlines() if line.startswith(("import", "export"))]
+
+
+def test_printable_characters_are_the_verifiers() -> None:
+    found = re.search(r"UNPRINTABLE = new RegExp\(((?:\s+\"[^\n]*)+)", (WEB / "canonical.js").read_text("utf-8"))
+    assert found is not None
+    ranges = "".join(re.findall(r'"(.*)"', found[1])[:-1]).replace("\\\\", "\\")
+    assert re.sub(r"\\u\{(\w+)\}", lambda m: f"\\U{m[1]:>08}", ranges) == UNPRINTABLE.pattern
 
 
 @needs_node

@@ -19,6 +19,7 @@ from tests.verifier.test_ed25519 import BASE, EDGE_CASES, NEUTRAL, RFC_8032, cha
 from verifier.canonical import dumps
 from verifier.ed25519 import L, is_valid
 from verifier.errors import VerificationError
+from verifier.log.note import ED25519, VerifierKey
 from verifier.log.policy import parse_policy
 from verifier.log.proof import LogProof, check_log_proof, parse_log_proof
 from verifier.log.tree import leaf_hash, node_hash
@@ -196,3 +197,25 @@ def test_witnesses(files: tuple[bytes, bytes]) -> None:
     assert [answer["reason"] for answer in answers] == [_expected(*case) for case in cases]
     reasons = {answer["reason"] for answer in answers}
     assert reasons >= {None, "witness-quorum", "log-origin", "log-policy"}
+
+
+def test_what_is_read_first(files: tuple[bytes, bytes]) -> None:
+    """A proof's head before its checkpoint, bytes before characters, and blanks as the verifier counts them."""
+    proof, manifest = files
+    odd = [
+        b"\xef\xbb\xbf" + proof,
+        proof.replace(b"@v1", b"@v2")[:-9] + b"\xff\n",
+        proof[:-9] + b"\xff\n",
+        b"\n\n" + proof,
+    ]
+    policies = [
+        policy_text() + line for line in ("# \x0b\n", "# \x7f\n", "# \r\n", f"#{'é' * 2**15}\n", "# \t\ufeff\n")
+    ]
+    for name in ("\U0001f98a" * 600, "a\ufeffb"):
+        key = VerifierKey(name, ED25519, key_of("fox").public_key().public_bytes_raw())
+        policies.append(f"log {key.vkey}\n{policy_text()}")
+    cases: list[tuple[bytes, bytes, str | None]] = [(data, manifest, policy_text()) for data in odd]
+    cases += [(proof, manifest, policy) for policy in policies]
+    answers = _judged(cases)
+    assert [answer["reason"] for answer in answers] == [_expected(*case) for case in cases]
+    assert [answer["ok"] for answer in answers[-3:]] == [True] * 3
