@@ -11,13 +11,15 @@ ACCOUNTS ?= 35000
 RUNS ?= 5
 ENTRIES ?= 3
 PROFILE ?= fast
+SIZE ?= nightly
+SEED ?= 1
 PROOF ?= out/demo
 BIN := .venv/bin
 
 # Compiled kernels are kept here, so that the demo, the tests and their workers compile each of them once.
 export NUMBA_CACHE_DIR ?= $(CURDIR)/.cache/numba
 
-.PHONY: help venv demo test check lint bare negative determinism coverage fix bench bench-plots keys lock clean
+.PHONY: help venv demo test check lint bare negative determinism adversary mutants assurance coverage fix bench bench-plots keys lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -37,7 +39,7 @@ demo: venv ## a real account file becomes a proof and a verdict; a forged varian
 	@$(BIN)/solvent demo --out $(PROOF)
 
 test: venv ## the tests, in random order
-	@$(BIN)/python -m pytest -n $(WORKERS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --junitxml .cache/tests.xml
 
 check: lint bare negative determinism test ## everything CI checks, tests last
 
@@ -60,6 +62,19 @@ coverage: venv ## every branch of verifier/ is reached by tests/verifier alone (
 
 determinism: venv ## two hash seeds, the same bytes
 	@$(BIN)/python -m tests.determinism
+
+adversary: venv .venv/.fuzz ## the suite that tries to cheat, at its nightly size (SIZE=short: a minute); figures go to docs/adversary.json
+	@$(BIN)/python -m tests.adversary --size $(SIZE) --seed $(SEED) --write docs/adversary.json
+
+# Coverage-guided fuzzing has wheels for few platforms; without it that part says that it did not run.
+.venv/.fuzz: requirements-fuzz.lock .venv/.ready
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-fuzz.lock \
+		|| echo "make adversary: no wheel of the fuzzer for this platform, so it is left out"
+	@touch $@
+
+assurance: venv ## docs/assurance.md from the last 'make test' and the last 'make adversary'
+	@$(BIN)/python -m tests.attacks > docs/assurance.md.new
+	@mv docs/assurance.md.new docs/assurance.md
 
 fix: venv ## repair what ruff can repair
 	@$(BIN)/ruff check --fix .
@@ -84,9 +99,13 @@ keys: venv ## export the circuits again into verifier/keys, and their digests in
 lock: ## resolve the dependencies again (needs uv)
 	@uv lock --quiet --upgrade
 	@{ echo "# Made by 'make lock' from pyproject.toml. Install with: pip install --require-hashes --no-deps -r requirements.lock"; \
-	   uv export --quiet --locked --all-extras --all-groups --no-emit-project --no-header --format requirements-txt; \
+	   uv export --quiet --locked --all-extras --all-groups --no-group fuzz --no-emit-project --no-header --format requirements-txt; \
 	 } > requirements.lock.new
 	@mv requirements.lock.new requirements.lock
+	@{ echo "# Made by 'make lock'. What coverage-guided fuzzing needs; 'make adversary' installs it."; \
+	   uv export --quiet --locked --only-group fuzz --no-emit-project --no-header --format requirements-txt; \
+	 } > requirements-fuzz.lock.new
+	@mv requirements-fuzz.lock.new requirements-fuzz.lock
 
 clean: ## remove what the targets above made
 	@rm -rf .venv .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache out

@@ -1,24 +1,62 @@
-"""The attacks that the project is measured by, and where each is tried. `python -m tests.attacks > docs/assurance.md`.
+"""The attacks that the project is measured by, where each is tried, and what came of it.
 
-Names without a package are in `tests.malicious`; what is no function there is a table of forgeries.
+`python -m tests.attacks > docs/assurance.md` reads the results of the last `make test` and of the last nightly run of
+`make adversary`. Names without a package are in `tests.malicious`; what is no test there is a forgery, or a table of
+them, which a test runs through the real prover.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections import Counter
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from xml.etree import ElementTree
+
+from tests.adversary.score import SLOWEST
+from tests.malicious import cases_accounts, cases_outputs, cases_selectors, cases_tables, cases_tree
+from tests.malicious.cases import makers
 
 ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / ".cache" / "tests.xml"
+NIGHTLY = ROOT / "docs" / "adversary.json"
+EVERY_LABEL = (cases_accounts, cases_outputs, cases_selectors, cases_tables, cases_tree)
+"""Importing them registers which labels their forgeries break."""
+
+Results = Mapping[tuple[str, str], Mapping[str, str]]
+"""Module and test -> parameters -> "passed", "skipped" or "failed"."""
+
+Nightly = Mapping[str, Mapping[str, Any]]
+"""Part of `make adversary` -> its `Score`, and where and when."""
+
+_LABEL = "test_every_constraint.test_a_witness_that_breaks_it_is_named_and_refused"
+RUN_BY = {
+    **{module.__name__: _LABEL for module in EVERY_LABEL},
+    "tests.malicious.test_every_constraint": _LABEL,
+    "tests.malicious.test_every_record_constraint":
+        "test_every_record_constraint.test_a_witness_that_breaks_it_is_named_and_refused",
+    "tests.malicious.cheats": "test_cheats.test_a_cheat_is_named_and_refused",
+    "tests.malicious.cheats_records": "test_risk_cheats.test_a_cheat_is_named_and_refused",
+    "tests.malicious.cheats_outputs": "test_outputs.test_a_cheat_is_named_and_refused",
+    "tests.malicious.wrong_records": "test_risk_cheats.test_wrong_records_are_refused_where_they_end",
+    "tests.malicious.changed_statements": "test_risk_statement.test_a_statement_changed_after_proving_is_refused",
+    "tests.malicious.test_shards": "test_shards.test_shards_that_are_good_one_by_one",
+    "tests.api.web.forgeries": "tests.api.web.test_page_code.test_each_forgery_fails_at_its_step",
+}  # fmt: skip
+"""Module of forgeries -> the test that tries them."""
 
 
 class Attack(NamedTuple):
-    """What a cheating exchange, user or stranger does, and the tests in which it is refused."""
+    """What a cheating exchange, user or stranger does, and where it is refused.
+
+    Args:
+        tried: tests, forgeries, tables of forgeries.
+        nightly: parts of `make adversary` that try it too, by the first word of their names.
+    """
 
     what: str
     tried: tuple[str, ...]
+    nightly: tuple[str, ...] = ()
 
 
 def _verifier(module: str, *names: str) -> tuple[str, ...]:
@@ -175,38 +213,88 @@ def place(name: str) -> tuple[str, str]:
     return module, attribute
 
 
-def page(counts: Counter[str]) -> str:
-    """docs/assurance.md. `counts`: collected cases per `module.test`, and per module."""
+def read_results(path: Path = RESULTS) -> Results:
+    """What pytest wrote with `--junitxml`; nothing where it was not run."""
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    if path.is_file():
+        for case in ElementTree.parse(path).iter("testcase"):
+            test, _, parameters = case.attrib["name"].partition("[")
+            outcome = next((child.tag for child in case if child.tag in ("failure", "error", "skipped")), "passed")
+            found.setdefault((case.attrib["classname"], test), {})[parameters.removesuffix("]")] = outcome
+    return found
+
+
+def read_nightly(path: Path = NIGHTLY) -> Nightly:
+    """What `make adversary --write` left; nothing where it never ran."""
+    return json.loads(path.read_text("utf-8"))["scores"] if path.is_file() else {}  # type: ignore[no-any-return]
+
+
+def cases_of(name: str, results: Results) -> list[str]:
+    """Outcomes of the test cases in which the test, forgery or table of this name is tried."""
+    module, attribute = place(name)
+    if not attribute:
+        return [outcome for (of, _), cases in results.items() if of == module for outcome in cases.values()]
+    if attribute.startswith("test_"):
+        return list(results.get((module, attribute), {}).values())
+    cases = results.get(place(RUN_BY[module]), {})
+    made = [label for label in cases if any(maker.__name__ == attribute for maker, _ in makers(label))]
+    chosen = made or [label for label in cases if attribute in label.split("-")]
+    return [cases[label] for label in chosen or cases]
+
+
+def row(number: int, attack: Attack, results: Results, nightly: Nightly) -> str:
+    """One line of the page's table."""
+    names = ", ".join(f"`{name.removeprefix('tests.')}`" for name in attack.tried)
+    found = [outcome for name in attack.tried for outcome in cases_of(name, results)]
+    scores = [score for name, score in nightly.items() if name.split()[0] in attack.nightly]
+    tried = sum(score["tried"] for score in scores)
+    wrong = sorted(set(found) - {"passed"})
+    wrong += [word for word in ("accepted", "foreign") if any(score[word] for score in scores)]
+    result = ", ".join(f"**{word}**" for word in wrong) or ("refused" if found else "")
+    return f"| {number} | {attack.what} | {names} | {_count(len(found))} | {_count(tried)} | {result} |"
+
+
+def nightly_section(nightly: Nightly) -> list[str]:
+    """What `make adversary` tried, part by part."""
     lines = [
-        "# Assurance: every attack on the list, and where it is tried",
+        "## Nightly run",
         "",
-        "Generated by `python -m tests.attacks > docs/assurance.md`; a test compares all but the numbers.",
-        "*Cases* counts what pytest collects for the tests named; each is refused, or the suite fails. A name that",
-        "adds no number is a forgery, or a table of them, which `tests/malicious` runs through the real prover.",
-        "",
-        "| | attack | tried by | cases |",
-        "|---|---|---|---|",
+        "| part | tried | accepted | foreign exceptions | seconds | slowest case | seed | commit |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    for number, attack in ATTACKS.items():
-        names = [f"`{name.removeprefix('tests.')}`" for name in attack.tried]
-        found = sum(counts[".".join(filter(None, place(name)))] for name in attack.tried)
-        lines.append(f"| {number} | {attack.what} | {', '.join(names)} | {found or ''} |")
+    for name, score in sorted(nightly.items()):
+        counts = (_count(score["tried"]), score["accepted"], score["foreign"], f"{score['seconds']:,.0f}")
+        slowest = f"{score['notes'][SLOWEST]:,} ms" if SLOWEST in score["notes"] else ""
+        figures = " | ".join(map(str, (*counts, slowest, score["seed"], score["commit"][:7])))
+        lines.append(f"| {name} | {figures} |")
+    return lines
+
+
+def page(results: Results, nightly: Nightly) -> str:
+    """docs/assurance.md."""
+    cases = sum(map(len, results.values()))
+    lines = [
+        "# Assurance: every attack on the list, where it is tried, and what came of it",
+        "",
+        "Generated by `make assurance` from the last run of the tests and the last nightly run of `make adversary`; a",
+        "test compares all but numbers and results. *Cases* counts tests, and forgeries that a test runs through the",
+        "real prover; *nightly* what random and exhaustive parts tried against the same check and others. Who cheats",
+        "whom: [threat-model.md](threat-model.md). Mutants of the verifier's own code: [mutation.md](mutation.md).",
+        "",
+        "| | attack | tried by | cases | nightly | result |",
+        "|---|---|---|---|---|---|",
+        *(row(number, attack, results, nightly) for number, attack in ATTACKS.items()),
+        "",
+        f"All tests of that run: {_count(cases)}.",
+        "",
+        *nightly_section(nightly),
+    ]
     return "\n".join(lines) + "\n"
 
 
-def collected() -> Counter[str]:
-    """Cases by `module.test` and by module, as pytest collects them."""
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-n", "0", "-p", "no:randomly", "tests"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    counts: Counter[str] = Counter()
-    for line in done.stdout.splitlines():
-        file, colons, test = line.partition("::")
-        if colons:
-            module = file.removesuffix(".py").replace("/", ".")
-            counts[f"{module}.{test.partition('[')[0]}"] += 1
-            counts[module] += 1
-    return counts
+def _count(number: int) -> str:
+    return f"{number:,}" if number else ""
 
 
 if __name__ == "__main__":
-    print(page(collected()), end="")
+    print(page(read_results(), read_nightly()), end="")
