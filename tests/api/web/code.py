@@ -22,12 +22,9 @@ def text(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-COMMAND = (NODE or "node", str(Path(__file__).with_name("harness.mjs")), str(WEB))
-
-
 def judge(*, by: str = "judge.mjs", **ask: Any) -> dict[str, Any]:
     """What a module beside this one, judge.mjs or another, answers."""
-    command = (*COMMAND, by)
+    command = [NODE or "node", str(Path(__file__).with_name("harness.mjs")), str(WEB), by]
     done = subprocess.run(command, input=json.dumps(ask).encode(), capture_output=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr.decode()
     answer: dict[str, Any] = json.loads(done.stdout)

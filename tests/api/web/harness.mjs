@@ -1,15 +1,11 @@
-// Runs the page's code without a browser: a JSON object per line on standard input, and one per line on standard output.
-import { readdirSync } from "node:fs";
-import { createInterface } from "node:readline";
+// Runs the page's code without a browser: one JSON object on standard input, one on standard output.
+import { readFileSync, readdirSync } from "node:fs";
 
-const [folder, judgeFile = "judge.mjs"] = process.argv.slice(2);
+const [folder, judgeFile] = process.argv.slice(2);
 const { judge } = await import(`./${judgeFile}`);
 const code = { toys: await import("./toys.mjs") };
 for (const file of readdirSync(folder)) {
   const [name, ending] = file.split(".");
   if (ending === "js" && name !== "page") code[name] = await import(`file://${folder}/${file}`);
 }
-const kept = { relations: {}, params: {} };
-for await (const line of createInterface({ input: process.stdin })) {
-  process.stdout.write(`${JSON.stringify(await judge(code, JSON.parse(line), kept))}\n`);
-}
+process.stdout.write(JSON.stringify(await judge(code, JSON.parse(readFileSync(0, "utf8")))));

@@ -1,6 +1,6 @@
 // What the page computes, as plain data: the tests run this under node and, in one page run, in a browser.
-// `code`: the page's modules by name. `ask`: what to compute; files in base64. `kept`: what later asks need not repeat.
-export function judge(code, ask, kept = { relations: {}, params: {} }) {
+// `code`: the page's modules by name. `ask`: what to compute; files in base64.
+export function judge(code, ask) {
   const { fromBase64, toHex } = code.bytes;
   const bytes = (text) => fromBase64(text) ?? new Uint8Array();
   const plain = (value) => JSON.parse(JSON.stringify(value, (_, v) => (typeof v === "bigint" ? v.toString() : v)));
@@ -62,32 +62,22 @@ export function judge(code, ask, kept = { relations: {}, params: {} }) {
       return { drawn: drawn.filter((value) => value), state: toHex(transcript.state) };
     });
   }
-  if (ask.proofs) out.proofs = judgeProofs(code, ask.proofs, kept);
+  if (ask.proofs) out.proofs = judgeProofs(code, ask.proofs);
   return out;
 }
 
 // Per case (names of a relation and of parameters, proof in base64): null, the reason of the refusal, or what else was
-// thrown, as "fault: ..". `kept`: relations and parameters by name, as code.stark takes them; the ask may add some.
-export function judgeProofs(code, { relations = {}, params = {}, cases }, kept) {
-  const bytes = (text) => code.bytes.fromBase64(text) ?? new Uint8Array();
-  for (const [name, one] of Object.entries(relations)) {
-    kept.relations[name] = one.files ? publishedRelation(code, one) : code.toys.toyRelation(code, one);
-  }
-  for (const [name, one] of Object.entries(params)) kept.params[name] = code.params.proofParams(...one);
+// thrown, as "fault: ..".
+export function judgeProofs(code, { relations, params, cases }) {
+  const byName = (some, make) => Object.fromEntries(Object.entries(some).map(([name, one]) => [name, make(one)]));
+  const relationOf = byName(relations, (one) => code.toys.toyRelation(code, one));
+  const paramsOf = byName(params, (one) => code.params.proofParams(...one));
   return cases.map(([relation, name, proof]) => {
     try {
-      code.stark.verifyStark(kept.relations[relation], kept.params[name], bytes(proof));
+      code.stark.verifyStark(relationOf[relation], paramsOf[name], code.bytes.fromBase64(proof) ?? new Uint8Array());
       return null;
     } catch (error) {
       return error instanceof code.canonical.Refused ? error.reason : `fault: ${error}`;
     }
   });
-}
-
-// Of one shard of a publication: its files and the circuit's key file in base64.
-function publishedRelation(code, { files, shard, key }) {
-  const bytes = code.bytes.fromBase64;
-  const statement = code.statement.parseStatement(bytes(files["statement.json"]));
-  const document = code.shards.parseShard(bytes(files[code.shards.shardFile(shard, "json")]), statement, shard);
-  return code.solvency.relationOf(statement, document, code.air.pinnedCircuit(statement.circuit.name, bytes(key)));
 }

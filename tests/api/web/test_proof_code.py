@@ -13,7 +13,7 @@ import pytest
 
 from api.page import script
 from tests.api.web.code import NODE, judge, needs_node, text
-from tests.api.web.proofs import Case, PageVerifier, described, outcome_of_proof
+from tests.api.web.proofs import Case, described, judged, outcome_of_proof
 from tests.verifier import test_malicious, test_stark
 from tests.verifier.toy_circuits import Case as Toy
 from tests.verifier.toy_circuits import blocks, fibonacci, ledger
@@ -45,8 +45,7 @@ def agree(
     cases = [*cases]
     relations = relations or {name: make().relation for name, make in CASES.items()}
     told = {name: described(relation, **(hidden or {}).get(name, {})) for name, relation in relations.items()}
-    with PageVerifier(told, params) as page:
-        got = page.judge(cases)
+    got = judged(told, params, cases)
     for (relation, name, data), reason in zip(cases, got, strict=True):
         expected = outcome_of_proof(relations[relation], params[name], data)
         assert reason == expected, f"{relation} with {name}, {len(data)} bytes: {data.hex()[:100]}"
@@ -299,6 +298,5 @@ def test_what_is_no_refusal_is_a_fault() -> None:
     broken = replace(fibonacci().relation, publics={})
     with pytest.raises(InvariantBroken):
         outcome_of_proof(broken, FREE, honest("fibonacci", FREE))
-    with PageVerifier({"broken": described(broken)}, TOY_PARAMS) as page:
-        (fault,) = page.judge([("broken", "FREE", honest("fibonacci", FREE))])
+    (fault,) = judged({"broken": described(broken)}, TOY_PARAMS, [("broken", "FREE", honest("fibonacci", FREE))])
     assert fault is not None and fault.startswith("fault: TypeError")
