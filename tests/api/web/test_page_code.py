@@ -101,7 +101,7 @@ def test_without_a_statement() -> None:
 def test_whose_account_it_is() -> None:
     of = sharded()
     account = of.accounts[HOLDER]
-    ask = {"statement": text(of.statement.to_bytes()), "bundles": [text(of.bundle(HOLDER))]}
+    ask: dict[str, Any] = {"statement": text(of.statement.to_bytes()), "bundles": [text(of.bundle(HOLDER))]}
     known = {"userId": account.user_id, "nonce": account.nonce.hex()}
     assert judge(**ask, known=known)["bundles"][0]["ok"]
     for wrong in ({"userId": "mallory"}, {"nonce": "00" * 32}):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -18,9 +19,23 @@ from tests.verifier import test_malicious, test_stark
 from tests.verifier.toy_circuits import Case as Toy
 from tests.verifier.toy_circuits import blocks, fibonacci, ledger
 from tests.verifier.toy_proofs import CASES, FREE, RATE_QUARTER, honest, parsed, prove
-from verifier import field, stark
+from verifier import stark
+from verifier.encoding import as_exts
 from verifier.errors import InvariantBroken
-from verifier.field import P
+from verifier.field import (
+    Ext,
+    P,
+    ext_add,
+    ext_batch_inverse,
+    ext_inverse,
+    ext_mul,
+    ext_pow,
+    ext_scale,
+    ext_sub,
+    ext_zero,
+    lift,
+    root_of_unity,
+)
 from verifier.hashing import leaf_digest, node_digest, transcript_digest
 from verifier.params import PROFILES, TEST, ProofParams
 from verifier.proof import proof_bytes_max
@@ -55,51 +70,38 @@ def agree(
 # Arithmetic and hashes.
 
 
-def elements(source: random.Random, count: int) -> list[list[int]]:
+def elements(source: random.Random, count: int) -> list[Ext]:
     """Random ones and those at the edges of the field."""
     edge = [0, 1, 2, P - 1, P - 2, 2**16, 2**16 - 1, P - 2**16]
-    out = [[source.choice(edge) for _ in range(5)] for _ in range(count // 2)]
-    return out + [[source.randrange(P) for _ in range(5)] for _ in range(count - len(out))]
+    words = [source.choice(edge) for _ in range(5 * (count // 2))]
+    words += [source.randrange(P) for _ in range(5 * count - len(words))]
+    return [*as_exts(words)]
 
 
 def test_field() -> None:
     source = random.Random(1)
     left, right = elements(source, 100), elements(source, 100)
     source.shuffle(right)
-    left[0], right[0] = [P - 1] * 5, [P - 1] * 5
-    calls: list[list[object]] = []
-    expected: list[object] = []
-    for one, other in zip(left, right, strict=True):
-        a, b, k = (*one,), (*other,), other[0]
-        calls += [["field", name, one, other] for name in ("extAdd", "extSub", "extMul")]
-        expected += [field.ext_add(a, b), field.ext_sub(a, b), field.ext_mul(a, b)]  # type: ignore[arg-type]
-        calls += [["field", "extScale", one, k], ["field", "extPow", one, k], ["field", "lift", k - one[0]]]
-        expected += [field.ext_scale(a, k), field.ext_pow(a, k), field.lift(k - one[0])]  # type: ignore[arg-type]
-        calls += [["field", "wordInverse", k], ["field", "multiply", k, one[1]]]
-        expected += [pow(k, P - 2, P), k * one[1] % P]
-        if any(one):
-            calls.append(["field", "extInverse", one])
-            expected.append(field.ext_inverse(a))  # type: ignore[arg-type]
-    words = [word for one in right for word in one][: len(left)]
-    total = field.ext_zero
-    for word, a in zip(words, left, strict=True):
-        total = field.ext_add(total, field.ext_scale(a, word))  # type: ignore[arg-type]
-    worst = [[P - 1] * 5] * 500
-    calls += [["field", "extDot", words, left], ["field", "extDot", [P - 1] * 500, worst]]
-    expected += [total, (500,) * 5]
-    some = [one for one in left if any(one)]
-    calls += [["field", "extBatchInverse", some], *(["field", "rootOfUnity", log2] for log2 in range(25))]
-    expected += [field.ext_batch_inverse(some), *(field.root_of_unity(log2) for log2 in range(25))]  # type: ignore[arg-type]
-    answer = judge(calls=calls)["calls"]
-    for call, got, value in zip(calls, answer, expected, strict=True):
-        plain = (
-            [list(one) for one in value]
-            if isinstance(value, list)
-            else list(value)
-            if isinstance(value, tuple)
-            else value
-        )
-        assert got == plain, call
+    left[0] = right[0] = (P - 1,) * 5
+    expected: list[tuple[list[object], object]] = []
+    for a, b in zip(left, right, strict=True):
+        k = b[0]
+        expected += [(["extAdd", a, b], ext_add(a, b)), (["extSub", a, b], ext_sub(a, b))]
+        expected += [(["extMul", a, b], ext_mul(a, b)), (["extScale", a, k], ext_scale(a, k))]
+        expected += [(["extPow", a, k], ext_pow(a, k)), (["lift", k - a[0]], lift(k - a[0]))]
+        expected += [(["wordInverse", k], pow(k, P - 2, P)), (["multiply", k, a[1]], k * a[1] % P)]
+    nonzero = [a for a in left if any(a)]
+    expected += [(["extInverse", a], ext_inverse(a)) for a in nonzero]
+    expected.append((["extBatchInverse", nonzero], ext_batch_inverse(nonzero)))
+    expected += [(["rootOfUnity", log2_order], root_of_unity(log2_order)) for log2_order in range(25)]
+    words = [b[0] for b in right]
+    total = ext_zero
+    for a, word in zip(left, words, strict=True):
+        total = ext_add(total, ext_scale(a, word))
+    expected += [(["extDot", words, left], total), (["extDot", [P - 1] * 500, [(P - 1,) * 5] * 500], (500,) * 5)]
+    answer = judge(calls=[["field", *call] for call, _ in expected])["calls"]
+    for (call, value), got in zip(expected, answer, strict=True):
+        assert got == json.loads(json.dumps(value)), call
 
 
 def test_blake2s() -> None:
@@ -231,7 +233,7 @@ def test_random_damage() -> None:
 
 def test_other_relations() -> None:
     relations = test_stark.other_relations() | {f"blocks: {k}": v for k, v in test_stark.other_blocks().items()}
-    hidden = {
+    hidden: dict[str, dict[str, object]] = {
         "terminal": {"totals": None, "terminal": [1, 0, 0, 0, 0]},
         "blocks: derived columns of other rows": {"places": "shifted"},
         "blocks: derived columns of another challenge": {"places": "another r"},
@@ -264,11 +266,11 @@ def test_longer_public_columns() -> None:
 def test_challenges_that_divide_by_zero() -> None:
     """A terminal that does not exist is refused by name."""
 
-    def terminal(r: field.Ext, alpha: field.Ext, beta: field.Ext) -> field.Ext:
+    def terminal(r: Ext, alpha: Ext, beta: Ext) -> Ext:
         raise ZeroDivisionError
 
     relation = replace(ledger().relation, terminal=terminal)
-    hidden = {"none": {"totals": [[0, 1]], "dividesByZero": True}}
+    hidden: dict[str, dict[str, object]] = {"none": {"totals": [[0, 1]], "dividesByZero": True}}
     assert agree([("none", "FREE", honest("ledger", FREE))], {"none": relation}, hidden) == ["out-of-domain-point"]
 
 
