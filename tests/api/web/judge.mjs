@@ -67,8 +67,12 @@ export function judge(code, ask) {
 }
 
 // Per case (names of a relation and of parameters, proof in base64): null, the reason of the refusal, or what else was
-// thrown, as "fault: ..".
-export function judgeProofs(code, { relations, params, cases }) {
+// thrown, as "fault: ..". `drawn`: challenges by label, in place of those of the transcript.
+export function judgeProofs(code, { relations, params, cases, drawn = {} }) {
+  const { drawOne } = code.transcript.Transcript.prototype;
+  code.transcript.Transcript.prototype.drawOne = function unlucky(label) {
+    return drawn[label] ?? drawOne.call(this, label);
+  };
   const byName = (some, make) => Object.fromEntries(Object.entries(some).map(([name, one]) => [name, make(one)]));
   const relationOf = byName(relations, (one) => code.toys.toyRelation(code, one));
   const paramsOf = byName(params, (one) => code.params.proofParams(...one));

@@ -9,6 +9,7 @@ from typing import Any
 from tests.api.web.code import judge, text
 from tests.verifier.toy_circuits import BlockLosses, LedgerTerminal, block_places
 from verifier.errors import VerificationError
+from verifier.field import Ext
 from verifier.params import ProofParams
 from verifier.stark import Relation, verify_stark
 
@@ -48,10 +49,18 @@ Case = tuple[str, str, bytes]
 
 
 def judged(
-    relations: Mapping[str, Mapping[str, Any]], params: Mapping[str, ProofParams], cases: Sequence[Case]
+    relations: Mapping[str, Mapping[str, Any]],
+    params: Mapping[str, ProofParams],
+    cases: Sequence[Case],
+    drawn: Mapping[str, Ext] | None = None,
 ) -> list[str | None]:
-    """The page's verifier, per proof: None, the reason of a refusal, or "fault: .." for anything else thrown."""
+    """The page's verifier, per proof: None, the reason of a refusal, or "fault: .." for anything else thrown.
+
+    Args:
+        drawn: challenges by label in place of those of the transcript.
+    """
     ask = {
+        "drawn": drawn or {},
         "relations": relations,
         "params": {name: described_params(one) for name, one in params.items()},
         "cases": [(relation, name, text(data)) for relation, name, data in cases],

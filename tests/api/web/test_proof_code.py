@@ -274,6 +274,20 @@ def test_challenges_that_divide_by_zero() -> None:
     assert agree([("none", "FREE", honest("ledger", FREE))], {"none": relation}, hidden) == ["out-of-domain-point"]
 
 
+@pytest.mark.parametrize(("label", "word"), [("r", 12345), ("r", 0), ("zeta", 12345), ("zeta", 1), ("zeta", 3)])
+def test_challenges_in_the_base_field(label: str, word: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No honest transcript draws one, so they are put in; 1 is a row of the trace, 3 a point of D."""
+    relation, data, draw_one = fibonacci().relation, honest("fibonacci", FREE), Transcript.draw_one
+    got = judged({"of": described(relation)}, TOY_PARAMS, [("of", "FREE", data)], drawn={label: lift(word)})
+
+    def unlucky(self: Transcript, name: str) -> Ext:
+        element = draw_one(self, name)
+        return lift(word) if name == label else element
+
+    monkeypatch.setattr(Transcript, "draw_one", unlucky)
+    assert got == [outcome_of_proof(relation, FREE, data)] == ["out-of-domain-point"]
+
+
 # Whole proofs of a cheating prover.
 
 
