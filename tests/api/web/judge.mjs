@@ -69,14 +69,15 @@ export function judge(code, ask) {
 // Per case (names of a relation and of parameters, proof in base64): null, the reason of the refusal, or what else was
 // thrown, as "fault: ..". `drawn`: challenges by label, in place of those of the transcript.
 export function judgeProofs(code, { relations, params, cases, drawn = {} }) {
-  const { drawOne } = code.transcript.Transcript.prototype;
-  code.transcript.Transcript.prototype.drawOne = function unlucky(label) {
-    return drawn[label] ?? drawOne.call(this, label);
-  };
+  const { Transcript } = code.transcript;
+  const { drawOne } = Transcript.prototype;
   const byName = (some, make) => Object.fromEntries(Object.entries(some).map(([name, one]) => [name, make(one)]));
   const relationOf = byName(relations, (one) => code.toys.toyRelation(code, one));
   const paramsOf = byName(params, (one) => code.params.proofParams(...one));
-  return cases.map(([relation, name, proof]) => {
+  Transcript.prototype.drawOne = function unlucky(label) {
+    return drawn[label] ?? drawOne.call(this, label);
+  };
+  const outcomes = cases.map(([relation, name, proof]) => {
     try {
       code.stark.verifyStark(relationOf[relation], paramsOf[name], code.bytes.fromBase64(proof) ?? new Uint8Array());
       return null;
@@ -84,4 +85,6 @@ export function judgeProofs(code, { relations, params, cases, drawn = {} }) {
       return error instanceof code.canonical.Refused ? error.reason : `fault: ${error}`;
     }
   });
+  Transcript.prototype.drawOne = drawOne;
+  return outcomes;
 }
