@@ -33,7 +33,7 @@ const TITLES = {
 const at = (id) => document.getElementById(id);
 const NO_SEQUENCE = -1; // of files without a statement that can be read
 // `bundle`: the file, and for a receipt what came with the bundle in it. `keys`: packed, in the saved file.
-const state = { publications: new Map(), shown: null, bundle: null, fetched: false, keys: {} };
+const state = { publications: new Map(), shown: null, bundle: null, fetched: false, keys: {}, taking: Promise.resolve() };
 
 // A publication: its sequence number, its files by name, in bytes, whether the server has the others, and the whole
 // check of it, once that was made.
@@ -132,7 +132,14 @@ function kindOf(name, bytes) {
   return isFund ? "fund.json" : "bundle";
 }
 
-async function take(list) {
+// One handful of files after the other, in the order in which they came.
+function take(list) {
+  const files = [...list]; // the list is the input's, and changes with it
+  const run = () => takeFiles(files);
+  state.taking = state.taking.then(run, run);
+}
+
+async function takeFiles(list) {
   const taken = {};
   for (const file of list) {
     const bytes = new Uint8Array(await file.arrayBuffer());
@@ -239,9 +246,10 @@ function renderWhole(entry) {
 }
 
 async function proveShown() {
-  const entry = state.publications.get(state.shown);
   at("prove").disabled = true;
   at("proof").replaceChildren();
+  await state.taking.catch(() => null);
+  const entry = state.publications.get(state.shown);
   try {
     entry.whole = await checkWhole({ ...(await wholeFiles(entry)), keyOf, bar: at("progress") });
   } finally {

@@ -12,14 +12,15 @@ import { checkShards, parseShard, shardFile } from "./shards.js";
 import { relationOf } from "./solvency.js";
 import { verifyStark } from "./stark.js";
 import { parseStatement } from "./statement.js";
-import { INSOLVENT, checkFund, checkSolvency, parseReserves, verdictOf } from "./verdict.js";
+import { checkFund, checkSolvency, parseReserves, spokenVerdict, verdictOf } from "./verdict.js";
 
 export const PUBLICATION_STEPS = ["1 statement", "2 parameters", "3 claims", "4 shards", "5 proofs", "6 verdict", "7 files"];
 const PRICES_BYTES_MAX = 2 ** 24;
 const NO_EVIDENCE = "0".repeat(64);
 const OWN_FILES = ["manifest.json", "log.tlog-proof"];
 
-// Check a publication: an outcome as that of a bundle; its report is {statement, verdict, checks, proofBytes, open}.
+// Check a publication: an outcome as that of a bundle; its report is {statement, verdict, spoken, checks,
+// proofBytes, open}.
 // `read`: the bytes of a file by name, null where there is none, now or later. `keyOf`: the same for the key file of a
 // circuit. `params`: in place of a production profile, for tests. `names`: all files there are, where that is known.
 // `progress`: called with how many proofs are verified and how many there are; waited for.
@@ -34,9 +35,9 @@ export function verifyPublication({ read, keyOf, params = null, names = null, pr
     const { reserves, fund, open } = await steps.later("3 claims", () => readClaims(files, statement));
     const shards = await steps.later("4 shards", () => readShards(files, statement));
     const proofBytes = await steps.later("5 proofs", () => checkProofs(files, statement, shards, accepted, { keyOf, progress }));
-    const { verdict, checks } = steps.run("6 verdict", () => judged(statement, reserves, fund));
+    const judgement = steps.run("6 verdict", () => judged(statement, reserves, fund));
     await steps.later("7 files", () => listedFiles(files, statement, names));
-    return { statement, verdict, checks, proofBytes, open };
+    return { statement, ...judgement, proofBytes, open };
   });
 }
 
@@ -130,7 +131,8 @@ function judged(statement, reserves, fund) {
   const checks = checkSolvency(statement, reserves, fund);
   const verdict = verdictOf(checks, reserves !== null);
   const failed = checks.filter(({ ok, decides }) => decides && !ok).map(({ name }) => name);
-  return { detail: [verdict, ...failed].join("; "), ok: verdict !== INSOLVENT, value: { verdict, checks } };
+  const spoken = spokenVerdict(verdict, statement);
+  return { detail: [spoken, ...failed].join("; "), value: { verdict, spoken, checks } };
 }
 
 // The manifest lists exactly these files.

@@ -7,7 +7,7 @@ import { COST_BASIS, PERPETUAL, SHORT, SPOT, edge, withHaircut } from "./tables.
 
 export const FUND_USER_ID = "insurance-fund";
 export const RESERVES_HEADER = "asset,amount";
-export const SOLVENT = "solvent";
+const SOLVENT = "solvent";
 export const INSOLVENT = "insolvent";
 const NO_RESERVES = "liabilities proved, no reserves given";
 const RESERVES_BYTES_MAX = 2 ** 20;
@@ -123,6 +123,17 @@ export function checkSolvency(statement, reserves, fund) {
 export function verdictOf(checks, given) {
   if (checks.some(({ decides, ok }) => decides && !ok)) return INSOLVENT;
   return given ? SOLVENT : NO_RESERVES;
+}
+
+// As it is said: the word alone would say too much.
+export function spokenVerdict(verdict, statement) {
+  if (verdict === INSOLVENT) return verdict;
+  const isNamed = !/^0+$/.test(statement.oracle_evidence);
+  const prices = isNamed ? "prices whose signatures are not checked here" : "the exchange's own prices";
+  const count = statement.scenarios.length;
+  const stress = count ? `, margins and ${count} stress ${count === 1 ? "scenario" : "scenarios"}` : " and margins";
+  const proved = statement.marginDeficit === null ? "equity only" : `equity${stress}`;
+  return `${verdict}${verdict === SOLVENT ? ` at ${prices}` : ""} (proved: ${proved})`;
 }
 
 // What the insurance fund pays of what accounts under water owe, in value units.

@@ -1,14 +1,15 @@
 // The whole check of a publication on the page: progress while it runs, then its steps and what they mean.
 import { box, el, stepsOf } from "./dom.js";
 import { PUBLICATION_STEPS, verifyPublication } from "./publication.js";
+import { INSOLVENT } from "./verdict.js";
 
 const WHOLE_TITLES = {
   "1 statement": "The statement is in its one spelling and keeps its own rules",
   "2 parameters": "It names a circuit and a strength of proof that this page accepts",
-  "3 claims": "Reserves, prices and the insurance fund are those of the statement",
+  "3 claims": "The files on reserves, prices and insurance fund fit the statement",
   "4 shards": "The shards' figures and trees make up the statement",
   "5 proofs": "Every proof verifies",
-  "6 verdict": "The checks on the totals pass",
+  "6 verdict": "What follows from the totals and the reserves",
   "7 files": "The files are those of the publication's list",
 };
 
@@ -56,7 +57,8 @@ function wholeHeadline(whole) {
   const { ok, message, failed, report } = whole.outcome;
   if (ok) {
     const open = report.open.length ? ` Not checked here: ${report.open.join(" and ")}.` : "";
-    return box("good", "The whole proof verifies", el("p", {}, `Verdict: ${report.verdict}.${open}`));
+    const [mood, title] = report.verdict === INSOLVENT ? ["bad", "The proof verifies, and says: insolvent"] : ["good", "The whole proof verifies"];
+    return box(mood, title, el("p", {}, `Verdict: ${report.spoken}.${open}`));
   }
   if (isUnfinished(whole)) {
     const words = `${message}. Without it nothing more can be said. All files of the publication are needed.`;

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -48,3 +49,31 @@ def resize(driver: Any, width_px: int, height_px: int, *, dark: bool = False) ->
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+
+
+def wait(driver: Any, condition: str, *arguments: Any) -> Any:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(driver, 60, 0.02).until(lambda d: d.execute_script(f"return {condition}", *arguments))
+
+
+def opened(driver: Any, address: str) -> None:
+    driver.get(address)
+    wait(driver, "document.body.dataset.ready === 'yes'")
+
+
+def chosen(driver: Any, *files: Path) -> None:
+    """As if the user had chosen these files, the bundle last."""
+    driver.execute_script(
+        "document.getElementById('file').value = ''; document.getElementById('result').textContent = ''"
+    )
+    driver.find_element("id", "file").send_keys("\n".join(str(file) for file in files))
+
+
+def words(driver: Any, name: str = "result") -> str:
+    return str(driver.execute_script("return document.getElementById(arguments[0]).innerText", name))
+
+
+def complaints(driver: Any) -> list[str]:
+    """What the browser's console says: errors, and what the content security policy blocked."""
+    return [entry["message"] for entry in driver.get_log("browser") if "favicon" not in entry["message"]]

@@ -21,7 +21,7 @@ from api.store import Store
 from api.tokens import Tokens
 from tests.api.publishing.made_up import new_store
 from tests.api.service.stored import stored
-from tests.api.web.chromium import CHROMIUM, DRIVER, MISSING, chromium, resize
+from tests.api.web.chromium import CHROMIUM, DRIVER, MISSING, chosen, complaints, opened, resize, wait, words
 from tests.api.web.code import text
 from tests.api.web.forgeries import HOLDER, all_of, named, outcome, sharded
 from tests.api.web.publications import published, read, series, write
@@ -34,12 +34,6 @@ from verifier.shards import seal, top_sum
 pytestmark = pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason=MISSING)
 COUNT = 3
 """Publications."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as driver:
-        yield driver
 
 
 @pytest.fixture(scope="module")
@@ -60,25 +54,6 @@ def url(folder: Path) -> Iterator[str]:
         yield address
 
 
-def wait(driver: Any, condition: str, *arguments: Any) -> Any:
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    return WebDriverWait(driver, 60, 0.02).until(lambda d: d.execute_script(f"return {condition}", *arguments))
-
-
-def opened(driver: Any, address: str) -> None:
-    driver.get(address)
-    wait(driver, "document.body.dataset.ready === 'yes'")
-
-
-def chosen(driver: Any, *files: Path) -> None:
-    """As if the user had chosen these files, the bundle last."""
-    driver.execute_script(
-        "document.getElementById('file').value = ''; document.getElementById('result').textContent = ''"
-    )
-    driver.find_element("id", "file").send_keys("\n".join(str(file) for file in files))
-
-
 def steps(driver: Any) -> dict[str, str]:
     """Step: outcome, once the page shows them."""
     wait(driver, "document.getElementById('command') !== null")
@@ -86,15 +61,6 @@ def steps(driver: Any) -> dict[str, str]:
         "return [...document.querySelectorAll('#steps li')].map((li) => [li.dataset.step, li.dataset.outcome])"
     )
     return dict(found)
-
-
-def words(driver: Any, name: str = "result") -> str:
-    return str(driver.execute_script("return document.getElementById(arguments[0]).innerText", name))
-
-
-def complaints(driver: Any) -> list[str]:
-    """What the browser's console says: errors, and what the content security policy blocked."""
-    return [entry["message"] for entry in driver.get_log("browser") if "favicon" not in entry["message"]]
 
 
 LOGGED = {"9 files": "ok", "10 log signature": "ok", "11 witnesses": "not checked", "12 log inclusion": "ok"}

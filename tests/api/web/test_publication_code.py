@@ -15,7 +15,7 @@ import pytest
 from tests.api.web.code import judge, needs_node, text
 from tests.api.web.forgeries import sharded
 from tests.api.web.proofs import described_params
-from tests.api.web.proved import RESERVES, Files, equity, risky, with_manifest
+from tests.api.web.proved import RESERVES, Files, equity, risky, solvent, with_manifest
 from tests.malicious.changed_statements import AFTERWARDS, REFUSED
 from tests.malicious.documents import only_shard, sealed
 from tests.malicious.published import SCALARS
@@ -26,7 +26,7 @@ from verifier.canonical import dumps
 from verifier.errors import VerificationError
 from verifier.field import P
 from verifier.manifest import MANIFEST_FILE, check_directory
-from verifier.params import TEST
+from verifier.params import TEST, ProofParams
 from verifier.proofs import proof_file, shard_file
 from verifier.shards import parse_shard
 from verifier.solvency import CIRCUITS, relation
@@ -69,24 +69,26 @@ def test_relations_are_derived_alike() -> None:
 # -- whole publications -----------------------------------------------------------------------------------------------
 
 
-def _outcome(files: Files, folder: Path) -> str:
+def _outcome(files: Files, folder: Path, params: ProofParams | None) -> str:
     """The verifier's: the verdict, or the reason of the refusal; then the manifest, where there is one."""
     for name, data in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
     try:
-        report = verify_directory(folder, params=TEST, workers=1)
+        report = verify_directory(folder, params=params, workers=1)
         if MANIFEST_FILE in files:
             check_directory(folder, report.statement)
     except VerificationError as error:
         return error.reason.value
-    return report.verdict
+    return report.spoken
 
 
-def _page_outcomes(bases: Mapping[str, Files], cases: Sequence[tuple[str, Changed]]) -> list[str]:
+def _page_outcomes(
+    bases: Mapping[str, Files], cases: Sequence[tuple[str, Changed]], params: ProofParams | None
+) -> list[str]:
     answer = judge(
         by=BY,
-        params=described_params(TEST),
+        params=params and described_params(params),
         keys={name: text((KEYS / circuit.key_file).read_bytes()) for name, circuit in CIRCUITS.items()},
         bases={name: {file: text(data) for file, data in files.items()} for name, files in bases.items()},
         publications=[
@@ -94,25 +96,34 @@ def _page_outcomes(bases: Mapping[str, Files], cases: Sequence[tuple[str, Change
             for of, changed in cases
         ],
     )["publications"]
-    return [one["report"]["verdict"] if one["ok"] else one["reason"] for one in answer]
+    return [one["report"]["spoken"] if one["ok"] else one["reason"] for one in answer]
 
 
-def _compared(bases: Mapping[str, Files], cases: Sequence[tuple[str, Changed]], folder: Path) -> list[str]:
+def _compared(
+    bases: Mapping[str, Files], cases: Sequence[tuple[str, Changed]], folder: Path, params: ProofParams | None = TEST
+) -> list[str]:
     """Both outcomes of every case, which have to be the same."""
     expected = []
     for number, (of, changed) in enumerate(cases):
         files = {**bases[of], **changed}
         present = {name: data for name, data in files.items() if data is not None}
-        expected.append(_outcome(present, folder / str(number)))
-    assert _page_outcomes(bases, cases) == expected
+        expected.append(_outcome(present, folder / str(number), params))
+    assert _page_outcomes(bases, cases, params) == expected
     return expected
 
 
 def test_honest_publications(tmp_path: Path) -> None:
     bases = {"one": equity(1), "three": equity(3), "risk": risky("solvency_risk_v1"), "stress": risky(STRESS)}
-    no_reserves = {"reserves.csv": MISSING, MANIFEST_FILE: MISSING}
-    cases: list[tuple[str, Changed]] = [*((name, {}) for name in bases), ("one", no_reserves)]
-    assert set(_compared(bases, cases, tmp_path)) <= {"insolvent", "solvent"}
+    assert _compared(bases, [(name, {}) for name in bases], tmp_path) == ["insolvent"] * len(bases)
+
+
+def test_an_honest_publication_of_a_production_profile(tmp_path: Path) -> None:
+    bare: Changed = {"reserves.csv": MISSING, MANIFEST_FILE: MISSING}
+    found = _compared({"fast": solvent()}, [("fast", {}), ("fast", bare)], tmp_path, None)
+    assert found == [
+        "solvent at the exchange's own prices (proved: equity only)",
+        "liabilities proved, no reserves given (proved: equity only)",
+    ]
 
 
 def _statement(files: Files) -> Statement:
