@@ -9,7 +9,7 @@ import json
 import random
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from verifier.log.proof import parse_log_proof
 from verifier.poseidon import Instance, compress
 from verifier.receipt import check_user_file, parse_receipt
 
-COUNTS = {"short": 1_500, "nightly": 1_000_000}
+COUNTS = {"short": 1_000, "nightly": 1_000_000}
 CHUNK = 5_000
 SECONDS_MAX = 2.0
 """A refusal of a few kilobytes takes at most this, hashing included."""
@@ -155,16 +155,16 @@ def chunk(seed: int, count: int, number: int) -> Score:
     return tally.score()
 
 
-@contextmanager
-def remembered_hashes() -> Iterator[None]:
+_kept = lru_cache(HASHES_KEPT)(compress)
+
+
+def _remembered(h: Sequence[int], block: Sequence[int], instance: Instance | None = None) -> list[int]:
+    return list(_kept(tuple(h), tuple(block), instance))
+
+
+def remembered_hashes() -> AbstractContextManager[object]:
     """The tree hash computed once per input: a change high up in a path leaves what is below as it was."""
-    kept = lru_cache(HASHES_KEPT)(compress)
-
-    def remembered(h: Sequence[int], block: Sequence[int], instance: Instance | None = None) -> list[int]:
-        return list(kept(tuple(h), tuple(block), instance))
-
-    with patch("verifier.tree.compress", remembered):
-        yield
+    return patch("verifier.tree.compress", _remembered)
 
 
 def step_of(error: VerificationError) -> str:
@@ -199,7 +199,7 @@ class Receipts:
             def check() -> object:
                 return check_user_file(change.data, log_policy=path, user_id=account.user_id, nonce=account.nonce)
 
-            if _means_the_same(change.data, data):
+            if means_the_same(change.data, data):
                 tally.notes[SAME_MEANING] += 1
                 return
             tally.attempt(f"receipt, case {tally.tried}, {change.name}", check)
@@ -231,15 +231,16 @@ def policy_file() -> Iterator[Path]:
         yield Path(file.name)
 
 
-def _means_the_same(data: bytes, honest: bytes) -> bool:
+def means_the_same(data: bytes, honest: bytes) -> bool:
     """The same documents and the same signed tree head, with an opaque `extra` or signatures of strangers besides."""
     try:
-        return _meaning(data) == _meaning(honest)
+        return meaning(data) == meaning(honest)
     except VerificationError:
         return False
 
 
-def _meaning(data: bytes) -> tuple[object, ...]:
+def meaning(data: bytes) -> tuple[object, ...]:
+    """What a receipt says, signatures apart."""
     receipt = parse_receipt(data)
     proof = parse_log_proof(receipt.log_proof)
     text = parse_checkpoint(proof.checkpoint)[1].text

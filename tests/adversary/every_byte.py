@@ -68,32 +68,36 @@ def _receipt(data: bytes) -> None:
         check_user_file(data, log_policy=path, user_id=account.user_id, nonce=account.nonce)
 
 
-def subjects() -> Mapping[str, Callable[[], Subject]]:
-    """One file of each kind, by its name."""
-    made, published = seeds.full(), Published.of(False)
-    manifest, log_proof, statement = published.manifest.to_bytes(), published.log_proof, made.statement
-    proof = toy("fibonacci", FREE)
-    return {
-        "proof": lambda: Subject(proof.proofs[0], proof.verify),
-        "statement": lambda: Subject(statement.to_bytes(), _statement),
-        "shard document": lambda: Subject(made.shards[1].to_bytes(), _shard),
-        "bundle": lambda: Subject(made.bundle(USER), _bundle),
-        "receipt": lambda: Subject(seeds.receipt(False, USER), _receipt),
-        "manifest": lambda: Subject(manifest, lambda data: check_documents(data, log_proof, statement, seeds.policy())),
-        "log proof": lambda: Subject(
-            log_proof, lambda data: check_documents(manifest, data, statement, seeds.policy())
-        ),
-        "checkpoint": lambda: Subject(published.checkpoint, lambda data: open_checkpoint(data, seeds.policy())),
-        "file proof": lambda: Subject(
-            published.file_proof,
-            lambda data: check_file_proof(data, published.manifest.files[1], published.manifest.evidence),
-        ),
-    }
+def _manifest(data: bytes) -> None:
+    check_documents(data, Published.of(False).log_proof, seeds.full().statement, seeds.policy())
+
+
+def _log_proof(data: bytes) -> None:
+    check_documents(Published.of(False).manifest.to_bytes(), data, seeds.full().statement, seeds.policy())
+
+
+def _file_proof(data: bytes) -> None:
+    manifest = Published.of(False).manifest
+    check_file_proof(data, manifest.files[1], manifest.evidence)
+
+
+SUBJECTS: Mapping[str, Callable[[], Subject]] = {
+    "proof": lambda: Subject(toy("fibonacci", FREE).proofs[0], toy("fibonacci", FREE).verify),
+    "statement": lambda: Subject(seeds.full().statement.to_bytes(), _statement),
+    "shard document": lambda: Subject(seeds.full().shards[1].to_bytes(), _shard),
+    "bundle": lambda: Subject(seeds.full().bundle(USER), _bundle),
+    "receipt": lambda: Subject(seeds.receipt(False, USER), _receipt),
+    "manifest": lambda: Subject(Published.of(False).manifest.to_bytes(), _manifest),
+    "log proof": lambda: Subject(Published.of(False).log_proof, _log_proof),
+    "checkpoint": lambda: Subject(Published.of(False).checkpoint, lambda data: open_checkpoint(data, seeds.policy())),
+    "file proof": lambda: Subject(Published.of(False).file_proof, _file_proof),
+}
+"""One file of each kind, by its name."""
 
 
 def changed(seed: int, size: str, name: str) -> Score:
     """All bytes in all ways, or what the short size takes of them."""
-    subject = subjects()[name]()
+    subject = SUBJECTS[name]()
     tally = Tally(f"every byte of a {name}", seed, seconds_max=SECONDS_MAX)
     source = random.Random(f"every byte {seed} {name}")
     data = subject.data
@@ -112,4 +116,4 @@ def changed(seed: int, size: str, name: str) -> Score:
 
 def run(size: str, seed: int) -> list[Score]:
     """One score for each kind of file."""
-    return [changed(seed, size, name) for name in subjects()]
+    return [changed(seed, size, name) for name in SUBJECTS]

@@ -23,6 +23,7 @@ RAW = "raw spelling"
 """A string that stands for JSON text which no writer of ours makes; replaced after everything else."""
 SPELLINGS = ("1.0", "1e0", "-0", "00", "01", "+1", "NaN", "Infinity", "1E999", "true", "9" * 5000, "'a'", "0x1", "")
 STRINGS = ("", " ", "\0", "A", "é", "e\u0301", "\uff11", "\ud800", "\u202e", "٣", "x" * 5000, "9" * 61, "null", "-1")
+ENCODINGS = ("utf-16", "utf-32", "utf-7")
 BLOCKS = (1, 4, 8, 16, 20, 32, 160)
 """Bytes of a word, a nonce, a salt, an extension element, a digest, a layer's leaf."""
 DEEP = 70
@@ -59,7 +60,11 @@ class JsonSeed:
 
     @classmethod
     def of(cls, data: bytes) -> JsonSeed:
-        return cls(data, tuple(places(json.loads(data))[1:]))
+        """Raises ValueError for what is no JSON object with something in it."""
+        document = json.loads(data)
+        if not isinstance(document, dict) or not document:
+            raise ValueError("no object")
+        return cls(data, tuple(places(document)[1:]))
 
     def change(self, source: random.Random, canonical_share: float = 0.8) -> Change:
         """A document that differs: one to three values or shapes changed, or the same ones spelled otherwise."""
@@ -86,6 +91,14 @@ class JsonSeed:
         except (TypeError, ValueError):  # keys of two kinds
             return Change("nothing", self.data)
         return Change(" and ".join(names), respell(data, source) if RAW.encode() in data else data)
+
+
+def change_any(data: bytes, source: random.Random) -> Change:
+    """A file of any kind changed: as a document where it is one, else as bytes."""
+    try:
+        return JsonSeed.of(data).change(source)
+    except (ValueError, RecursionError):
+        return change_bytes(data or b"\n", source)
 
 
 def respell(data: bytes, source: random.Random) -> bytes:
@@ -256,7 +269,7 @@ def _spaced(data: bytes, source: random.Random) -> bytes:
 
 
 def _escaped(data: bytes, source: random.Random) -> bytes:
-    at = [i for i, byte in enumerate(data) if 97 <= byte <= 122 and data[i - 1 : i] != b"\\"]
+    at = [i for i, byte in enumerate(data) if 97 <= byte <= 122 and data[i - 1 : i] != b"\\"] or [0]
     where = source.choice(at)
     return data[:where] + b"\\u00%02x" % data[where] + data[where + 1 :]
 
@@ -270,7 +283,7 @@ def _reordered(data: bytes, source: random.Random) -> bytes:
 
 def _twice(data: bytes, source: random.Random) -> bytes:
     key = source.choice(list(json.loads(data)))
-    return b'{"%b":null,' % key.encode() + data[1:]
+    return b"{%b:null," % json.dumps(key).encode() + data[1:]
 
 
 def _spelled_number(data: bytes, source: random.Random) -> bytes:
@@ -292,7 +305,10 @@ SPELLS: Sequence[tuple[str, Spell]] = (
     ("no newline", lambda data, _: data[:-1]),
     ("two newlines", lambda data, _: data + b"\n"),
     ("trailing bytes", lambda data, source: data + source.choice((b"\0", b"{}", b"x", data))),
-    ("another encoding", lambda data, source: data.decode().encode(source.choice(("utf-16", "utf-32", "utf-7")))),
+    (
+        "another encoding",
+        lambda data, source: data.decode(errors="replace").encode(source.choice(("utf-16", "utf-32", "utf-7"))),
+    ),
     ("bytes", lambda data, source: change_bytes(data, source).data),
     ("nested", lambda data, source: b"[" * (deepness := source.choice((65, 2000, 100_000))) + b"]" * deepness),
 )

@@ -65,7 +65,7 @@ class Tally:
     Args:
         refusals: what a refusal may be.
         spoken: by what name to count a refusal.
-        seconds_max: a case that takes longer counts as foreign.
+        seconds_max: of the processor; a case that takes more counts as foreign.
     """
 
     name: str
@@ -86,21 +86,44 @@ class Tally:
         Returns:
             by what name the refusal was counted, "accepted", or the name of the exception.
         """
-        self.tried += 1
-        began = time.perf_counter()
+        return self._timed(case, lambda: self._refused(case, action))
+
+    def passes(self, case: str, action: Callable[[], object], fault: type[Exception]) -> str:
+        """Run one case that judges itself: `fault` says that something was accepted which should not have been."""
+        return self._timed(case, lambda: self._passed(case, action, fault))
+
+    def _refused(self, case: str, action: Callable[[], object]) -> str:
         try:
             action()
         except self.refusals as error:
-            outcome = self.spoken(error) if isinstance(error, VerificationError) else "refused"
+            return self.spoken(error) if isinstance(error, VerificationError) else "refused"
         except Exception as error:
-            outcome = type(error).__name__
-            self.foreign += 1
-            self._say(f"{case}: {outcome} escaped: {error}"[:400])
-        else:
-            outcome = ACCEPTED
+            return self._escaped(case, error)
+        self.accepted += 1
+        self._say(f"{case}: ACCEPTED")
+        return ACCEPTED
+
+    def _passed(self, case: str, action: Callable[[], object], fault: type[Exception]) -> str:
+        try:
+            action()
+        except fault as error:
             self.accepted += 1
-            self._say(f"{case}: ACCEPTED")
-        took = time.perf_counter() - began
+            self._say(f"{case}: {error}")
+            return ACCEPTED
+        except Exception as error:
+            return self._escaped(case, error)
+        return "as it should be"
+
+    def _escaped(self, case: str, error: Exception) -> str:
+        self.foreign += 1
+        self._say(f"{case}: {type(error).__name__} escaped: {error}"[:400])
+        return type(error).__name__
+
+    def _timed(self, case: str, judged: Callable[[], str]) -> str:
+        self.tried += 1
+        began = time.process_time()
+        outcome = judged()
+        took = time.process_time() - began
         self.slowest = max(self.slowest, took)
         if took > self.seconds_max:
             self.foreign += 1

@@ -15,7 +15,6 @@ from verifier.log.tree import leaf_hash, node_hash
 from verifier.manifest import File, Manifest, make_manifest
 from verifier.proofs import shard_file
 from verifier.receipt import Receipt
-from verifier.statement import Statement
 
 SHARDS = 3
 LOG2_ROWS_SMALL = 11
@@ -77,7 +76,3 @@ def receipt(risky: bool, index: int) -> bytes:
     made, published = full(risky), Published.of(risky)
     documents = made.bundle(index), made.statement.to_bytes(), published.manifest.to_bytes(), published.log_proof
     return Receipt(*documents).to_bytes()
-
-
-def statement(risky: bool) -> Statement:
-    return full(risky).statement
