@@ -17,17 +17,15 @@ import numpy as np
 from circuits.check import public_matrix
 from prover.commit import Commitment, Extended
 from prover.deep import batched_quotient, open_columns
-from prover.fri import FriProof
 from prover.kernels import threads
 from prover.kernels.field import ext_array, ext_of_array, from_mont, running_sum, to_mont
-from prover.kernels.fold import fold8
-from prover.kernels.merkle_hash import fri_leaf_columns
-from prover.kernels.ntt import SHIFT, interpolate_coset, lde_from_coefficients
+from prover.kernels.ntt import lde_from_coefficients
 from prover.kernels.rowkernels import RowKernels
 from prover.kernels.threads import run_ranges
 from prover.prove import proof_randomness
 from prover.quotient import masked_chunks, quotient_coefficients, quotient_values
 from prover.randomness import Randomness
+from tests.malicious.low_degree import grind, low_degree
 from tests.malicious.sheet import Columns
 from tests.malicious.world import ACTIVE, LOG2_ROWS, ROWS, Array, World
 from verifier import stark
@@ -159,7 +157,7 @@ class CheatingProver:
         transcript = Transcript.start(system, params, LOG2_ROWS, relation.binding)  # step 1
         base_tree = Commitment(_leaves(self.extended.values), random, "base")  # step 2
         transcript.absorb("base root", base_tree.root)
-        lookup_nonce = _grind(transcript, "lookup grind")
+        lookup_nonce = grind(transcript, "lookup grind")
         r, alpha, beta = (transcript.draw_one(name) for name in ("r", "alpha", "beta"))
 
         all_scalars = evaluate_scalars(relation, r, alpha, beta)  # steps 3 and 4
@@ -172,7 +170,7 @@ class CheatingProver:
         lookup_extended = Extended(lookup.words, params.blowup)
         lookup_tree = Commitment(_leaves(lookup_extended.values), random, "lookup")
         transcript.absorb("lookup root", lookup_tree.root)
-        constraint_nonce = _grind(transcript, "constraint grind")
+        constraint_nonce = grind(transcript, "constraint grind")
         weights = self.chosen_weights(relation, skipped, transcript.draw("constraint weights"))
 
         values = quotient_values(  # step 5
@@ -188,17 +186,17 @@ class CheatingProver:
         quotient = lde_from_coefficients(chunks, LOG2_ROWS, params.blowup)
         quotient_tree = Commitment(_leaves(quotient), random, "quotient")
         transcript.absorb("quotient root", quotient_tree.root)
-        zeta_nonce = _grind(transcript, "zeta grind")
+        zeta_nonce = grind(transcript, "zeta grind")
         zeta = transcript.draw_one("zeta")
 
         openings = open_columns(system, self.base, lookup.words, quotient, zeta, LOG2_ROWS)  # steps 6 to 8
         openings = self.claim(relation, all_scalars, zeta, openings)
         transcript.absorb("openings", pack_exts(openings))
-        batching_nonce = _grind(transcript, "batching grind")
+        batching_nonce = grind(transcript, "batching grind")
         batching = transcript.draw("batching weights")
         codeword = batched_quotient(system, params, self.base, lookup.words, quotient, zeta, openings, batching)
-        fri = self._low_degree(codeword, transcript, random)  # steps 9 to 11
-        query_nonce = _grind(transcript, "query grind")
+        fri = low_degree(codeword, params, LOG2_ROWS, transcript, random)  # steps 9 to 11
+        query_nonce = grind(transcript, "query grind")
         positions = sorted(set(transcript.draw_positions("queries")))  # steps 12 to 14
         proof = Proof(
             base_root=base_tree.root,
@@ -249,25 +247,6 @@ class CheatingProver:
         out[:, ACTIVE:] = hidden
         return Lookup(out, system.extension_columns, ext_sub(scalars["terminal"], end), scalars)
 
-    def _low_degree(self, codeword: Array, transcript: Transcript, random: Randomness) -> FriProof:
-        """As `prover.fri.prove_low_degree`, but a last polynomial of too high a degree is cut off."""
-        roots, nonces, layers, shapes = [], [], [], []
-        shift, size = SHIFT, self.params.final_coefficients(LOG2_ROWS)
-        for k in range(self.params.fri_layers(LOG2_ROWS)):
-            layer = Commitment(fri_leaf_columns(codeword), random, f"fri {k}")
-            transcript.absorb(f"fri root {k}", layer.root)
-            nonces.append(_grind(transcript, f"fri grind {k}"))
-            betas = ext_array(list(transcript.draw(f"fri folds {k}"))).T
-            shapes.append((codeword.shape[2], codeword.shape[1]))
-            codeword = fold8(codeword, np.ascontiguousarray(betas), shift)
-            roots.append(layer.root)
-            layers.append(layer)
-            shift = pow(shift, 8, P)
-        coefficients = interpolate_coset(codeword, shift=shift)
-        final = tuple(ext_of_array(coefficients, i) for i in range(size))
-        transcript.absorb("fri final", pack_exts(final))
-        return FriProof(tuple(roots), tuple(nonces), final, tuple(layers), tuple(shapes))
-
 
 @contextmanager
 def _one_thread_per_worker() -> Iterator[None]:
@@ -281,12 +260,6 @@ def _one_thread_per_worker() -> Iterator[None]:
 
 def _leaves(values: Array) -> Array:
     return values.reshape(len(values), values.shape[1] * values.shape[2])
-
-
-def _grind(transcript: Transcript, label: str) -> int:
-    nonce = transcript.find_nonce(label)
-    transcript.grind(label, nonce)
-    return nonce
 
 
 def without(relation: Relation, skipped: Collection[str], weights: Sequence[Ext]) -> list[Ext]:
