@@ -3,74 +3,118 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from circuits.registry import CIRCUITS
+from prover.deep import batched_quotient
 from prover.outputs import MaskPair, Masks, ShardOutputs
 from prover.randomness import Randomness
 from prover.tree import compress_words
+from tests.adversary.linear import chunk_map, mask_map, points_of, rank, shown
 from tests.prover.test_outputs import LENSES, TOTALS, special_rows
+from tests.verifier.toy_circuits import ledger
+from verifier.encoding import as_exts
 from verifier.errors import UnacceptableParameters
-from verifier.field import GENERATOR, Ext, P, ext_inverse, ext_mul, ext_pow, ext_scale, ext_sub, lift, root_of_unity
-from verifier.params import HIDDEN_ROWS, PROFILES, ProofParams
+from verifier.field import Ext, P, ext_inverse, ext_mul, ext_pow, ext_scale, ext_sub, ext_zero, lift, root_of_unity
+from verifier.params import HIDDEN_ROWS, PROFILES, TEST, ProofParams
+from verifier.protocol import opened_values
 from verifier.solvency import OUTPUT_BYTES, OUTPUT_END
 
 LOG2_ROWS = 17
 
 
-def factors(point: Ext) -> list[Ext]:
-    """How the hidden rows enter the value at a point: L_i(point) up to one common factor."""
-    root = root_of_unity(LOG2_ROWS)
-    out = []
-    for i in range((1 << LOG2_ROWS) - HIDDEN_ROWS, 1 << LOG2_ROWS):
-        power = pow(root, i, P)
-        out.append(ext_scale(ext_inverse(ext_sub(point, lift(power))), power))
-    return out
+def spread(count: int, points: int) -> list[int]:
+    """Positions anywhere."""
+    return random.Random(7).sample(range(points), count)
 
 
-def rank(matrix: npt.NDArray[np.uint64]) -> int:
-    """Rank over the field, by elimination."""
-    rows, found = matrix.copy(), 0
-    for column in range(rows.shape[1]):
-        pivots = np.flatnonzero(rows[found:, column])
-        if len(pivots) == 0:
-            continue
-        rows[[found, found + pivots[0]]] = rows[[found + pivots[0], found]]
-        rows[found] = rows[found] * np.uint64(pow(int(rows[found, column]), -1, P)) % np.uint64(P)
-        below = rows[found + 1 :, column].copy()
-        rows[found + 1 :] = (
-            rows[found + 1 :] + np.uint64(P) * np.uint64(P) - below[:, None] * rows[found]
-        ) % np.uint64(P)
-        found += 1
-        if found == len(rows):
-            break
-    return found
+def dense(count: int, points: int) -> list[int]:
+    """Every other position of one coset, so that all successors lie between them."""
+    return [points // 2 + 2 * i for i in range(count)]
 
 
-def test_everything_revealed_of_a_column_is_masked() -> None:
-    params, rng = PROFILES["fast"], random.Random(7)
-    domain_root = root_of_unity(LOG2_ROWS + params.log2_blowup)
-    root = root_of_unity(LOG2_ROWS)
-    positions = rng.sample(range(1 << (LOG2_ROWS + params.log2_blowup)), params.queries)
-    points = [GENERATOR * pow(domain_root, position, P) % P for position in positions]
-    zeta: Ext = (rng.randrange(P), rng.randrange(1, P), rng.randrange(P), rng.randrange(P), rng.randrange(P))
-    rows = []
-    for point in [*points, *(x * root % P for x in points)]:
-        base = [
-            pow(point - pow(root, i, P), -1, P) * pow(root, i, P) % P
-            for i in range((1 << LOG2_ROWS) - 512, 1 << LOG2_ROWS)
-        ]
-        rows.append(base)
-    for claim in (zeta, ext_scale(zeta, root)):
-        values = factors(claim)
-        scale = ext_pow(claim, 1 << LOG2_ROWS)
-        masked = [ext_mul(value, ext_sub(scale, lift(1))) for value in values]
-        rows += [[value[k] for value in masked] for k in range(5)]
-    revealed = np.array(rows, np.uint64)
-    assert len(revealed) == 2 * (params.queries + 5) <= HIDDEN_ROWS
-    assert rank(revealed) == len(revealed)
+def chosen(positions: str, params: ProofParams, log2_rows: int) -> list[int]:
+    return {"spread": spread, "dense": dense}[positions](params.queries, 1 << (log2_rows + params.log2_blowup))
+
+
+def some_zeta() -> Ext:
+    rng = random.Random(8)
+    return (rng.randrange(P), rng.randrange(1, P), rng.randrange(P), rng.randrange(P), rng.randrange(P))
+
+
+SHAPES = [(PROFILES["fast"], 17), (PROFILES["fast"], 11), (PROFILES["compact"], 10), (PROFILES["high"], 20), (TEST, 10)]
+EACH_SHAPE = pytest.mark.parametrize(("params", "log2_rows"), SHAPES, ids=[f"{p.name} 2^{n}" for p, n in SHAPES])
+
+
+@EACH_SHAPE
+@pytest.mark.parametrize("positions", ["spread", "dense"])
+def test_everything_revealed_of_a_column_is_masked(params: ProofParams, log2_rows: int, positions: str) -> None:
+    """Of a base column or of a coordinate of an extension column, with as many distinct positions as there can be."""
+    at = chosen(positions, params, log2_rows)
+    revealed = mask_map(params, log2_rows, at, some_zeta())
+    assert revealed.shape == (2 * (params.queries + 5), HIDDEN_ROWS)
+    # In a small domain the successor of one position is another one: one value, and one row, less to hide.
+    distinct = len(np.unique(revealed, axis=0))
+    assert rank(revealed) == distinct <= HIDDEN_ROWS
+    assert distinct == len(revealed) or (positions == "spread" and log2_rows < 12)
+
+
+@EACH_SHAPE
+def test_everything_revealed_of_a_chunk_is_masked(params: ProofParams, log2_rows: int) -> None:
+    """Each coordinate of q_0 and q_1 at the queries, and all five words of it at zeta: not one mask too many."""
+    revealed = chunk_map(params, log2_rows, chosen("spread", params, log2_rows), some_zeta())
+    assert revealed.shape == (params.queries + 5, params.mask_coefficients)
+    assert rank(revealed) == len(revealed) == params.mask_coefficients
+
+
+def test_one_query_more_than_the_hidden_rows_cover_is_not_masked() -> None:
+    most = HIDDEN_ROWS // 2 - 5
+    for queries, full in ((most, True), (most + 1, False)):
+        params = replace(PROFILES["fast"], queries=queries)
+        revealed = mask_map(params, 12, chosen("dense", params, 12), some_zeta())
+        assert (rank(revealed) == len(revealed)) is full
+
+
+def test_the_map_of_the_masks_is_that_of_the_argument() -> None:
+    """L_i(x) = w^i (x^N - 1) / (N (x - w^i)), for the kernels from which the map is read; and they are linear."""
+    params, log2_rows, zeta = replace(TEST, queries=2), 10, some_zeta()
+    at, rows, root = [5, 1500], 1 << log2_rows, root_of_unity(log2_rows)
+    found = mask_map(params, log2_rows, at, zeta)
+    points = [lift(x) for x in points_of(params, log2_rows, at)]
+    points = [*points, *(ext_scale(x, root) for x in points), zeta, ext_scale(zeta, root)]
+    for i in (0, 1, HIDDEN_ROWS - 1):
+        power = pow(root, rows - HIDDEN_ROWS + i, P)
+        values = []
+        for x in points:
+            top = ext_scale(ext_sub(ext_pow(x, rows), lift(1)), power * pow(rows, -1, P) % P)
+            values.append(ext_mul(top, ext_inverse(ext_sub(x, lift(power)))))
+        assert found[:, i].tolist() == [*(value[0] for value in values[:4]), *values[4], *values[5]]
+    masks = Randomness(b"masks").words("some", HIDDEN_ROWS)
+    column = np.pad(masks, (rows - HIDDEN_ROWS, 0))[None]
+    expected = (found * masks % np.uint64(P)).sum(axis=1) % np.uint64(P)
+    assert shown(column, params, at, zeta)[:, 0].tolist() == expected.tolist()
+
+
+def test_the_mask_polynomial_enters_what_is_folded_as_it_is() -> None:
+    """With columns and chunks of zeros, G is R itself, whatever zeta and the weights are; so G is as uniform as R."""
+    system, rows = ledger(10).relation.system, 1 << 10
+    width, claims = 5 * len(system.extension_columns), opened_values(system)
+    zeros = [np.zeros((count, rows), np.uint32) for count in (len(system.columns), width)]
+    quotient = np.zeros((20, TEST.blowup, rows), np.uint32)
+    quotient[15:] = Randomness(b"R").words("R", 5 * TEST.blowup * rows).reshape(5, TEST.blowup, rows)
+    weights = as_exts(Randomness(b"w").words("weights", 5 * claims).tolist())
+    codeword = batched_quotient(system, TEST, *zeros, quotient, some_zeta(), [ext_zero] * claims, weights)
+    assert (codeword == quotient[15:]).all()
+
+
+@pytest.mark.parametrize("name", sorted(CIRCUITS))
+def test_circuits_read_a_row_and_the_next_one_only(name: str) -> None:
+    """So the quotient at x depends on columns at x and at w x: two values a query are the whole budget."""
+    assert {node[2] for node in CIRCUITS[name]().nodes if node[0] == "column"} == {0, 1}
 
 
 def test_more_queries_than_the_hidden_rows_cover_are_refused() -> None:
