@@ -7,6 +7,7 @@ same answer, after the same work. Answers are padded to few lengths, which say l
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -29,6 +30,11 @@ from verifier.report import STATEMENT_FILE
 BLOCK_BYTES: Final = 2048
 """What a bundle is longer than the shortest one is padded to a multiple of this, which is some sixteen entries. The
 padding is a header: a bundle has one spelling. Proxies take headers of 4 kB."""
+PADDING_BYTES_MIN: Final = 256
+"""From here on HTTP/2 and HTTP/3 write a length in three bytes (RFC 7541, 5.1)."""
+_PADDING: Final = bytes(b"XZ&*,;"[byte % 6] for byte in range(256))
+"""Eight bits each also where a proxy packs headers by Huffman's code (RFC 7541, appendix B): a 0 would take five, and
+the length would show. Drawn anew, so that no table of headers that were sent before shortens them either."""
 CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="bundles"'}
 _PRIVATE: Final = {
     "Content-Type": "application/json",
@@ -72,7 +78,8 @@ class Bundles:
     def padding(self, length: int, store: BundleStore) -> str:
         """What makes the answer as long as that for others."""
         # A little below the shortest one seen, as some that were not looked at have shorter names.
-        return "0" * ((self._shortest[bytes.fromhex(store.meta.statement)] - 64 - length) % BLOCK_BYTES)
+        short = (self._shortest[bytes.fromhex(store.meta.statement)] - 64 - length) % BLOCK_BYTES
+        return os.urandom(PADDING_BYTES_MIN + short).translate(_PADDING).decode("ascii")
 
     def fetch(self, token: str | None, store: BundleStore | None) -> tuple[bool, bytes | None]:
         """Whether the token is good, and its user's bundle. The same work is done whichever is missing."""

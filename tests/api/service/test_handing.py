@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from api.app import make_app
-from api.handing import BLOCK_BYTES, Bundles
+from api.handing import BLOCK_BYTES, PADDING_BYTES_MIN, Bundles
 from api.observing import Observer
 from api.publish import publish
 from api.serving import served
@@ -79,7 +79,7 @@ def test_everybody_gets_their_own(site: Site) -> None:
             assert headers["cache-control"] == "no-store"
             assert headers["content-disposition"] == f'attachment; filename="bundle-{OF.statement.sequence}.json"'
             assert "access-control-allow-origin" not in headers
-            assert len(headers["padding"]) < BLOCK_BYTES
+            assert PADDING_BYTES_MIN <= len(headers["padding"]) < PADDING_BYTES_MIN + BLOCK_BYTES
 
 
 def test_a_receipt_holds_the_same_bundle_and_its_log(site: Site, tmp_path: Path) -> None:
@@ -102,6 +102,19 @@ def test_accounts_of_usual_size_look_alike(site: Site, path: str) -> None:
         sizes.add(sum(len(k) + len(v) for k, v in headers.items()) + len(body))
         lengths.add(len(body))
     assert len(sizes) == 1 < len(lengths)
+
+
+def test_padding_is_as_long_in_packed_headers(site: Site) -> None:
+    """HTTP/2 and HTTP/3, in front of the service, code headers by Huffman and refer to those sent before."""
+    eight_bits = set("&*,;XZ")  # RFC 7541, appendix B, where digits take five or six
+    token, sent = site.given["plain"], set()
+    for _ in range(3):
+        _, headers, _ = site.get(token=token)
+        assert set(headers["padding"]) <= eight_bits
+        # 256 and more take three bytes for their length, and fewer than 16,511 no more.
+        assert len(headers["padding"]) >= 0x7F + 0x80
+        sent.add(headers["padding"])
+    assert len(sent) == 3
 
 
 def _wrong(site: Site) -> list[tuple[str | None, str]]:
