@@ -16,12 +16,16 @@ from prover.randomness import Randomness
 from prover.shards.prove import prove_shard
 from prover.snapshot import Snapshot
 from prover.terms import Terms
+from tests.adversary.scripted import Shown
+from tests.adversary.simulator import Simulator
 from tests.adversary.views import DOCUMENT, OUTPUTS, View, view
+from tests.verifier.toy_proofs import FREE
 from verifier.params import TEST
 from verifier.proof import Proof, parse_proof
 from verifier.shards import Shard
 from verifier.solvency import OUTPUT_BYTES
 from verifier.solvency import relation as relation_of
+from verifier.stark import Relation
 from verifier.statement import STRICT, Statement
 
 ACCOUNTS, INSTRUMENTS, SHARDS, LOG2_ROWS = 60, 3, 3, 17
@@ -76,6 +80,16 @@ def published(accounts: Snapshot, seed: bytes, shard: int = 0) -> Published:
     seconds = time.process_time() - started
     system = relation_of(statement(), proved.shard).system
     return Published(parse_proof(proved.proof, system, TEST, LOG2_ROWS), proved.shard, len(proved.proof), seconds)
+
+
+def imagined(seed: bytes) -> tuple[Relation, Shown]:
+    """A shard without accounts: whatever outputs and root, and a simulated proof of them."""
+    random, special = Randomness(seed), statement().special_rows
+    numbers = np.frombuffer(random.bytes("outputs", OUTPUT_BYTES * special.outputs), "<u8").reshape(-1, 2).tolist()
+    root, into, out = (tuple(random.words(label, 8).tolist()) for label in ("root", "mask in", "mask out"))
+    outputs = tuple(low + (high << 64) for low, high in numbers)
+    relation = relation_of(statement(), Shard(statement().header_digest, 0, root, into, out, outputs))
+    return relation, Simulator(relation, FREE, random).prove()
 
 
 def stacked(of: Sequence[Published]) -> View:

@@ -86,19 +86,25 @@ class ScriptedProver(Prover):
 
 
 @dataclass(frozen=True)
-class Run:
-    """One proof and how it came about. base, lookup: columns on the trace, canonical; the others Montgomery."""
+class Shown:
+    """A proof and the challenges under which it was made."""
 
     proof: Proof
     challenges: Challenges
-    base: Words
-    lookup: Words
-    quotient: Words
-    codeword: Words
 
     @property
     def positions(self) -> list[int]:
         return sorted(set(self.challenges.positions))
+
+
+@dataclass(frozen=True)
+class Run(Shown):
+    """One proof and how it came about. base, lookup: columns on the trace, canonical; the others Montgomery."""
+
+    base: Words
+    lookup: Words
+    quotient: Words
+    codeword: Words
 
 
 def run(case: Case, params: ProofParams, random: Randomness, challenges: Challenges | None = None) -> Run:

@@ -17,6 +17,7 @@ from tests.adversary.real_shards import Published, holdings, published, stacked
 from tests.adversary.score import Score
 from tests.adversary.scripted import BASE, MASKS, SALTS, R, ScriptedRandomness
 from tests.adversary.scripted import run as proved
+from tests.adversary.simulator import Simulator, accept
 from tests.adversary.views import Suspect, View, end_of, sample
 from tests.adversary.witnesses import Pair, ledgers, losers
 from tests.verifier.toy_circuits import LOG2_ROWS
@@ -30,15 +31,22 @@ Streams = Callable[[bytes], ScriptedRandomness]
 
 @dataclass(frozen=True)
 class Size:
-    """proofs: of each witness of a toy circuit. broken: likewise, of a broken prover. shards: of a real circuit."""
+    """How many of each.
+
+    Args:
+        proofs: of each witness of a toy circuit; as many are simulated.
+        broken: likewise, of each broken prover.
+        explained: of each witness, by the other one, for the queries of every profile.
+        shards: of each witness of a real circuit.
+    """
 
     proofs: int
     broken: int
-    shards: int
     explained: int
+    shards: int
 
 
-SIZES = {"short": Size(60, 30, 0, 1), "nightly": Size(500, 60, 20, 20)}
+SIZES = {"short": Size(60, 30, 1, 0), "nightly": Size(500, 60, 5, 20)}
 
 
 def honest(seed: bytes) -> ScriptedRandomness:
@@ -66,6 +74,15 @@ def samples(pair: Pair, count: int, seed: int, streams: Streams = honest) -> tup
     return one, two
 
 
+def simulated(pair: Pair, count: int, seed: int) -> View:
+    """`count` proofs without a witness, each accepted by the verifier for the challenges that it came with."""
+    relation, made = pair[0].relation, []
+    for i in range(count):
+        made.append(Simulator(relation, FREE, Randomness(b"%d simulated %d" % (seed, i))).prove())
+        accept(relation, FREE, made[-1])
+    return sample(made, [Suspect(case, FREE) for case in pair])
+
+
 def compared(one: View, two: View, seed: int) -> list[Result]:
     """Tests that tell the witness of one sample from that of the other."""
     results = [
@@ -79,12 +96,12 @@ def compared(one: View, two: View, seed: int) -> list[Result]:
     return results
 
 
-def against_chance(one: View, two: View) -> list[Result]:
+def against_chance(*of: View) -> list[Result]:
     """Tests that tell what is shown from uniform words."""
     return [
         Result(f"{name}: {each.name}", each.p_values)
-        for name in one
-        for each in uniform(np.concatenate([one[name], two[name]]), end_of(name))
+        for name in of[0]
+        for each in uniform(np.concatenate([each[name] for each in of]), end_of(name))
     ]
 
 
@@ -97,6 +114,7 @@ def run(size: str, seed: int) -> list[Score]:
     parts: list[tuple[str, Callable[[], _Outcome]]] = [
         *((f"secrets: {name}, explained", lambda name=name: _explained(name, of, seed)) for name in PAIRS),
         *((f"secrets: {name}, compared", lambda name=name: _distributions(name, of, seed)) for name in PAIRS),
+        *((f"secrets: {name}, simulated", lambda name=name: _simulations(name, of, seed)) for name in PAIRS),
         *((f"secrets: {name}, broken", lambda name=name: broken(name, of, seed)) for name in PAIRS),
     ]
     if of.shards:
@@ -142,6 +160,15 @@ def _distributions(name: str, of: Size, seed: int) -> _Outcome:
     return _tested(one, two, seed, {"proofs": 2 * of.proofs})
 
 
+def _simulations(name: str, of: Size, seed: int) -> _Outcome:
+    """Proofs without a witness against proofs of either one."""
+    pair = PAIRS[name](LOG2_ROWS)
+    made = simulated(pair, of.proofs, seed)
+    outcomes = [_tested(made, real, seed, {}) for real in samples(pair, of.proofs, seed + 1)]
+    failed = [failure for outcome in outcomes for failure in outcome.failed]
+    return _Outcome(of.proofs + sum(outcome.tried for outcome in outcomes), failed, {"proofs": 3 * of.proofs})
+
+
 def _tested(one: View, two: View, seed: int, notes: dict[str, int]) -> _Outcome:
     told, chance = compared(one, two, seed), against_chance(one, two)
     tried = sum(result.p_values.size for result in (*told, *chance))
@@ -151,7 +178,7 @@ def _tested(one: View, two: View, seed: int, notes: dict[str, int]) -> _Outcome:
 def broken(name: str, of: Size, seed: int) -> _Outcome:
     """Every fault is seen by the part of the suite that should see it."""
     pair = PAIRS[name](LOG2_ROWS)
-    faults: list[tuple[str, Streams, Callable[[View, View], list[Result]]]] = [
+    faults: list[tuple[str, Streams, Callable[..., list[Result]]]] = [
         ("no hidden rows", without(BASE), lambda one, two: compared(one, two, seed)),
         ("hidden rows used again", reused(len(pair[0].columns)), against_chance),
         ("no mask polynomial", without(R), against_chance),

@@ -28,13 +28,15 @@ from tests.adversary.battery import (
     uniform,
 )
 from tests.adversary.explain import explain, prove
-from tests.adversary.real_shards import SHARDS, Published, holdings, published, statement
+from tests.adversary.real_shards import SHARDS, Published, holdings, imagined, published, statement
 from tests.adversary.scripted import MASKS, run
+from tests.adversary.simulator import Simulator, accept
 from tests.adversary.views import pieces, shared
 from tests.adversary.witnesses import Pair, ledgers, losers
 from tests.verifier.small_tree import Builder, make_accounts
-from tests.verifier.toy_circuits import LOG2_ROWS
+from tests.verifier.toy_circuits import LOG2_ROWS, Case, fibonacci
 from tests.verifier.toy_proofs import FREE, RATE_QUARTER
+from verifier.errors import ConstraintFailure
 from verifier.field import P
 from verifier.params import PROFILES, ProofParams
 from verifier.proof import Proof
@@ -68,12 +70,36 @@ def test_without_any_one_of_the_masks_it_is_not(label: str) -> None:
     assert explain(made, two, FREE, b"seed", [label])
 
 
-@pytest.mark.parametrize("pairs", [ledgers, losers], ids=["buses", "accumulators"])
-def test_proofs_of_two_witnesses_look_alike_and_like_chance(pairs: Callable[[int], Pair]) -> None:
-    one, two = secrets.samples(pairs(LOG2_ROWS), 50, SEED)
-    told, chance = secrets.compared(one, two, SEED), secrets.against_chance(one, two)
-    assert sum(result.p_values.size for result in told + chance) > 20_000
+@pytest.mark.parametrize("name", secrets.PAIRS)
+def test_proofs_of_two_witnesses_and_of_none_look_alike_and_like_chance(name: str) -> None:
+    pair = secrets.PAIRS[name](LOG2_ROWS)
+    one, two = secrets.samples(pair, 40, SEED)
+    none = secrets.simulated(pair, 40, SEED)
+    told = [*secrets.compared(one, two, SEED), *secrets.compared(one, none, SEED)]
+    chance = [*secrets.against_chance(one, two), *secrets.against_chance(none)]
+    assert sum(result.p_values.size for result in (*told, *chance)) > 40_000
     assert told_apart(told) == told_apart(chance) == []
+
+
+@pytest.mark.parametrize(
+    ("case", "params"),
+    [(fibonacci(), FREE), (ledgers(11)[0], FAST), (losers()[0], FREE)],
+    ids=["no buses", "203 queries", "accumulators"],
+)
+def test_a_proof_without_a_witness_is_accepted_where_the_oracle_is_programmed(case: Case, params: ProofParams) -> None:
+    """And nowhere else."""
+    made = Simulator(case.relation, params, Randomness(b"simulator")).prove()
+    accept(case.relation, params, made)
+    with pytest.raises(ConstraintFailure):
+        verify_stark(case.relation, params, made.proof.to_bytes())
+
+
+def test_a_shard_of_nobody_is_accepted_where_the_oracle_is_programmed() -> None:
+    """Any outputs, any root: so what a real shard's proof shows follows from what its document says."""
+    relation, made = imagined(b"nobody")
+    accept(relation, FREE, made)
+    with pytest.raises(ConstraintFailure):
+        verify_stark(relation, FREE, made.proof.to_bytes())
 
 
 def test_a_broken_prover_is_seen() -> None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from prover.commit import Extended
 from prover.kernels.deep import barycentric_weights, evaluate_columns
 from prover.kernels.field import from_mont, to_mont
-from tests.adversary.scripted import Run, subtract, words_of
+from tests.adversary.scripted import Shown, subtract, words_of
 from tests.verifier.toy_circuits import Case
 from verifier.field import P
 from verifier.hashing import SALT_BYTES
@@ -56,11 +56,11 @@ class Suspect:
         extended = from_mont(Extended(self._columns, params.blowup).values)
         self._values = extended.reshape(len(extended), -1)
 
-    def difference(self, of: Run) -> Words:
+    def difference(self, of: Shown) -> Words:
         """What is opened of base columns, less that: zero if the suspicion is right and nothing hides it."""
         ends = [of.positions[0], of.positions[-1]]
         rows = np.array([of.proof.trees[0].rows[0], of.proof.trees[0].rows[-1]], np.uint32)
-        log2_rows = of.base.shape[1].bit_length() - 1
+        log2_rows = self._columns.shape[1].bit_length() - 1
         weights = barycentric_weights(of.challenges.zeta, log2_rows)
         outside = from_mont(evaluate_columns(self._columns, weights))
         opened = words_of(of.proof.openings[: len(self._columns)])
@@ -68,12 +68,12 @@ class Suspect:
         return np.concatenate([part.ravel() for part in parts])
 
 
-def sample(runs: Iterable[Run], suspects: Sequence[Suspect]) -> View:
+def sample(shown: Iterable[Shown], suspects: Sequence[Suspect]) -> View:
     """Sections as matrices (proofs, cells)."""
     views = []
-    for run in runs:
-        guesses = np.concatenate([suspect.difference(run) for suspect in suspects])
-        views.append({**view(run.proof), GUESSES: guesses})
+    for each in shown:
+        guesses = np.concatenate([suspect.difference(each) for suspect in suspects])
+        views.append({**view(each.proof), GUESSES: guesses})
     return {name: np.stack([each[name] for each in views]) for name in views[0]}
 
 
