@@ -18,6 +18,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi import Path as PathParameter
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.exc import IntegrityError
+from starlette.requests import ClientDisconnect
 
 from api.database import Database, tables
 from api.notes import cosign, witness_key
@@ -202,6 +203,10 @@ def make_app(witness: Witness) -> FastAPI:
     @app.exception_handler(Refused)
     async def refused(_: Request, error: Refused) -> Response:
         return Response(error.text, error.status, {"content-type": error.media_type})  # as it is, without a charset
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(_: Request, _error: ClientDisconnect) -> Response:
+        return Response("the request was broken off\n", 400, media_type=TEXT_TYPE)  # which nobody hears
 
     @app.exception_handler(InputError)
     async def failed(_: Request, _error: InputError) -> Response:

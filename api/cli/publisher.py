@@ -61,6 +61,7 @@ def serve(
     from api.cli.validator import read_validators
     from api.log import require_key
     from api.observing import Observer
+    from api.serving import Bounded
     from api.store import Store
     from api.tokens import Tokens
     from api.writing import Publisher, make_app
@@ -78,7 +79,7 @@ def serve(
     Output(False).note(f"Publishing into {store} what is handed in at http://{host}:{port}/")
     made = make_app(publisher, Observer(None if quiet else sys.stderr))
     uvicorn.run(
-        made, host=host, port=port, log_level="warning", access_log=False, server_header=False,
+        made, host=host, port=port, log_level="warning", access_log=False, server_header=False, http=Bounded,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )  # fmt: skip
     return ACCEPTED

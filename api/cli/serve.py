@@ -48,6 +48,7 @@ def serve(
     from uvicorn.supervisors import Multiprocess
 
     from api.limits import RateLimit
+    from api.serving import Bounded
     from api.settings import Settings
     from api.store import Store
 
@@ -60,7 +61,7 @@ def serve(
     Output(False).note(f"Serving {store} at http://{host}:{port}/")
     config = uvicorn.Config(
         "api.app:from_environment", factory=True, host=host, port=port, workers=workers, log_level="warning",
-        access_log=False, timeout_graceful_shutdown=GRACE_SECONDS, server_header=False,
+        access_log=False, http=Bounded, timeout_graceful_shutdown=GRACE_SECONDS, server_header=False,
         proxy_headers=bool(proxy), forwarded_allow_ips=proxy,
     )  # fmt: skip
     listener = config.bind_socket()

@@ -70,6 +70,7 @@ def serve(
     import uvicorn
 
     from api.database import database_url
+    from api.serving import Bounded
     from api.witness import Witness, make_app
     from prover.prices import load_key
     from verifier.log.policy import read_policy
@@ -83,5 +84,5 @@ def serve(
         for log in policy.logs:
             output.note(f"Watching {log.vkey}")
         output.note(f"Witness {witness.key.vkey} at http://{host}:{port}")
-        uvicorn.run(make_app(witness), host=host, port=port, log_level="warning")
+        uvicorn.run(make_app(witness), host=host, port=port, log_level="warning", http=Bounded)
     return ACCEPTED
