@@ -9,7 +9,7 @@ import { acceptedProfile } from "./params.js";
 import { proofBytesMax } from "./proof.js";
 import { sha256 } from "./sha2.js";
 import { checkShards, parseShard, shardFile } from "./shards.js";
-import { relationOf } from "./solvency.js";
+import { relationsOf } from "./solvency.js";
 import { verifyStark } from "./stark.js";
 import { parseStatement } from "./statement.js";
 import { checkFund, checkSolvency, parseReserves, spokenVerdict, verdictOf } from "./verdict.js";
@@ -114,13 +114,14 @@ async function readShards(files, statement) {
 async function checkProofs(files, statement, shards, params, { keyOf, progress }) {
   const { name } = statement.circuit;
   const system = pinnedCircuit(name, (await keyOf(name)) ?? missing(`key file of ${name}`));
+  const relationOf = relationsOf(statement, system);
   const limit = proofBytesMax(system, params, statement.log2Rows);
   let value = 0;
   await progress(0, shards.length);
   for (const shard of shards) {
     const proof = await files.need(shardFile(shard.index, "proof"));
     if (proof.length > limit) refuse(shardFile(shard.index, "proof"), `at most ${limit} bytes`, proof.length, "file-too-large");
-    verifyStark(relationOf(statement, shard, system), params, proof);
+    verifyStark(relationOf(shard), params, proof);
     value += proof.length;
     await progress(shard.index + 1, shards.length);
   }

@@ -48,9 +48,9 @@ function publicColumns(statement) {
   };
 }
 
-// First rows of the public columns that depend on challenges. `scalars`: by name.
-function challengeColumns(statement, { r, beta }) {
-  const columns = byCoordinate("leg_row", legFingerprints(statement.legs, beta));
+// First rows of the public columns that depend on challenges. `rows`: of the leg table; `scalars`: by name.
+function challengeColumns(statement, rows, { r, beta }) {
+  const columns = byCoordinate("leg_row", legFingerprints(rows, beta));
   const { lenses, recordRows } = statement.circuit;
   if (!recordRows) return columns;
   const window = LENS_POSITIONS / recordRows;
@@ -69,13 +69,15 @@ function byCoordinate(name, elements) {
   return Object.fromEntries(extOne.map((_, k) => [`${name}${k}`, elements.map((element) => element[k])]));
 }
 
-// tag + sum of beta^(k+1) e_k for each row of the leg table. The numbers e_k are below 2^16, all but six of them of
-// seven bits, and at most 160: no sum of products with words reaches 2^51.
-function legFingerprints(legs, beta) {
-  let powers = [];
-  return legs.map(({ index, total, cap, price, lenses }) => {
-    const row = [index, total, ...limbs(cap, 4), ...[price, ...lenses].flatMap(balancedDigits)];
-    if (!powers.length) powers = powersOf(beta, row.length);
+// A row of the leg table as it goes over the bus. All numbers are below 2^16, all but six of them below 2^8.
+function legRow({ index, total, cap, price, lenses }) {
+  return Int32Array.from([index, total, ...limbs(cap, 4), ...[price, ...lenses].flatMap(balancedDigits)]);
+}
+
+// tag + sum of beta^(k+1) e_k for each row e. At most 160 numbers in a row: no sum of products with words reaches 2^51.
+function legFingerprints(rows, beta) {
+  const powers = powersOf(beta, rows[0].length);
+  return rows.map((row) => {
     const sums = [TAG_LEG, 0, 0, 0, 0];
     row.forEach((number, k) => {
       for (let i = 0; i < sums.length; i++) sums[i] += number * powers[k][i];
@@ -121,22 +123,25 @@ function terminal(outputs, inBytes, r, alpha, beta) {
   }, extZero);
 }
 
-// What `verifyStark` has to check for a shard. `statement`, `shard`: as parsed; `system`: that of the statement's circuit.
-export function relationOf(statement, shard, system) {
+// What `verifyStark` has to check, as a function of the shard. `statement`, shard: as parsed; `system`: that of the
+// statement's circuit.
+export function relationsOf(statement, system) {
   checkLegs(statement.legs);
+  const rows = statement.legs.map(legRow);
+  const publics = publicColumns(statement);
   const inBytes = statement.shards === 1 ? specialRows(statement).liability : 0;
   const digest = (words, beta) => extMul(beta, polynomial(words, beta));
-  return {
+  return (shard) => ({
     system,
     log2Rows: statement.log2Rows,
     binding: shard.digest,
-    publics: publicColumns(statement),
+    publics,
     terminal: (r, alpha, beta) => terminal(shard.outputs, inBytes, r, alpha, beta),
-    derived: (scalars) => challengeColumns(statement, scalars),
+    derived: (scalars) => challengeColumns(statement, rows, scalars),
     scalars: (r, alpha, beta) => ({
       root: digest([...shard.root, statement.levels + 1], beta),
       mask_out: digest(shard.maskOut, beta),
       mask_in: digest(shard.maskIn, beta),
     }),
-  };
+  });
 }

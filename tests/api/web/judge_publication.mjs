@@ -9,7 +9,7 @@ export async function judge(code, ask) {
   if (ask.relations) {
     out.relations = ask.relations.map(({ statement, shard, index, challenges: [r, alpha, beta] }) => {
       const of = code.statement.parseStatement(bytes(statement));
-      const relation = code.solvency.relationOf(of, code.shards.parseShard(bytes(shard), of, index), null);
+      const relation = code.solvency.relationsOf(of, null)(code.shards.parseShard(bytes(shard), of, index));
       return {
         publics: { ...relation.publics, ...relation.derived({ r, alpha, beta }) },
         terminal: relation.terminal(r, alpha, beta),
