@@ -42,12 +42,10 @@ def _files(statement: Statement, shards: Sequence[Shard], worlds: Sequence[World
 
 
 @cache
-def equity(shards: int) -> Files:
-    """One shard, or as many as a made-up exchange has, with reserves."""
-    held = [ENTRIES] if shards == 1 else [ENTRIES[3 * i :] for i in range(SHARDS)]
-    numbers = [None] if shards == 1 else range(SHARDS)
+def equity() -> Files:
+    """Three shards with other accounts each, with reserves."""
     levels = levels_for(LOG2_ROWS)
-    worlds = [make_world(entries, None, levels, shard=number) for entries, number in zip(held, numbers, strict=True)]
+    worlds = [make_world(ENTRIES[3 * i :], None, levels, shard=i) for i in range(SHARDS)]
     forged = [Forge(world.plan).build() for world in worlds]
     statement = equity_statement(forged)
     documents = [shard_of(statement, each, index) for index, each in enumerate(forged)]

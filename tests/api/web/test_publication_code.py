@@ -113,7 +113,7 @@ def _compared(
 
 
 def test_honest_publications(tmp_path: Path) -> None:
-    bases = {"one": equity(1), "three": equity(3), "risk": risky("solvency_risk_v1"), "stress": risky(STRESS)}
+    bases = {"three": equity(), "risk": risky("solvency_risk_v1"), "stress": risky(STRESS)}
     assert _compared(bases, [(name, {}) for name in bases], tmp_path) == ["insolvent"] * len(bases)
 
 
@@ -190,7 +190,7 @@ def _proof_changes(files: Files, source: random.Random) -> Iterator[Changed]:
 
 
 def test_changed_shards_and_proofs(tmp_path: Path) -> None:
-    honest = equity(3)
+    honest = equity()
     changes = [*_shard_changes(honest), *_proof_changes(honest, random.Random(7))]
     changes = [change for change in changes if {**honest, **change} != honest]
     found = _compared({"three": honest}, [("three", change) for change in changes], tmp_path)
@@ -250,27 +250,29 @@ def _parameter_changes(files: Files) -> Iterator[Changed]:
 
 
 def test_changed_files_and_parameters(tmp_path: Path) -> None:
-    honest = equity(1)
+    honest = equity()
     changes = [*_file_changes(honest), *_parameter_changes(honest)]
-    found = _compared({"one": honest}, [("one", change) for change in changes], tmp_path)
+    found = _compared({"three": honest}, [("three", change) for change in changes], tmp_path)
     assert found.count("insolvent") == 1, found
     assert {"manifest", "reserves", "file-missing", "price-evidence", "unacceptable-profile"} <= set(found)
 
 
 def test_a_production_page_refuses_the_test_profile() -> None:
-    files = {name: text(data) for name, data in equity(1).items()}
-    (one,) = judge(by=BY, keys={}, bases={"one": files}, publications=[{"of": "one", "changed": {}}])["publications"]
+    files = {name: text(data) for name, data in equity().items()}
+    (one,) = judge(by=BY, keys={}, bases={"three": files}, publications=[{"of": "three", "changed": {}}])[
+        "publications"
+    ]
     assert (one["failed"], one["reason"]) == ("2 parameters", "unacceptable-profile")
 
 
 def test_a_key_that_is_not_the_pinned_one(tmp_path: Path) -> None:
-    files = {name: text(data) for name, data in equity(1).items()}
+    files = {name: text(data) for name, data in equity().items()}
     key = (KEYS / "solvency_equity_v1.json").read_bytes()
     for wrong in (key + b" ", key.replace(b'"is_root"', b'"is_toor"'), b""):
         ask = {
             "params": described_params(TEST),
-            "bases": {"one": files},
-            "publications": [{"of": "one", "changed": {}}],
+            "bases": {"three": files},
+            "publications": [{"of": "three", "changed": {}}],
         }
         (one,) = judge(by=BY, keys={"solvency_equity_v1": text(wrong)}, **ask)["publications"]
         assert (one["failed"], one["reason"]) == ("5 proofs", "unknown-circuit")
