@@ -283,7 +283,7 @@ function namesIn(manifest) {
 async function keyOf(circuit) {
   if (state.fetched) return fetched(`page/${circuit}.json`);
   const packed = fromBase64(state.keys[circuit] ?? "");
-  if (!packed) return null;
+  if (!packed || !globalThis.DecompressionStream) return null;
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
