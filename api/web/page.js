@@ -5,6 +5,7 @@ import { assess, board } from "./dashboard.js";
 import { box, el, grouped, step, stepsOf, tableOf } from "./dom.js";
 import { BUNDLE_FORMAT, STEP_NAMES, checkBundle } from "./inclusion.js";
 import { LOG_PROOF_HEADER, LOG_STEPS, MANIFEST_FORMAT, checkLogged } from "./log.js";
+import { acceptedParams } from "./params.js";
 import { selfTest } from "./poseidon.js";
 import { isReceipt, splitReceipt } from "./receipt.js";
 import { SHARD_FORMAT, shardFile } from "./shards.js";
@@ -53,7 +54,9 @@ function bySequence() {
 function statementOf(entry) {
   if (!entry || entry.parsed || entry.error || !entry.files["statement.json"]) return entry?.parsed ?? null;
   try {
-    entry.parsed = parseStatement(entry.files["statement.json"]);
+    const statement = parseStatement(entry.files["statement.json"]);
+    acceptedParams(statement, null);
+    entry.parsed = statement;
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     entry.error = error.message;

@@ -1,6 +1,6 @@
 // Proof parameters: docs/protocol.md section 1. The page chooses the profile, never a proof.
-import { utf8 } from "./bytes.js";
-import { Refused, dumps } from "./canonical.js";
+import { toHex, utf8 } from "./bytes.js";
+import { Refused, dumps, refuse } from "./canonical.js";
 import { EXTENSION_DEGREE, TWO_ADICITY } from "./field.js";
 import { sha256 } from "./sha2.js";
 
@@ -41,6 +41,17 @@ export function acceptedProfile(name) {
   const found = PROFILES.find((params) => params.name === name);
   if (!found) throw new Refused("unacceptable-profile", `the profile is none of ${PROFILES.map((params) => params.name).join(", ")}`);
   return found;
+}
+
+// The profile that a statement names, or `params`, which it then has to name.
+export function acceptedParams(statement, params) {
+  const accepted = params ?? acceptedProfile(statement.profile);
+  if (statement.profile !== accepted.name) refuse("statement.profile", accepted.name, statement.profile, "unacceptable-profile");
+  const digest = toHex(accepted.digest);
+  if (statement.parameters_digest !== digest) {
+    refuse("statement.parameters_digest", `this page's ${digest}`, statement.parameters_digest, "unacceptable-parameters");
+  }
+  return accepted;
 }
 
 // Heights at which the quotient, its masks, the hidden rows and the domain do not fit are refused.

@@ -5,7 +5,7 @@ import { equalBytes, toHex } from "./bytes.js";
 import { Refused, refuse } from "./canonical.js";
 import { Steps } from "./inclusion.js";
 import { readManifest } from "./log.js";
-import { acceptedProfile } from "./params.js";
+import { acceptedParams } from "./params.js";
 import { proofBytesMax } from "./proof.js";
 import { sha256 } from "./sha2.js";
 import { checkShards, parseShard, shardFile } from "./shards.js";
@@ -31,7 +31,10 @@ export function verifyPublication({ read, keyOf, params = null, names = null, pr
       const value = parseStatement(await files.need("statement.json"));
       return { detail: `${value.exchange}, sequence ${value.sequence}, digest ${value.digest}`, value };
     });
-    const accepted = steps.run("2 parameters", () => acceptedParams(statement, params));
+    const accepted = steps.run("2 parameters", () => {
+      const value = acceptedParams(statement, params);
+      return { detail: `profile ${value.name}: ${value.queries} queries, circuit ${statement.circuit.name}`, value };
+    });
     const { reserves, fund, open } = await steps.later("3 claims", () => readClaims(files, statement));
     const shards = await steps.later("4 shards", () => readShards(files, statement));
     const proofBytes = await steps.later("5 proofs", () => checkProofs(files, statement, shards, accepted, { keyOf, progress }));
@@ -62,16 +65,6 @@ class Files {
 
 function missing(name) {
   throw new Refused("file-missing", `${name}: no such file`, name);
-}
-
-function acceptedParams(statement, params) {
-  const value = params ?? acceptedProfile(statement.profile);
-  if (statement.profile !== value.name) refuse("statement.profile", value.name, statement.profile, "unacceptable-profile");
-  const digest = toHex(value.digest);
-  if (statement.parameters_digest !== digest) {
-    refuse("statement.parameters_digest", `this page's ${digest}`, statement.parameters_digest, "unacceptable-parameters");
-  }
-  return { detail: `profile ${value.name}: ${value.queries} queries, circuit ${statement.circuit.name}`, value };
 }
 
 // What the exchange says beside the proof: reserves, prices, the fund's account. `open`: what is not checked of it.

@@ -1,0 +1,195 @@
+"""Two verifiers, one answer: what the page's JavaScript says of changed files, against what the verifier says.
+
+`python -m tests.adversary.differential --cases 50000 --seed 1`. Each disagreement is a fault in one of the two; it is
+printed with what has to be done to a vector (tests/vectors) to see it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from tests.adversary.mutate import JsonSeed, change_bytes
+from tests.adversary.score import HEADING, Score
+from tests.vectors.book import Vector, read_all, splice
+from tests.vectors.node import Node
+from tests.vectors.run import Inputs, Outcome, outcome
+from verifier.canonical import loads
+from verifier.errors import VerificationError
+
+NAME = "differential"
+BATCH = 50
+FEW = {"publication": 5, "proof": 5, "toy-proof": 25}
+"""Cases of a batch, for kinds that take long."""
+SHOWN_MAX = 20
+REFUSED_SHARE = 0.2
+"""How many changes start from a file that is refused already: with two faults, both have to name the same one."""
+OTHER_WORDS = ("receipt", "reserves", "log", "log-policy", "publication", "proof", "toy-proof")
+"""Kinds in which the page gives the same reason, and fields names of its own."""
+CHOSEN = ("user_id", "nonce", "index", "params", "relation", "circuit")
+"""Inputs that are the caller's own."""
+TEXTS = ("policy", "log_proof", "reserves", "reserves.csv")
+BINARY = ("proof", "key", "message", "signature")
+ODD_LINES = ("", "#", " ", "\t", "log", "quorum none", "index 0", "extra AA==", "— a AAAAAAA=", "9" * 20, "btc,1", "—")
+ODD_PIECES = (*" \t\r\0\x7f\x85\xa0\u2028\u3000\ufeff—+=0-,.\n\ud7ffé", "\n\n", "9" * 45, "A", "none", "any", "all")
+ODD_CHARACTERS = (
+    "\U0001fae9",
+    "\u0378",
+    "\xad",
+    "\u0130",
+    "\u03a3",
+    "\ua7cb",
+    "\U000e0001",
+    "\ue000",
+    "\x7f",
+    "\u3000",
+)
+"""Of new and of no Unicode, invisible, or with a case of their own."""
+
+
+@cache
+def vectors() -> Mapping[str, Sequence[Vector]]:
+    return read_all()
+
+
+@cache
+def _seed(data: bytes) -> JsonSeed | None:
+    """A document with something to change in it; None for any other file."""
+    try:
+        value = loads(data, len(data))
+    except VerificationError:
+        return None
+    return JsonSeed.of(data) if isinstance(value, dict) and value else None
+
+
+def changed(name: str, data: bytes, source: random.Random) -> tuple[str, bytes]:
+    """What was done to an input, and the input then."""
+    if name in TEXTS:
+        return changed_text(data, source)
+    seed = None if name in BINARY or name.endswith(".proof") else _seed(data)
+    if seed is None:
+        return change_bytes(data or b"\n", source)
+    if source.random() < 0.05:
+        return "a character", _with_character(data, source)
+    return seed.change(source)
+
+
+def _with_character(data: bytes, source: random.Random) -> bytes:
+    """One more character in some string: of a name, mostly."""
+    quotes = [i for i, byte in enumerate(data) if byte == ord('"')]
+    at = source.choice(quotes)
+    return data[: at + 1] + json.dumps(source.choice(ODD_CHARACTERS))[1:-1].encode() + data[at + 1 :]
+
+
+def changed_text(data: bytes, source: random.Random) -> tuple[str, bytes]:
+    """Other lines, words and characters of a text; at times bytes that are no text."""
+    try:
+        lines = data.decode().split("\n")
+    except UnicodeDecodeError:
+        lines = []
+    if not lines or source.random() < 0.15:
+        return change_bytes(data, source)
+    at = source.randrange(len(lines))
+    match source.randrange(6):
+        case 0:
+            lines.insert(at, source.choice((*ODD_LINES, *lines)))
+        case 1:
+            del lines[at]
+        case 2:
+            other = source.randrange(len(lines))
+            lines[at], lines[other] = lines[other], lines[at]
+        case 3:
+            words = lines[at].split(" ")
+            place = source.randrange(len(words))
+            others = ([], ["0"], ["1"], ["2"], ["64"], words, [words[-1]], [words[place] + "x"])
+            words[place : place + 1] = source.choice(others)
+            lines[at] = " ".join(words)
+        case _:
+            line, place = lines[at], source.randrange(len(lines[at]) + 1)
+            lines[at] = line[:place] + source.choice(ODD_PIECES) + line[place + source.randrange(2) :]
+    return "text", "\n".join(lines).encode()
+
+
+def cases(kind: str, source: random.Random) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Endless changes of one kind's vectors: what was done, and the inputs."""
+    accepted = [vector for vector in vectors()[kind] if vector.reason is None]
+    refused = [vector for vector in vectors()[kind] if vector.reason is not None]
+    while True:
+        vector = source.choice(refused if source.random() < REFUSED_SHARE else accepted)
+        names = [name for name in vector.inputs if name not in CHOSEN and len(vector.inputs[name]) < 2**18]
+        if kind != "statement":
+            names = [name for name in names if name != "statement"] + (["statement"] if source.random() < 0.1 else [])
+        if not (names := [name for name in names if name in vector.inputs]):
+            continue
+        name = source.choice(names)
+        what, data = changed(name, vector.inputs[name], source)
+        at, cut, put = splice(vector.inputs[name], data)
+        done = f"at {at} cut {cut} put {put[:200]!r}{'...' if len(put) > 200 else ''}"
+        yield f"vector {vector.name!r}, {name}, {what}: {done}", {**vector.inputs, name: data}
+
+
+def agree(kind: str, python: Outcome | str, javascript: Mapping[str, Any]) -> bool:
+    """Whether the two say the same; `python` is text where another exception came out."""
+    if isinstance(python, str) or "foreign" in javascript:
+        return False
+    read = json.loads(json.dumps(python.value))
+    if (python.reason, read) != (javascript["reason"], javascript["value"]):
+        return False
+    return kind in OTHER_WORDS or python.field == javascript["field"]
+
+
+def ours(kind: str, inputs: Inputs) -> Outcome | str:
+    """The verifier's outcome; text where anything else than a refusal comes out."""
+    try:
+        return outcome(kind, inputs)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def run(count: int, seed: int, kinds: Sequence[str] = (), say: Callable[[str], object] = print) -> Score:
+    """Compare `count` changed cases, in turn of every kind that both know.
+
+    Returns:
+        accepted: disagreements; foreign: exceptions that are no refusals, of either side.
+    """
+    started, notes = time.monotonic(), Counter[str]()
+    tried = found = foreign = 0
+    with Node() as node:
+        streams = {kind: cases(kind, random.Random(f"{seed} {kind}")) for kind in kinds or node.kinds}
+        while tried < count:
+            for kind, stream in streams.items():
+                batch = [next(stream) for _ in range(min(FEW.get(kind, BATCH), count - tried))]
+                tried += len(batch)
+                notes[f"{kind} tried"] += len(batch)
+                answers = node.outcomes(kind, [inputs for _, inputs in batch])
+                for (change, inputs), javascript in zip(batch, answers, strict=True):
+                    python = ours(kind, inputs)
+                    notes[str(python if isinstance(python, str) else python.reason or "both accept")] += 1
+                    foreign += isinstance(python, str) + ("foreign" in javascript)
+                    if not agree(kind, python, javascript):
+                        found += 1
+                        if found <= SHOWN_MAX:
+                            say(f"seed {seed}, {kind}, {change}\n  python {python}\n  node   {javascript}")
+    return Score(NAME, tried, found, foreign, time.monotonic() - started, seed, notes)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.adversary.differential", description=__doc__)
+    parser.add_argument("--cases", type=int, default=50_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kind", action="append", default=[], help="only this one; may be given again")
+    options = parser.parse_args()
+    score = run(options.cases, options.seed, options.kind)
+    print(json.dumps(score.notes, indent=1), HEADING, score.line(), sep="\n")
+    return int(not score.clean)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
