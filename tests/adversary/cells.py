@@ -12,7 +12,7 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -23,7 +23,8 @@ from tests.adversary.cells_free import BYTE, U16, WORTHLESS, Free, matching, rol
 from tests.adversary.cells_rows import CIRCUITS, Trace, traces
 from tests.adversary.score import Score, Tally
 from tests.malicious import cases_accounts, cases_outputs, cases_records, cases_selectors, cases_tables, cases_tree
-from tests.malicious.cases import case_for, makers
+from tests.malicious.bus_cheats import BusLiar, bus_cheats
+from tests.malicious.cases import Case, case_for, makers
 from tests.malicious.forge import EQUITY, Forge
 from tests.malicious.proving import name_only
 from tests.malicious.published import Published, system_of
@@ -270,6 +271,26 @@ def rules_of(trace: Trace) -> list[str]:
     return [label for label in own if of_special_rows(label) is masked] + ([] if masked else list(BUSES))
 
 
+# -- buses ------------------------------------------------------------------------------------------------------------
+
+
+def bus_lies(trace: Trace, count: int, seed: int, tally: Tally) -> tuple[int, int]:
+    """Every lie about every fraction, before the row checker; `count` are proved. How many there are, and unnamed."""
+    liar = BusLiar(trace.world, seed)
+    cheats = bus_cheats(liar.system)
+    named = liar.named(cheats, trace.prover)
+    unnamed = sum(labels != cheat.broken(liar.system) for cheat, labels in zip(cheats, named, strict=True))
+    for cheat in random.Random(f"{seed} {trace.name}").sample(cheats, count):
+        tally.attempt(f"{trace.name}: {cheat}", partial(_prove_lie, trace, liar.case(cheat), cheat.broken(liar.system)))
+    return len(cheats), unnamed
+
+
+def _prove_lie(trace: Trace, case: Case, broken: Collection[str]) -> None:
+    """All constraints but the broken ones are in the quotient, so that everything else about the proof is right."""
+    attempt = trace.prover.prove(trace.relation, {}, broken, case.cheat)
+    verify_stark(trace.relation, TEST, attempt.proof.to_bytes())
+
+
 # -- the sizes --------------------------------------------------------------------------------------------------------
 
 
@@ -311,10 +332,14 @@ def run(size: str, seed: int) -> list[Score]:
         started += time.monotonic() - surveyed
     out = [_survey_score(survey, time.monotonic() - started, seed), proofs.score()]
     if chosen.forgeries:
-        started = time.monotonic()
+        started, lies, proved = time.monotonic(), [0, 0], Tally("bus lies proved", seed, seconds_max=60.0)
         for trace in traces(chosen.circuits, chosen.shards):
             missed_rules(trace, survey.alone, rules_of(trace), missed)
-        out.append(_missed_score(missed, time.monotonic() - started, seed))
+            if trace.world.plan.masks:
+                lies = [sum(pair) for pair in zip(lies, bus_lies(trace, chosen.proofs, seed, proved), strict=True)]
+        seconds = time.monotonic() - started
+        out += [_missed_score(missed, seconds, seed), Score("bus lies named", *lies, 0, seconds, seed, {})]
+        out.append(proved.score())
     return out
 
 

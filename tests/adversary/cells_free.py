@@ -6,7 +6,7 @@ trace: what is published enters the checks from outside, and no cell changes it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -83,6 +83,17 @@ def roles(before: str, here: str) -> tuple[str, ...]:
     if kind == "entry":
         return ("first entry" if "is_open" in after else "later entry", *others)
     return (kind, "no entry", *others)
+
+
+def limit_of(roles_: tuple[str, ...], column: str) -> int:
+    """Words below this go unnamed; none, if it is 0."""
+    return max((free.below for free in matching(roles_, column)), default=0)
+
+
+def idle(roles_: tuple[str, ...], columns: Iterable[str]) -> set[tuple[str, int]]:
+    """(column, change) that go unnamed, for cells that hold 0: of those that are range-checked, only one more."""
+    limits = {name: limit_of(roles_, name) for name in columns}
+    return {(name, by) for name, below in limits.items() for by in (1, -1) if below == P or (below and by == 1)}
 
 
 def matching(roles_: tuple[str, ...], column: str) -> Iterator[Free]:

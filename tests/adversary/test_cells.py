@@ -8,7 +8,7 @@ import pytest
 
 from circuits.registry import CIRCUITS
 from tests.adversary.cells import BUSES, Survey, Surveyor, bus_of, columns_after, prove_changed, run
-from tests.adversary.cells_free import FREE, matching
+from tests.adversary.cells_free import FREE, limit_of
 from tests.adversary.cells_rows import Trace
 from tests.malicious.cases import makers
 from tests.malicious.circuits_without import system_without
@@ -37,7 +37,7 @@ def test_all_free_cells_at_once_prove_the_same_statement(trace: Trace) -> None:
     surveyor, changes = Surveyor(trace, rows, SEED), []
     for row, roles in zip(rows.tolist(), surveyor.roles, strict=True):
         for column, name in enumerate(trace.system.columns):
-            limit = max((free.below for free in matching(roles, name)), default=0)
+            limit = limit_of(roles, name)
             changes += [(column, row, draw.randrange(limit))] if limit else []
     assert len(changes) > 1400 and len(columns_after(trace, changes)) > 100
     prove_changed(trace, changes, set())

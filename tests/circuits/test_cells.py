@@ -1,5 +1,6 @@
 """Every cell of a row of every kind, one more and one less: named, or known by name as a cell that means nothing there.
 
+`tests/adversary/cells.py` tries many more changes of many more rows, and this is its slow twin, over the same table.
 Multiplicities are adapted as an honest prover would, so an idle cell that stays in range is not named. The answers come
 from the verifier's evaluation in plain integers; the row checker has to give the same ones.
 """
@@ -15,6 +16,7 @@ import pytest
 
 from circuits.check import Witness, check_rows, public_matrix
 from circuits.solvency import COLUMNS
+from tests.adversary.cells_free import idle
 from tests.malicious.cheating_prover import CheatingProver
 from tests.malicious.forge import Forge
 from tests.malicious.published import SYSTEM, Published
@@ -28,27 +30,10 @@ LATE = {c.label for c in SYSTEM.constraints if c.label.startswith(("helper", "ru
 STEPS = {c.label for c in SYSTEM.constraints if c.domain == TRANSITION}
 ENDS = {c.label for c in SYSTEM.constraints if c.domain in ("first", "last")}
 NEXT = {SYSTEM.all_columns[i] for i in SYSTEM.next_row_columns}
-FREE_NUMBERS = ("total_id", "cap0", "cap1", "cap2", "cap3")
-BYTES, DIGITS = tuple(f"y{i}" for i in range(8)), tuple(f"d{i}" for i in range(7))
-NO_CHAIN = ("level", "count", *FREE_NUMBERS, *DIGITS)
-
-IDLE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    # kind: (cells that mean nothing, cells that mean nothing but are range-checked: zero here, so one less is named)
-    "mask out": (("level", "count", *FREE_NUMBERS[1:], *DIGITS), ("u8", "u9")),
-    "mask in": (("level", "count", *FREE_NUMBERS[1:], *DIGITS), ("u8", "u9")),
-    "carry": (("level", "count", *FREE_NUMBERS[1:], *DIGITS), ("u8", "u9")),
-    "root": (("count", *FREE_NUMBERS[1:]), (*BYTES, *U16)),
-    "open": ((*FREE_NUMBERS, *DIGITS), ("y5", "y6", "y7")),
-    "first entry": ((), ("u4", "u6", "u7", "u8", "u9")),
-    "later entry": ((), ("u6", "u7", "u8", "u9")),
-    "close": (("total_id", "cap1", "cap2", "cap3"), ()),
-    "first child": (FREE_NUMBERS, (*BYTES, *U16)),
-    "next child": (FREE_NUMBERS, (*BYTES, *U16)),
-    "merge": (FREE_NUMBERS, ("y6", "y7", "u7", "u8", "u9")),
-    "value": (NO_CHAIN, (*BYTES, *U16)),
-    "dummy": (("count", *FREE_NUMBERS), (*BYTES, *U16)),
-    "padding": (NO_CHAIN, (*BYTES, *U16)),
-}
+KINDS = (
+    *("mask out", "mask in", "carry", "root", "open", "first entry", "later entry", "close"),
+    *("first child", "next child", "merge", "value", "dummy", "padding"),
+)
 
 
 @dataclass(frozen=True)
@@ -151,14 +136,13 @@ def answers(kind: str) -> dict[tuple[str, int], tuple[set[str], set[str]]]:
     return out
 
 
-@pytest.mark.parametrize("kind", IDLE)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_changed_cell_is_named_or_means_nothing(kind: str) -> None:
     survivors = {change for change, (_, named) in answers(kind).items() if not named}
-    free, ranged = IDLE[kind]
-    assert survivors == {(name, by) for name in free for by in (1, -1)} | {(name, 1) for name in ranged}
+    assert survivors == idle((kind,), COLUMNS)
 
 
-@pytest.mark.parametrize("kind", IDLE)
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_row_checker_says_the_same(kind: str) -> None:
     """All 400 changes at once, as pieces of one trace: the row before, the changed row, the row after."""
     known, at = honest(), honest().rows[kind]

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from circuits.registry import records_of
+from tests.adversary.cells_free import idle
 from tests.malicious.forge import Forge
 from tests.malicious.published import SCALARS, Published, system_of
 from tests.malicious.risk_world import STRESS, honest, risk_world
@@ -27,16 +28,14 @@ LENSES = (0, 4, 6)
 COLUMNS = tuple(name for name in SHEET.columns[200:] if int(name[4 : name.index("_")]) in LENSES)
 LATE = ("helper", "running_sum", "the records are", "the losses are", "value", "entries", "records", "losses")
 CELLS = ("byte0", "byte1", "low0", "low1", "high0", "high1")
-DIGITS = tuple(f"lens{lens}_digit{i}" for lens in LENSES for i in range(7))
-
-# kind: (cells that mean nothing, cells that mean nothing but are range-checked: zero here, so one less is named)
-IDLE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "totals record": (DIGITS, tuple(f"lens{lens}_byte{i}" for lens in LENSES for i in (0, 1))),
-    "no record": (DIGITS, ()),
-    "top of a record": (DIGITS, ()),
-    "inside a record": (DIGITS, ()),
-    "entry": ((), ()),
+ROLES = {
+    "totals record": ("no entry", "totals record"),
+    "no record": ("no entry",),
+    "top of a record": ("no entry",),
+    "inside a record": ("no entry",),
+    "entry": ("later entry",),
 }
+"""What the rows below are in the table of `tests.adversary.cells_free`."""
 
 
 @cache
@@ -99,24 +98,21 @@ def _out_of_range(name: str, row: Sequence[Ext]) -> bool:
     return row[SHEET.at[name]][0] >= ends.get(name, P)
 
 
-@pytest.mark.parametrize("kind", IDLE)
+@pytest.mark.parametrize("kind", ROLES)
 def test_a_changed_cell_is_named_or_means_nothing(kind: str) -> None:
     at = rows()[kind]
     survivors = {(name, by) for name in COLUMNS for by in (1, -1) if not named(at, (name, by))}
-    free, ranged = IDLE[kind]
-    assert survivors == {(name, by) for name in free for by in (1, -1)} | {(name, 1) for name in ranged}
+    assert survivors == idle(ROLES[kind], COLUMNS)
 
 
 def test_a_changed_cell_of_a_loss_row_is_named_or_means_nothing() -> None:
     """The lens' limbs are in u0 .. u6; what else is there is range-checked at most."""
     layout = risk_world(STRESS).plan.layout
-    idle = {"level", "count", *(f"cap{i}" for i in range(4)), *(f"d{i}" for i in range(7))}
-    ranged = {*(f"y{i}" for i in range(8)), "u7", "u8", "u9"}
     for lens in (0, 2, 6):
         at = layout.loss(lens)
         changes = [(name, by) for name in SHEET.columns[:200] for by in (1, -1)]
         survivors = {change for change in changes if not named(at, change)}
-        assert survivors == {(name, by) for name in idle for by in (1, -1)} | {(name, 1) for name in ranged}
+        assert survivors == idle(("loss",), SHEET.columns[:200])
 
 
 def test_the_columns_are_those_of_records() -> None:
