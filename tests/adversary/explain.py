@@ -52,7 +52,10 @@ def explain(of: Run, other: Case, params: ProofParams, seed: bytes, broken: Coll
 
 def differing(one: Proof, two: Proof) -> set[str]:
     """Names of the parts that are not the same, digests and nonces left out."""
-    parts = {"openings": (one.openings, two.openings), "final polynomial": (one.final, two.final)}
+    parts: dict[str, tuple[object, object]] = {
+        "openings": (one.openings, two.openings),
+        "final polynomial": (one.final, two.final),
+    }
     pairs: Iterable[tuple[str, Opening, Opening]] = [
         *zip(TREES, one.trees, two.trees, strict=True),
         *((f"layer {i}", *pair) for i, pair in enumerate(zip(one.layers, two.layers, strict=True))),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from tests.verifier.toy_circuits import Case
 from verifier.field import Ext, P
 from verifier.params import HIDDEN_ROWS, ProofParams
 from verifier.proof import Proof
+from verifier.stark import Relation
 from verifier.transcript import Transcript
 
 Words = npt.NDArray[np.uint32]
@@ -72,6 +74,14 @@ class ScriptedTranscript(Transcript):
         return self.script.positions
 
 
+def programmed(relation: Relation, params: ProofParams, challenges: Challenges) -> ScriptedTranscript:
+    """A transcript that draws these challenges, whatever is absorbed."""
+    start = ScriptedTranscript.start(relation.system, params, relation.log2_rows, relation.binding)
+    transcript = cast("ScriptedTranscript", start)
+    transcript.script = challenges
+    return transcript
+
+
 class ScriptedProver(Prover):
     """Keeps its matrices, Montgomery words: `lookup` (5 E, N), `quotient` (20, B, N), `codeword` (5, B, N)."""
 
@@ -114,9 +124,7 @@ def run(case: Case, params: ProofParams, random: Randomness, challenges: Challen
     to_mont(base)
     relation, script = case.relation, challenges or Challenges()
     prover = ScriptedProver(relation, params, base, random, Phases())
-    transcript = ScriptedTranscript.start(relation.system, params, relation.log2_rows, relation.binding)
-    transcript.script = script
-    prover.transcript = transcript
+    prover.transcript = programmed(relation, params, script)
     proof = prover.prove()
     return Run(proof, script, from_mont(prover.base), from_mont(prover.lookup), prover.quotient_values, prover.codeword)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from prover.randomness import Randomness
-from tests.adversary.battery import Result, classifier, permutation_tail, told_apart, two_samples, uniform
+from tests.adversary.battery import LEVEL, Result, classifier, permutation_tail, told_apart, two_samples, uniform
 from tests.adversary.explain import explain, prove
 from tests.adversary.real_shards import Published, holdings, published, stacked
 from tests.adversary.score import Score
@@ -202,17 +201,18 @@ def _shards(of: Size, seed: int) -> _Outcome:
     for i in range(of.shards):
         for which, accounts in enumerate(holdings()):
             made[which].append(published(accounts, b"%d %d %d" % (seed, which, i)))
-    seconds = [[each.seconds for each in part] for part in made]
-    sizes = [np.array([each.proof_bytes for each in part], np.float64) for part in made]
-    documents = {len(each.shard.to_bytes()) for part in made for each in part}
-    ratio = statistics.median(seconds[0]) / statistics.median(seconds[1])
+    one_seconds, two_seconds = (np.array([each.seconds for each in part]) for part in made)
+    one_bytes, two_bytes = (np.array([each.proof_bytes for each in part], np.float64) for part in made)
     notes = {
         "proofs": 2 * of.shards,
-        "median seconds, per mille of the other's": round(1000 * ratio),
-        "chance of as long a difference, per mille": round(1000 * permutation_tail(*map(np.array, seconds), seed)),
+        "median seconds, per mille of the other's": round(
+            1000 * float(np.median(one_seconds) / np.median(two_seconds))
+        ),
+        "chance of as long a difference, per mille": round(1000 * permutation_tail(one_seconds, two_seconds, seed)),
     }
-    outcome = _tested(*map(stacked, made), seed, notes)
-    more = [] if permutation_tail(*sizes, seed) > 1e-3 else ["proofs are longer for one witness"]
+    outcome = _tested(stacked(made[0]), stacked(made[1]), seed, notes)
+    documents = {len(each.shard.to_bytes()) for part in made for each in part}
+    more = [] if permutation_tail(one_bytes, two_bytes, seed) > LEVEL else ["proofs are longer for one witness"]
     more += [] if len(documents) == 1 else ["documents of shards differ in length"]
     return _Outcome(outcome.tried + 2, outcome.failed + more, outcome.notes)
 

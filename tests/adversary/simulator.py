@@ -17,7 +17,7 @@ from prover.kernels.merkle_hash import MerkleTree
 from prover.kernels.ntt import lde_from_coefficients
 from prover.randomness import Randomness
 from tests.adversary.linear import points_of
-from tests.adversary.scripted import Challenges, ScriptedTranscript, Shown, Words
+from tests.adversary.scripted import Challenges, ScriptedTranscript, Shown, Words, programmed
 from verifier import stark
 from verifier.air import combine, evaluate
 from verifier.encoding import as_exts, pack_exts, pack_words
@@ -185,13 +185,6 @@ class Simulator:
             for name in drawn:
                 transcript.draw(name)
         return transcript
-
-
-def programmed(relation: Relation, params: ProofParams, challenges: Challenges) -> ScriptedTranscript:
-    """A transcript that draws these challenges, whatever is absorbed."""
-    transcript = ScriptedTranscript.start(relation.system, params, relation.log2_rows, relation.binding)
-    transcript.script = challenges
-    return transcript
 
 
 def accept(relation: Relation, params: ProofParams, shown: Shown) -> None:

@@ -103,11 +103,11 @@ def test_the_mask_polynomial_enters_what_is_folded_as_it_is() -> None:
     """With columns and chunks of zeros, G is R itself, whatever zeta and the weights are; so G is as uniform as R."""
     system, rows = ledger(10).relation.system, 1 << 10
     width, claims = 5 * len(system.extension_columns), opened_values(system)
-    zeros = [np.zeros((count, rows), np.uint32) for count in (len(system.columns), width)]
+    base, lookup = (np.zeros((count, rows), np.uint32) for count in (len(system.columns), width))
     quotient = np.zeros((20, TEST.blowup, rows), np.uint32)
     quotient[15:] = Randomness(b"R").words("R", 5 * TEST.blowup * rows).reshape(5, TEST.blowup, rows)
     weights = as_exts(Randomness(b"w").words("weights", 5 * claims).tolist())
-    codeword = batched_quotient(system, TEST, *zeros, quotient, some_zeta(), [ext_zero] * claims, weights)
+    codeword = batched_quotient(system, TEST, base, lookup, quotient, some_zeta(), [ext_zero] * claims, weights)
     assert (codeword == quotient[15:]).all()
 
 
