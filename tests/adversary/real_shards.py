@@ -16,8 +16,7 @@ from prover.randomness import Randomness
 from prover.shards.prove import prove_shard
 from prover.snapshot import Snapshot
 from prover.terms import Terms
-from tests.adversary.scripted import Shown
-from tests.adversary.simulator import Simulator
+from tests.adversary.simulator import Simulator, accept
 from tests.adversary.views import DOCUMENT, OUTPUTS, View, view
 from tests.verifier.toy_proofs import FREE
 from verifier.params import TEST
@@ -25,7 +24,6 @@ from verifier.proof import Proof, parse_proof
 from verifier.shards import Shard
 from verifier.solvency import OUTPUT_BYTES
 from verifier.solvency import relation as relation_of
-from verifier.stark import Relation
 from verifier.statement import STRICT, Statement
 
 ACCOUNTS, INSTRUMENTS, SHARDS, LOG2_ROWS = 60, 3, 3, 17
@@ -58,8 +56,7 @@ class Published:
 
     proof: Proof
     shard: Shard
-    proof_bytes: int
-    seconds: float
+    seconds: float = 0.0
 
     @property
     def view(self) -> View:
@@ -72,6 +69,10 @@ class Published:
             OUTPUTS: np.frombuffer(outputs, "<u4").astype(np.uint32),
         }
 
+    @property
+    def proof_bytes(self) -> int:
+        return len(self.proof.to_bytes())
+
 
 def published(accounts: Snapshot, seed: bytes, shard: int = 0) -> Published:
     """One shard, proved by the real prover with few queries."""
@@ -79,17 +80,24 @@ def published(accounts: Snapshot, seed: bytes, shard: int = 0) -> Published:
     proved = prove_shard(statement(), shard, accounts, Randomness(seed), TEST, Phases())
     seconds = time.process_time() - started
     system = relation_of(statement(), proved.shard).system
-    return Published(parse_proof(proved.proof, system, TEST, LOG2_ROWS), proved.shard, len(proved.proof), seconds)
+    return Published(parse_proof(proved.proof, system, TEST, LOG2_ROWS), proved.shard, seconds)
 
 
-def imagined(seed: bytes) -> tuple[Relation, Shown]:
-    """A shard without accounts: whatever outputs and root, and a simulated proof of them."""
+def imagined(seed: bytes) -> Published:
+    """A shard without accounts: whatever outputs and root, and a simulated proof of them.
+
+    Raises:
+        VerificationError: the verifier refuses the proof under the challenges that it came with.
+    """
     random, special = Randomness(seed), statement().special_rows
     numbers = np.frombuffer(random.bytes("outputs", OUTPUT_BYTES * special.outputs), "<u8").reshape(-1, 2).tolist()
     root, into, out = (tuple(random.words(label, 8).tolist()) for label in ("root", "mask in", "mask out"))
     outputs = tuple(low + (high << 64) for low, high in numbers)
-    relation = relation_of(statement(), Shard(statement().header_digest, 0, root, into, out, outputs))
-    return relation, Simulator(relation, FREE, random).prove()
+    shard = Shard(statement().header_digest, 0, root, into, out, outputs)
+    relation = relation_of(statement(), shard)
+    made = Simulator(relation, FREE, random).prove()
+    accept(relation, FREE, made)
+    return Published(made.proof, shard)
 
 
 def stacked(of: Sequence[Published]) -> View:

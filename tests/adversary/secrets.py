@@ -12,7 +12,7 @@ import numpy as np
 from prover.randomness import Randomness
 from tests.adversary.battery import LEVEL, Result, classifier, permutation_tail, told_apart, two_samples, uniform
 from tests.adversary.explain import explain, prove
-from tests.adversary.real_shards import Published, holdings, published, stacked
+from tests.adversary.real_shards import Published, holdings, imagined, published, stacked
 from tests.adversary.score import Score
 from tests.adversary.scripted import BASE, MASKS, SALTS, R, ScriptedRandomness
 from tests.adversary.scripted import run as proved
@@ -196,25 +196,28 @@ def broken(name: str, of: Size, seed: int) -> _Outcome:
 
 
 def _shards(of: Size, seed: int) -> _Outcome:
-    """Turn and turn about, so that what the machine does besides falls on both."""
+    """Two witnesses turn and turn about, so that what the machine does besides falls on both; and shards of nobody."""
     made: tuple[list[Published], list[Published]] = ([], [])
     for i in range(of.shards):
         for which, accounts in enumerate(holdings()):
             made[which].append(published(accounts, b"%d %d %d" % (seed, which, i)))
-    one_seconds, two_seconds = (np.array([each.seconds for each in part]) for part in made)
+    nobody = stacked([imagined(b"%d nobody %d" % (seed, i)) for i in range(of.shards)])
+    one, two = (stacked(part) for part in made)
+    outcomes = [_tested(one, two, seed, {}), _tested(one, nobody, seed, {}), _tested(two, nobody, seed, {})]
+    failed = [failure for outcome in outcomes for failure in outcome.failed]
+    documents = {len(each.shard.to_bytes()) for part in made for each in part}
+    failed += [] if len(documents) == 1 else ["documents of shards differ in length"]
     one_bytes, two_bytes = (np.array([each.proof_bytes for each in part], np.float64) for part in made)
+    failed += [] if permutation_tail(one_bytes, two_bytes, seed) > LEVEL else ["proofs are longer for one witness"]
+    one_seconds, two_seconds = (np.array([each.seconds for each in part]) for part in made)
     notes = {
-        "proofs": 2 * of.shards,
+        "proofs": 3 * of.shards,
         "median seconds, per mille of the other's": round(
             1000 * float(np.median(one_seconds) / np.median(two_seconds))
         ),
         "chance of as long a difference, per mille": round(1000 * permutation_tail(one_seconds, two_seconds, seed)),
     }
-    outcome = _tested(stacked(made[0]), stacked(made[1]), seed, notes)
-    documents = {len(each.shard.to_bytes()) for part in made for each in part}
-    more = [] if permutation_tail(one_bytes, two_bytes, seed) > LEVEL else ["proofs are longer for one witness"]
-    more += [] if len(documents) == 1 else ["documents of shards differ in length"]
-    return _Outcome(outcome.tried + 2, outcome.failed + more, outcome.notes)
+    return _Outcome(2 + of.shards + sum(outcome.tried for outcome in outcomes), failed, notes)
 
 
 def without_work(params: ProofParams) -> ProofParams:
