@@ -168,8 +168,11 @@ def test_honest_proofs_are_accepted() -> None:
     assert agree(cases) == [None] * len(cases)
 
 
-def test_another_rate() -> None:
-    assert agree([("fibonacci", "RATE_QUARTER", prove(fibonacci(), RATE_QUARTER))]) == [None]
+def test_another_rate_and_one_query() -> None:
+    params = {"rate": RATE_QUARTER, "one": replace(FREE, queries=1)}
+    assert (
+        agree([("fibonacci", name, prove(fibonacci(), params[name])) for name in params], params=params) == [None] * 2
+    )
 
 
 # One change, one reason: that of the verifier.
@@ -251,7 +254,7 @@ def test_other_parameters_and_heights() -> None:
     }  # fmt: skip
     heights = {str(log2_rows): replace(of, log2_rows=log2_rows) for log2_rows in (-1, 0, 9, 10, 11, 17, 21, 23, 24, 64)}
     cases = [("10", name, honest("ledger", kept)) for name in params for kept in (TEST, FREE)]
-    cases += [(name, given, honest("ledger")) for name in heights for given in ("TEST", "fast")]
+    cases += [(name, given, honest("ledger")) for name in heights for given in ("TEST", "fast", "many", "most")]
     assert {*agree(cases, heights, params=params)} > {None, "grinding", "constraints", "unacceptable-parameters"}
 
 
