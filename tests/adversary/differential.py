@@ -18,19 +18,23 @@ from typing import Any
 
 from tests.adversary.mutate import JsonSeed, change_bytes
 from tests.adversary.score import HEADING, Score
-from tests.vectors.book import Vector, read_all, splice
+from tests.api.web.code import NODE
+from tests.vectors.book import Vector, path_of, read, splice
 from tests.vectors.node import Node
 from tests.vectors.run import Inputs, Outcome, outcome
 from verifier.canonical import loads
 from verifier.errors import VerificationError
 
 NAME = "differential"
+CASES = {"short": 300, "nightly": 50_000}
 BATCH = 50
 FEW = {"publication": 5, "proof": 5, "toy-proof": 25}
 """Cases of a batch, for kinds that take long."""
 SHOWN_MAX = 20
 REFUSED_SHARE = 0.2
 """How many changes start from a file that is refused already: with two faults, both have to name the same one."""
+REARRANGED_SHARE = 0.3
+"""How many changes of a publication are of its files as a whole."""
 OTHER_WORDS = ("receipt", "reserves", "log", "log-policy", "publication", "proof", "toy-proof")
 """Kinds in which the page gives the same reason, and fields names of its own."""
 CHOSEN = ("user_id", "nonce", "index", "params", "relation", "circuit")
@@ -55,8 +59,10 @@ ODD_CHARACTERS = (
 
 
 @cache
-def vectors() -> Mapping[str, Sequence[Vector]]:
-    return read_all()
+def vectors(kind: str) -> tuple[Sequence[Vector], Sequence[Vector]]:
+    """Those that are accepted, and the others. The page knows circuits over one tree hash only."""
+    known = [v for v in read(path_of(kind)) if not any(b"poseidon2" in data for data in v.inputs.values())]
+    return [v for v in known if v.reason is None], [v for v in known if v.reason is not None]
 
 
 @cache
@@ -71,11 +77,12 @@ def _seed(data: bytes) -> JsonSeed | None:
 
 def changed(name: str, data: bytes, source: random.Random) -> tuple[str, bytes]:
     """What was done to an input, and the input then."""
+    data = data or b"\n"
     if name in TEXTS:
         return changed_text(data, source)
     seed = None if name in BINARY or name.endswith(".proof") else _seed(data)
     if seed is None:
-        return change_bytes(data or b"\n", source)
+        return change_bytes(data, source)
     if source.random() < 0.05:
         return "a character", _with_character(data, source)
     return seed.change(source)
@@ -117,12 +124,34 @@ def changed_text(data: bytes, source: random.Random) -> tuple[str, bytes]:
     return "text", "\n".join(lines).encode()
 
 
+def rearranged(inputs: Inputs, source: random.Random) -> tuple[str, dict[str, bytes]]:
+    """A file less, one in another's place, or one more."""
+    files = dict(inputs)
+    names = sorted(name for name in files if name not in CHOSEN)
+    one, other = source.choice(names), source.choice(names)
+    match source.randrange(3):
+        case 0:
+            del files[one]
+            return f"without {one}", files
+        case 1:
+            files[one], files[other] = files[other], files[one]
+            return f"{one} and {other} exchanged", files
+        case _:
+            extra = source.choice(
+                ("risk.json", "quorum.json", "shards/000001.json", "notes.txt", ".hidden", "log.tlog-proof")
+            )
+            return f"{extra} added", {**files, extra: files[one]}
+
+
 def cases(kind: str, source: random.Random) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Endless changes of one kind's vectors: what was done, and the inputs."""
-    accepted = [vector for vector in vectors()[kind] if vector.reason is None]
-    refused = [vector for vector in vectors()[kind] if vector.reason is not None]
+    accepted, refused = vectors(kind)
     while True:
         vector = source.choice(refused if source.random() < REFUSED_SHARE else accepted)
+        if kind == "publication" and source.random() < REARRANGED_SHARE:
+            what, inputs = rearranged(vector.inputs, source)
+            yield f"vector {vector.name!r}, {what}", inputs
+            continue
         names = [name for name in vector.inputs if name not in CHOSEN and len(vector.inputs[name]) < 2**18]
         if kind != "statement":
             names = [name for name in names if name != "statement"] + (["statement"] if source.random() < 0.1 else [])
@@ -145,6 +174,11 @@ def agree(kind: str, python: Outcome | str, javascript: Mapping[str, Any]) -> bo
     return kind in OTHER_WORDS or python.field == javascript["field"]
 
 
+def warn(line: str) -> None:
+    """On standard error, beside a table of results."""
+    print(line, file=sys.stderr)
+
+
 def ours(kind: str, inputs: Inputs) -> Outcome | str:
     """The verifier's outcome; text where anything else than a refusal comes out."""
     try:
@@ -153,7 +187,7 @@ def ours(kind: str, inputs: Inputs) -> Outcome | str:
         return f"{type(error).__name__}: {error}"
 
 
-def run(count: int, seed: int, kinds: Sequence[str] = (), say: Callable[[str], object] = print) -> Score:
+def compare(count: int, seed: int, kinds: Sequence[str] = (), say: Callable[[str], object] = warn) -> Score:
     """Compare `count` changed cases, in turn of every kind that both know.
 
     Returns:
@@ -180,13 +214,18 @@ def run(count: int, seed: int, kinds: Sequence[str] = (), say: Callable[[str], o
     return Score(NAME, tried, found, foreign, time.monotonic() - started, seed, notes)
 
 
+def run(size: str, seed: int) -> list[Score]:
+    """The part of `python -m tests.adversary`; nothing where node is not installed."""
+    return [compare(CASES[size], seed)] if NODE else []
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.adversary.differential", description=__doc__)
-    parser.add_argument("--cases", type=int, default=50_000)
+    parser.add_argument("--cases", type=int, default=CASES["nightly"])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kind", action="append", default=[], help="only this one; may be given again")
     options = parser.parse_args()
-    score = run(options.cases, options.seed, options.kind)
+    score = compare(options.cases, options.seed, options.kind)
     print(json.dumps(score.notes, indent=1), HEADING, score.line(), sep="\n")
     return int(not score.clean)
 

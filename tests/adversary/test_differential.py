@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.adversary import differential
-from tests.adversary.differential import agree, run
+from tests.adversary.differential import CASES, agree, compare
 from tests.api.web.code import needs_node
 from tests.vectors.run import Outcome
 
-SHORT_CASES, SEED = 300, 7
+SEED = 7
 
 pytestmark = pytest.mark.negative
 
@@ -17,8 +17,8 @@ pytestmark = pytest.mark.negative
 @needs_node
 def test_both_verifiers_agree() -> None:
     said: list[str] = []
-    score = run(SHORT_CASES, SEED, say=said.append)
-    if not score.clean or score.tried != SHORT_CASES:
+    score = compare(CASES["short"], SEED, say=said.append)
+    if not score.clean or score.tried != CASES["short"]:
         pytest.fail("\n".join(said) or score.line())
 
 
@@ -27,7 +27,7 @@ def test_a_disagreement_is_found_and_shown(monkeypatch: pytest.MonkeyPatch) -> N
     """A verifier that takes everything."""
     monkeypatch.setattr(differential, "outcome", lambda kind, inputs: Outcome(None))
     said: list[str] = []
-    score = run(20, SEED, ["reserves"], said.append)
+    score = compare(20, SEED, ["reserves"], said.append)
     if not (score.accepted and score.accepted == len(said) and "reserves, vector" in said[0]):
         pytest.fail(score.line())
 
