@@ -8,7 +8,7 @@ So a step of an accumulator never breaks; what is named is where it ends.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -126,7 +126,10 @@ class Checks:
         return np.concatenate(parts)
 
     def _reach(self, constraint: Constraint) -> dict[str, Mask]:
-        """Per accumulator that the constraint reads: rows from which a difference reaches a later row that shows it."""
+        """Per accumulator that the constraint reads: rows from which a difference reaches a later row that shows it.
+
+        It gets from one row to the next as long as the factor between them is not zero.
+        """
         out = {}
         for number, accumulator in enumerate(self.system.accumulators):
             if constraint.node not in self.dependent(self.node_of(self._column_of(accumulator))):
@@ -135,7 +138,8 @@ class Checks:
             shifted[5 * number] = (shifted[5 * number].astype(np.uint64) + 1) % P
             shows = self._over_rows(constraint.node, shifted) & _domain(constraint, np.arange(ACTIVE))
             stops = ~self._over_rows(accumulator.keep)
-            out[accumulator.column] = _next_true(shows)[1:] <= _next_true(stops)[:-1] + 1
+            next_shows, next_stop = _next_true(shows), _next_true(stops)
+            out[accumulator.column] = (next_shows[1:] <= next_stop[:-1]) & (next_shows[1:] < ACTIVE)
         return out
 
     def _accumulators(self, at: Rows, rows: Rows, before: _Values, here: _Values) -> dict[Accumulator, Words]:
@@ -148,6 +152,8 @@ class Checks:
             stepped = {accumulator.keep, accumulator.add} & before.new.keys()
             if not stepped and accumulator.first not in here.new:
                 continue
+            if any({accumulator.column, a.column} <= read.keys() for a in out for read in self._alive.values()):
+                raise InvariantBroken(f"{accumulator.column} and another one change at once, and might make up for it")
             value = _wide(self._here[cell])[:, at]
             later = rows > 0
             if stepped:
@@ -286,9 +292,8 @@ def _children(node: tuple[object, ...]) -> list[int]:
 
 def _own_constraints(system: ConstraintSystem) -> set[str]:
     """Labels of the constraints that say how an extension column is computed, and where the running sum ends."""
-    names = system.extension_columns
-    out = {f"{a.column} {which}" for a in system.accumulators for which in ("first", "step")}
-    return out | {c.label for c in system.constraints if c.label.startswith(("helper", "running_sum")) and names}
+    own = {f"{a.column} {which}" for a in system.accumulators for which in ("first", "step")}
+    return own | {c.label for c in system.constraints if c.label.startswith(("helper", "running_sum"))}
 
 
 def _domain(constraint: Constraint, rows: Rows) -> Mask:
@@ -300,7 +305,7 @@ def _domain(constraint: Constraint, rows: Rows) -> Mask:
 
 
 def _next_true(flags: Mask) -> Rows:
-    """Index of the first true one at or after each place, and one more place; far away if there is none."""
+    """Index of the first true one at or after each place, and after the last; beyond all rows if there is none."""
     places = np.where(flags, np.arange(len(flags)), 2 * len(flags))
     return np.minimum.accumulate(np.append(places, 2 * len(flags))[::-1])[::-1]
 
@@ -336,7 +341,3 @@ def _sum_of_fractions(parts: list[tuple[Words, Words]], count: int) -> Words:
         x = (_multiply(x, below) + _multiply(other, y)) % P
         y = _multiply(y, below)
     return x
-
-
-Checker = Callable[[int, Rows, Array], Named]
-__all__ = ["Checker", "Checks", "Named"]

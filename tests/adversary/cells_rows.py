@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -118,7 +118,13 @@ class Trace:
 
 
 def traces(circuits: tuple[str, ...] = CIRCUITS, shards: tuple[int | None, ...] = SHARDS) -> Iterator[Trace]:
-    """One trace of each circuit and publication, made when it is its turn: each takes half a gigabyte."""
+    """One trace of each circuit and publication, made when it is its turn."""
     for circuit in circuits:
         for shard in shards:
-            yield Trace.of(make_world(shard=shard) if circuit == EQUITY else risk_world(circuit, shard))
+            yield trace_of(circuit, shard)
+
+
+@lru_cache(maxsize=1)
+def trace_of(circuit: str, shard: int | None) -> Trace:
+    """Kept until another one is asked for: each takes half a gigabyte."""
+    return Trace.of(make_world(shard=shard) if circuit == EQUITY else risk_world(circuit, shard))

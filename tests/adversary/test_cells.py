@@ -9,11 +9,10 @@ import pytest
 from circuits.registry import CIRCUITS
 from tests.adversary.cells import BUSES, Survey, Surveyor, bus_of, columns_after, prove_changed, run
 from tests.adversary.cells_free import FREE, limit_of
-from tests.adversary.cells_rows import Trace
+from tests.adversary.cells_rows import Trace, trace_of
 from tests.malicious.cases import makers
 from tests.malicious.circuits_without import system_without
 from tests.malicious.forge import EQUITY
-from tests.malicious.world import make_world
 from verifier.field import P
 
 SEED = 20_261_126
@@ -21,7 +20,7 @@ SEED = 20_261_126
 
 @pytest.fixture(scope="module")
 def trace() -> Trace:
-    return Trace.of(make_world(shard=1))
+    return trace_of(EQUITY, 1)
 
 
 def test_a_changed_cell_is_named_or_listed_as_free() -> None:
