@@ -18,9 +18,9 @@ from functools import partial
 
 import numpy as np
 
-from tests.adversary.cells_checks import Checks, Named, Rows
+from tests.adversary.cells_checks import Checks, Named
 from tests.adversary.cells_free import BYTE, U16, WORTHLESS, Free, matching, roles
-from tests.adversary.cells_rows import CIRCUITS, Trace, traces
+from tests.adversary.cells_rows import CIRCUITS, Rows, Trace, traces
 from tests.adversary.score import Score, Tally
 from tests.malicious import cases_accounts, cases_outputs, cases_records, cases_selectors, cases_tables, cases_tree
 from tests.malicious.bus_cheats import BusLiar, bus_cheats
@@ -129,7 +129,7 @@ class Surveyor:
         bits, constraints = changes.named.bits, len(self.trace.system.constraints)
         name = self.trace.system.all_columns[changes.column]
         out.tried += bits.shape[1]
-        by_constraint, named = bits[:constraints].any(axis=0), bits.any(axis=0)
+        by_constraint, named = np.asarray(bits[:constraints].any(axis=0)), np.asarray(bits.any(axis=0))
         out.by_constraint += int(by_constraint.sum())
         out.by_bus_only += int((named & ~by_constraint).sum())
         out.adapted += int(changes.named.adapted.sum())
@@ -137,7 +137,8 @@ class Surveyor:
         single = grouped[:, grouped.sum(axis=0) == 1].sum(axis=1)
         for number in np.flatnonzero(single).tolist():
             out.alone[self.trace.system.name, self.groups[number][0]] += int(single[number])
-        for i, new, survives in zip(changes.at.tolist(), changes.new.tolist(), (~named).tolist(), strict=True):
+        survivors = np.logical_not(named).tolist()
+        for i, new, survives in zip(changes.at.tolist(), changes.new.tolist(), survivors, strict=True):
             listed = [free for free in matching(self.roles[i], name) if new < free.below]
             if survives and listed:
                 out.free += 1
@@ -332,13 +333,15 @@ def run(size: str, seed: int) -> list[Score]:
         started += time.monotonic() - surveyed
     out = [_survey_score(survey, time.monotonic() - started, seed), proofs.score()]
     if chosen.forgeries:
-        started, lies, proved = time.monotonic(), [0, 0], Tally("bus lies proved", seed, seconds_max=60.0)
+        started, lies, unnamed = time.monotonic(), 0, 0
+        proved = Tally("bus lies proved", seed, seconds_max=60.0)
         for trace in traces(chosen.circuits, chosen.shards):
             missed_rules(trace, survey.alone, rules_of(trace), missed)
             if trace.world.plan.masks:
-                lies = [sum(pair) for pair in zip(lies, bus_lies(trace, chosen.proofs, seed, proved), strict=True)]
+                told, missing = bus_lies(trace, chosen.proofs, seed, proved)
+                lies, unnamed = lies + told, unnamed + missing
         seconds = time.monotonic() - started
-        out += [_missed_score(missed, seconds, seed), Score("bus lies named", *lies, 0, seconds, seed, {})]
+        out += [_missed_score(missed, seconds, seed), Score("bus lies named", lies, unnamed, 0, seconds, seed, {})]
         out.append(proved.score())
     return out
 

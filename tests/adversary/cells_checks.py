@@ -16,14 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from circuits.check import BLOCK_ROWS, Witness, Words, _evaluate, _multiply
-from tests.adversary.cells_rows import Trace
+from tests.adversary.cells_rows import Rows, Trace
 from tests.malicious.world import ACTIVE, Array
 from verifier.air import FIRST, LAST, TRANSITION, Accumulator, Constraint, ConstraintSystem, Fraction
 from verifier.errors import InvariantBroken
 from verifier.field import P
 
 Mask = npt.NDArray[np.bool_]
-Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class Checks:
         everything = set(range(len(self.system.nodes)))
         self._here = _evaluate(self.system, self.witness, rows, everything)
         self._before = _evaluate(self.system, self.witness, np.maximum(rows - 1, 0), everything)
-        self.labels = tuple(item.label for item in (*self.system.constraints, *self.system.fractions))
+        self.labels = (*(c.label for c in self.system.constraints), *(f.label for f in self.system.fractions))
         self._own = _own_constraints(self.system)
         self._alive = {c.label: self._reach(c) for c in self._reading}
 
@@ -144,7 +143,7 @@ class Checks:
 
     def _accumulators(self, at: Rows, rows: Rows, before: _Values, here: _Values) -> dict[Accumulator, Words]:
         """What the accumulators are on the changed rows, where that depends on the change."""
-        out = {}
+        out: dict[Accumulator, Words] = {}
         for accumulator in self.system.accumulators:
             (cell,) = self.node_of(self._column_of(accumulator))
             if {accumulator.keep, accumulator.add} & here.new.keys():

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from circuits.check import public_matrix
 from prover.kernels.field import from_mont
@@ -24,6 +25,7 @@ from verifier.air import ConstraintSystem
 from verifier.field import Ext
 from verifier.stark import Relation
 
+Rows = npt.NDArray[np.int64]
 Kind = tuple[str, str, str, str]
 """Patterns of the row before, of the row and of the row after, and which end the row is at."""
 CIRCUITS = (EQUITY, RISK, STRESS)
@@ -106,15 +108,11 @@ class Trace:
             out.setdefault((*around, ENDS.get(row, "")), []).append(row)
         return out
 
-    def sample(self, per_kind: int, seed: int) -> Array:
+    def sample(self, per_kind: int, seed: int) -> Rows:
         """Ascending rows, `per_kind` of each kind or all that there are."""
         draw = random.Random(f"{seed} {self.name}")
         chosen = [row for rows in self.kinds.values() for row in draw.sample(rows, min(per_kind, len(rows)))]
         return np.array(sorted(chosen), np.int64)
-
-    def selected(self, name: str, rows: Array) -> Array:
-        """A column of the honest trace on these rows."""
-        return self.world.honest[self.at[name], rows]
 
 
 def traces(circuits: tuple[str, ...] = CIRCUITS, shards: tuple[int | None, ...] = SHARDS) -> Iterator[Trace]:

@@ -114,7 +114,13 @@ class FarOnTheOtherCoset(FarOnOneCoset):
 
 
 class RandomErrors(FriCheater):
-    """A quarter of all positions is wrong; the last polynomial is that of all others."""
+    """A quarter of all positions is wrong; the last polynomial is that of all others.
+
+    Attributes:
+        right: the layer as it would be without the errors.
+    """
+
+    right: Array
 
     def errors(self, shape: tuple[int, ...]) -> Array:
         wrong = _noise(shape[1:], "where") % np.uint32(4) == 0

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from tests.verifier import reference_prover
+from tests.verifier.reference_polynomials import domain_multipliers_on
 from tests.verifier.test_malicious_witness import edited, ledger_with
 from tests.verifier.toy_circuits import LOG2_ROWS, Case, active_rows, fibonacci
 from tests.verifier.toy_proofs import FREE, prove, refused, verify
@@ -98,4 +99,4 @@ def test_a_domain_off_by_one_is_refused(domain: str, monkeypatch: pytest.MonkeyP
 
 
 def _multipliers_on() -> dict[str, list[int]]:
-    return reference_prover.domain_multipliers_on(LOG2_ROWS, GENERATOR, 4 << LOG2_ROWS)
+    return domain_multipliers_on(LOG2_ROWS, GENERATOR, 4 << LOG2_ROWS)
