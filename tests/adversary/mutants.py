@@ -1,0 +1,479 @@
+"""Mutation score: every small change of the source has to fail a test. `python -m tests.adversary.mutants verifier`.
+
+One process imports everything and stays cold; each mutant gets a fork of it, in which the code of the changed
+function is exchanged and the tests that reach its lines run, fastest first, until one fails. What runs when a module is
+imported cannot be exchanged that way: there the fork forgets the project's modules and imports them again, changed.
+
+The order of the mutants is random within each module and the same in every run; every module is done to the same
+share, so the score of an interrupted run is an estimate without bias. Results go to a file, and a run goes on from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import fnmatch
+import functools
+import gc
+import hashlib
+import importlib.machinery
+import json
+import math
+import os
+import pickle
+import random
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import tomllib
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import CodeType, FunctionType
+
+import coverage
+import hypothesis
+import pytest
+
+from tests.adversary.operators import Mutant, mutants_of
+from tests.verifier import toy_proofs
+from tests.verifier.toy_circuits import Case
+from verifier.params import TEST, ProofParams
+
+ROOT = Path(__file__).parents[2]
+STATE = ROOT / ".cache" / "mutants"
+EXPLAINED = Path(__file__).with_name("explained.toml")
+PROJECT = ("verifier", "exchange", "prover", "circuits", "api", "tests")
+SKIPPED = ("*/poseidon_constants.py", "*/__main__.py", "*/log/command.py")
+"""A table that a test derives again, number by number, and what prints on a terminal."""
+MONEY = (
+    *(f"exchange/{name}.py" for name in ("money", "evolve", "matching", "settlement", "short", "socialise", "risk")),
+    *(f"exchange/{name}.py" for name in ("liquidate", "liquidator", "invariants", "audit", "journal")),
+    *(f"exchange/rules/{name}.py" for name in ("adl", "fees", "fund", "funding", "haircuts", "impact", "liquidation")),
+    *(f"exchange/rules/{name}.py" for name in ("margin", "mark", "rounding", "scan", "scenarios", "tiers")),
+)
+"""Of the ledger, what computes or checks amounts; its other modules are tried with --only."""
+SEED = 7
+ROUNDS = 10
+BUDGET_SECONDS = 30.0
+"""Processor time of tests per mutant, as measured without the mutant; what is left after that counts as survived."""
+SLOW_SECONDS = 6.0
+"""A test that takes longer is left out."""
+MEMORY_BYTES = 8 << 30
+GRACE_SECONDS = 3.0
+KILLED, TIMED_OUT, SURVIVED = "killed", "timed out", "survived"
+ARGUMENTS = ("-q", "-s", "-p", "no:randomly", "-p", "no:xdist", "-p", "no:cacheprovider", "--assert=plain", "--tb=line")
+SERVERS = "--ignore=tests/exchange/test_postgres.py"
+Tests = dict[str, tuple[float, dict[str, list[int]]]]
+"""Test -> its processor seconds, and the lines that it reaches by file."""
+Record = dict[str, str | int | float]
+
+
+def modules(package: str, only: Sequence[str]) -> list[str]:
+    """Files of a package that are mutated."""
+    files = [str(file.relative_to(ROOT)) for file in sorted((ROOT / package).rglob("*.py"))]
+    files = [file for file in files if not any(fnmatch.fnmatch(file, skipped) for skipped in SKIPPED)]
+    wanted = only or {"verifier": ("*",), "exchange": MONEY}[package]
+    return [file for file in files if any(fnmatch.fnmatch(file, pattern) for pattern in wanted)]
+
+
+def population(files: Sequence[str]) -> dict[str, tuple[ast.Module, list[Mutant]]]:
+    """Per module its tree and all its mutants, in the order in which they are tried."""
+    found = {}
+    for file in files:
+        tree = ast.parse((ROOT / file).read_text())
+        mutants = mutants_of(file, tree)
+        random.Random(f"{SEED} {file}").shuffle(mutants)
+        found[file] = tree, mutants
+    return found
+
+
+def in_rounds(mutants: Mapping[str, Sequence[Mutant]]) -> Iterator[Mutant]:
+    """A tenth of each module, then the next tenth."""
+    for done in range(ROUNDS):
+        for of_module in mutants.values():
+            start, end = (len(of_module) * part // ROUNDS for part in (done, done + 1))
+            yield from of_module[start:end]
+
+
+class Results:
+    """What is known, one line of JSON per mutant; a later line replaces an earlier one."""
+
+    def __init__(self, package: str) -> None:
+        self._file = STATE / f"{package}.jsonl"
+        self.known: dict[str, Record] = {}
+        if self._file.exists():
+            for line in self._file.read_text().splitlines():
+                record: Record = json.loads(line)
+                self.known[str(record["key"])] = record
+
+    def add(self, record: Record) -> None:
+        self.known[str(record["key"])] = record
+        with self._file.open("a") as out:
+            out.write(json.dumps(record) + "\n")
+
+
+class Server:
+    """A pytest plugin that takes over once the tests are collected."""
+
+    def __init__(self, package: str, files: Sequence[str], again: str | None, seconds: float, budget: float) -> None:
+        self._package, self._again, self._budget = package, again, budget
+        self._files = files
+        self._deadline = time.monotonic() + seconds
+        self._results = Results(package)
+        self._tests: Tests = {}
+        self._controlled: set[str] = set()
+        self._scratch = Path(tempfile.mkdtemp(prefix="mutants-"))
+
+    def pytest_collection(self) -> None:
+        """Before test modules are imported: examples that are the same in every fork, and no shrinking."""
+        hypothesis.settings.register_profile(
+            "mutants",
+            parent=hypothesis.settings.get_profile("solvent"),
+            derandomize=True,
+            database=None,
+            phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),
+            suppress_health_check=list(hypothesis.HealthCheck),
+        )
+        hypothesis.settings.load_profile("mutants")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Only forks run tests."""
+        if report.failed:
+            (self._scratch / "failed").write_text(report.nodeid)
+            os._exit(1)
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        self._items = {item.nodeid: item for item in session.items}
+        self._base = session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+        if self._package == "verifier":
+            self._prove_beforehand()
+        self._lines_of(self._started_tracer())  # so that forks find imported what it needs
+        gc.collect()
+        gc.freeze()
+        self._tests = self._measure()
+        self._functions = _live_functions()
+        self._by_line = _by_line(self._tests)
+        mutants = population(self._files)
+        self._trees = {file: tree for file, (tree, _) in mutants.items()}
+        for mutant in in_rounds({file: found for file, (_, found) in mutants.items()}):
+            if time.monotonic() > self._deadline:
+                break
+            known = self._results.known.get(mutant.key)
+            if known is None or known["verdict"] == self._again or (self._again and self._again in mutant.key):
+                self._try(mutant)
+        shutil.rmtree(self._scratch)
+        return True
+
+    def _prove_beforehand(self) -> None:
+        """Toy proofs cost seconds: made in a fork, which caches nothing else here, and kept as if in a file."""
+        keys = [(name, params) for name in toy_proofs.CASES for params in (toy_proofs.FREE, TEST)]
+        keys.append(("ledger", toy_proofs.RATE_QUARTER))
+
+        def make() -> None:
+            made = [toy_proofs.prove(toy_proofs.CASES[name](), params) for name, params in keys]
+            (self._scratch / "proofs").write_bytes(pickle.dumps(made))
+
+        if self._fork(make, 120.0) != SURVIVED:
+            raise RuntimeError("no toy proofs")
+        made = pickle.loads((self._scratch / "proofs").read_bytes())
+        stored = {(f"toy_{name}", params.name): data for (name, params), data in zip(keys, made, strict=True)}
+        plain = toy_proofs.prove
+
+        def prove(case: Case, params: ProofParams = TEST) -> bytes:
+            return stored.get((case.relation.system.name, params.name)) or plain(case, params)
+
+        toy_proofs.prove = prove  # type: ignore[assignment]
+
+    def _measure(self) -> Tests:
+        """Each test once, in a fork of its own; those that fail there are left out."""
+        file = STATE / f"{self._package}.tests.json"
+        sources = b"".join((ROOT / name).read_bytes() for name in modules(self._package, ("*",)))
+        digest = hashlib.sha256(sources).hexdigest()
+        known: Tests = {}
+        if file.exists():
+            stored = json.loads(file.read_text())
+            known = stored["tests"] if stored["digest"] == digest else {}
+        for name in known.keys() - self._items.keys():
+            del known[name]
+        new = [name for name in self._items if name not in known]
+        for done, name in enumerate(new):
+            if done % 100 == 0:
+                file.write_text(json.dumps({"digest": digest, "tests": known}))
+                print(f"{time.strftime('%H:%M:%S')} measured {done} of {len(new)} tests", flush=True)
+            verdict = self._fork(functools.partial(self._trace, self._items[name]), SLOW_SECONDS)
+            if verdict == SURVIVED:
+                known[name] = json.loads((self._scratch / "lines").read_text())
+            else:
+                print(f"left out, {verdict} without a mutant: {name}", flush=True)
+        file.write_text(json.dumps({"digest": digest, "tests": known}))
+        print(f"{len(known)} tests, {sum(cost for cost, _ in known.values()):.0f} s", flush=True)
+        return known
+
+    def _started_tracer(self) -> coverage.Coverage:
+        tracer = coverage.Coverage(data_file=None, include=[f"{ROOT / self._package}/*"], config_file=False)
+        tracer.start()
+        return tracer
+
+    def _lines_of(self, tracer: coverage.Coverage) -> dict[str, list[int] | None]:
+        tracer.stop()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # where there are none
+            data = tracer.get_data()
+        return {str(Path(name).relative_to(ROOT)): data.lines(name) for name in data.measured_files()}
+
+    def _trace(self, item: pytest.Item) -> None:
+        start, tracer = time.process_time(), self._started_tracer()
+        self._run([item])
+        seconds = time.process_time() - start
+        (self._scratch / "lines").write_text(json.dumps((seconds, self._lines_of(tracer))))
+
+    def _run(self, items: Sequence[pytest.Item]) -> None:
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            _limit(GRACE_SECONDS + 10 * self._tests[item.nodeid][0] if item.nodeid in self._tests else SLOW_SECONDS)
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+
+    def _fork(self, work: Callable[[], None], seconds: float) -> str:
+        """Run `work` in a fork. A timer that runs out ends the fork by its signal."""
+        (self._scratch / "failed").unlink(missing_ok=True)
+        child = os.fork()
+        if child == 0:
+            code = 1
+            with contextlib.suppress(BaseException):
+                os.setsid()
+                void = os.open(os.devnull, os.O_RDWR)
+                for stream in (0, 1, 2):
+                    os.dup2(void, stream)
+                resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+                _limit(seconds)
+                work()
+                code = 0
+            os._exit(code)
+        _, status = os.waitpid(child, 0)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)
+        for left in self._base.iterdir():
+            shutil.rmtree(left, ignore_errors=True)
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGPROF, signal.SIGALRM):
+            return TIMED_OUT
+        return SURVIVED if status == 0 else KILLED
+
+    def _try(self, mutant: Mutant) -> None:
+        start = time.monotonic()
+        tests = self._chosen(mutant)
+        with mutant.applied():
+            code = compile(self._trees[mutant.file], str(ROOT / mutant.file), "exec", dont_inherit=True)
+        can_exchange = bool(mutant.function and tests and not self._again)
+        swaps = _swaps(code, self._functions[mutant.file]) if can_exchange else []
+        if swaps:
+            verdict = self._fork(lambda: self._exchanged(swaps, tests), 60.0)
+        elif tests := tests or self._of_module(mutant.file):
+            verdict = self._import(mutant.file, code, tests)
+        else:
+            verdict = SURVIVED
+        failed = self._scratch / "failed"
+        record: Record = {
+            "key": mutant.key,
+            "line": mutant.lines[0],
+            "verdict": verdict,
+            "by": failed.read_text() if verdict == KILLED and failed.exists() else "",
+            "how": "exchanged" if swaps else "imported",
+            "tests": len(tests),
+            "seconds": round(time.monotonic() - start, 2),
+        }
+        self._results.add(record)
+
+    def _import(self, file: str, code: CodeType, tests: Sequence[str]) -> str:
+        """Raises RuntimeError if the tests fail that way without a change, too."""
+        seconds = 30.0 + 10 * sum(self._tests[test][0] for test in tests)
+        if file not in self._controlled:
+            plain = compile((ROOT / file).read_text(), str(ROOT / file), "exec", dont_inherit=True)
+            if self._fork(lambda: self._imported_again(file, plain, tests), seconds) != SURVIVED:
+                raise RuntimeError(f"{file}: tests fail when the unchanged module is imported again: {tests}")
+            self._controlled.add(file)
+        return self._fork(lambda: self._imported_again(file, code, tests), seconds)
+
+    def _chosen(self, mutant: Mutant) -> list[str]:
+        """Tests that reach the lines, fastest first, as many as the budget allows."""
+        lines = range(mutant.lines[0], max(mutant.lines) + 1)
+        reached = {test for line in lines for test in self._by_line[mutant.file].get(line, ())}
+        return self._affordable(reached) if mutant.function else []
+
+    def _of_module(self, file: str) -> list[str]:
+        """For what runs on import: tests of that name first, then those that reach any line of the module."""
+        stem = Path(file).stem
+        reached = {test for tests in self._by_line[file].values() for test in tests}
+        own = {test for test in self._tests if stem in test.split("::")[0]}
+        return self._affordable(own) or self._affordable(reached)
+
+    def _affordable(self, tests: set[str]) -> list[str]:
+        chosen, left = [], self._budget
+        for test in sorted(tests, key=lambda test: (self._tests[test][0], test)):
+            left -= self._tests[test][0]
+            if left < 0:
+                break
+            chosen.append(test)
+        return chosen
+
+    def _exchanged(self, swaps: Sequence[tuple[FunctionType, CodeType]], tests: Sequence[str]) -> None:
+        for function, code in swaps:
+            function.__code__ = code
+        self._run([self._items[test] for test in tests])
+
+    def _imported_again(self, file: str, code: CodeType, tests: Sequence[str]) -> None:
+        path, plain = str(ROOT / file), importlib.machinery.SourceFileLoader.get_code
+        for name in [name for name in sys.modules if name.partition(".")[0] in PROJECT]:
+            del sys.modules[name]
+        importlib.machinery.SourceFileLoader.get_code = (  # type: ignore[method-assign]
+            lambda self, name: code if self.path == path else plain(self, name)
+        )
+        failures = _Failures(self._scratch / "failed")
+        if pytest.main([*ARGUMENTS, "-x", *tests], plugins=[failures]) != 0:
+            os._exit(1)
+
+
+def _limit(seconds: float) -> None:
+    """Of processor time from now on, and of ten times as much on the wall, for what waits for ever."""
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_REAL, 10 * seconds)
+
+
+class _Failures:
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self._file.write_text(report.nodeid)
+
+
+def _live_functions() -> dict[str, dict[tuple[str, int], list[FunctionType]]]:
+    """Functions of the project by file and by (qualified name, first line)."""
+    found: dict[str, dict[tuple[str, int], list[FunctionType]]] = defaultdict(lambda: defaultdict(list))
+    gc.unfreeze()
+    for thing in gc.get_objects():
+        if type(thing) is FunctionType and thing.__code__.co_filename.startswith(str(ROOT)):
+            file = str(Path(thing.__code__.co_filename).relative_to(ROOT))
+            found[file][thing.__code__.co_qualname, thing.__code__.co_firstlineno].append(thing)
+    gc.freeze()
+    return found
+
+
+def _swaps(
+    code: CodeType, functions: Mapping[tuple[str, int], Sequence[FunctionType]]
+) -> list[tuple[FunctionType, CodeType]]:
+    """Functions whose code is another in the changed module; none where that cannot be told."""
+    codes: dict[tuple[str, int], list[CodeType]] = defaultdict(list)
+    waiting = [code]
+    while waiting:
+        for constant in waiting.pop().co_consts:
+            if isinstance(constant, CodeType):
+                codes[constant.co_qualname, constant.co_firstlineno].append(constant)
+                waiting.append(constant)
+    swaps = []
+    for place, live in functions.items():
+        new = codes.get(place, [])
+        changed = [function for function in live if new and function.__code__ != new[0]]
+        if changed and len(new) > 1:
+            return []
+        if any(function.__code__.co_freevars != new[0].co_freevars for function in changed):
+            return []
+        swaps += [(function, new[0]) for function in changed]
+    return swaps
+
+
+def _by_line(tests: Tests) -> dict[str, dict[int, list[str]]]:
+    found: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for test, (_, files) in tests.items():
+        for file, lines in files.items():
+            for line in lines:
+                found[file][line].append(test)
+    return found
+
+
+def interval(killed: int, tried: int, all_of_them: int) -> tuple[float, float]:
+    """95 % Wilson interval of the share killed, narrower the more of the population has been tried."""
+    if tried == all_of_them:
+        return killed / tried, killed / tried
+    n = tried * (all_of_them - 1) / (all_of_them - tried)
+    share, z = killed / tried, 1.96
+    middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, (middle - half) / (1 + z * z / n)), min(1.0, (middle + half) / (1 + z * z / n))
+
+
+def explanations() -> dict[str, str]:
+    """Survivor -> why no test can, or need, tell it from the source."""
+    groups = tomllib.loads(EXPLAINED.read_text())["group"] if EXPLAINED.exists() else []
+    return {text: group["why"] for group in groups for text in group["mutants"]}
+
+
+def report(package: str, files: Sequence[str], *, quiet: bool) -> bool:
+    """Print the score by module and the survivors; whether all is as wanted: 95 % killed, the rest explained."""
+    known, why = Results(package).known, explanations()
+    total, unexplained = Counter[str](), 0
+    print(
+        f"{'module':34}{'mutants':>9}{'tried':>7}{'killed':>8}{'timeout':>8}{'survived':>9}{'explained':>10}{'score':>8}"
+    )
+    for file, (_, mutants) in population(files).items():
+        tried = [(mutant, known[mutant.key]) for mutant in mutants if mutant.key in known]
+        count = Counter(str(record["verdict"]) for _, record in tried)
+        survivors = [mutant for mutant, record in tried if record["verdict"] == SURVIVED]
+        explained = sum(mutant.text in why for mutant in survivors)
+        count.update(mutants=len(mutants), tried=len(tried), explained=explained)
+        total.update(count)
+        unexplained += len(survivors) - explained
+        _print_row(file, count)
+        if not quiet:
+            for mutant in sorted(survivors, key=lambda mutant: mutant.lines):
+                mark = "=" if mutant.text in why else "!"
+                print(f"  {mark} {file}:{mutant.lines[0]}: {mutant.text.partition(' | ')[2]}")
+    _print_row(package, total)
+    killed = total[KILLED] + total[TIMED_OUT]
+    low, high = interval(killed, total["tried"], total["mutants"])
+    print(
+        f"{package}: {killed} of {total['tried']} killed of {total['mutants']}; 95 % interval {low:.1%} to {high:.1%}"
+    )
+    return low >= 0.95 and unexplained == 0
+
+
+def _print_row(name: str, count: Counter[str]) -> None:
+    killed = count[KILLED] + count[TIMED_OUT]
+    score = f"{killed / count['tried']:.1%}" if count["tried"] else "-"
+    columns = ((count["mutants"], 9), (count["tried"], 7), (count[KILLED], 8), (count[TIMED_OUT], 8))
+    print(
+        f"{name:34}"
+        + "".join(f"{n:>{width}}" for n, width in (*columns, (count[SURVIVED], 9), (count["explained"], 10)))
+        + f"{score:>8}"
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("package", choices=("verifier", "exchange"))
+    parser.add_argument("--only", nargs="*", default=[], help="patterns of files")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="stop after that")
+    parser.add_argument("--budget", type=float, default=BUDGET_SECONDS, help="seconds of tests per mutant")
+    parser.add_argument("--again", help="try again what ended this way, or has this in its text, in fresh imports")
+    parser.add_argument("--report", action="store_true", help="only print what is known")
+    parser.add_argument("--quiet", action="store_true", help="do not list survivors")
+    options = parser.parse_args()
+    os.chdir(ROOT)
+    STATE.mkdir(parents=True, exist_ok=True)
+    files = modules(options.package, options.only)
+    if not options.report:
+        if options.package == "exchange":  # a compiled kernel does not change when its source does
+            os.environ["NUMBA_DISABLE_JIT"] = "1"
+        server = Server(options.package, files, options.again, options.seconds, options.budget)
+        code = pytest.main([*ARGUMENTS, SERVERS, f"tests/{options.package}"], plugins=[server])
+        if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+            return int(code)
+    return 0 if report(options.package, files, quiet=options.quiet) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
