@@ -45,17 +45,22 @@ export function parseStatement(bytes) {
   const scenarios = readScenarios(top, circuit, instruments);
   const { log2Rows, levels, shards } = readCapacity(top);
   const outputs = top.record("outputs", OUTPUT_KEYS);
+  const hex = (key) => toHex(top.raw(key, 32));
   const statement = {
     ...{ circuit, valueDecimals, instruments, scenarios, log2Rows, levels, shards },
     digest: toHex(sha256(bytes)),
     header: headerDigest(top.value),
+    circuit_digest: circuit.digest,
     profile: top.symbol("profile", SYMBOL_CHARACTERS_MAX),
+    parameters_digest: hex("parameters_digest"),
     exchange: top.text("exchange", EXCHANGE_CHARACTERS_MAX),
     sequence: top.integer("sequence", 0, SEQUENCE_MAX),
     time: readTime(top),
+    ledger_state: hex("ledger_state"),
+    previous: hex("previous"),
+    oracle_evidence: hex("oracle_evidence"),
     quote: value.symbol("quote", SYMBOL_CHARACTERS_MAX),
     policy: top.choice("policy", POLICIES),
-    ...Object.fromEntries(DIGESTS.map((key) => [key, toHex(top.raw(key, 32))])),
     root: toHex(outputs.raw("root", 32)),
     totals: readTotals(outputs, instruments, log2Rows + Math.ceil(Math.log2(shards))),
     liability: outputs.decimal("total_liability", 0n, VALUE_END, "output-range"),

@@ -73,6 +73,14 @@ def documents() -> Book:
     return book
 
 
+READ = ("profile", "parameters_digest", "exchange", "sequence", "time", "ledger_state", "previous", "oracle_evidence")
+"""Fields in the order in which they are read: with several faults the first one is named."""
+
+
+def _without(fields: Sequence[str]) -> Change:
+    return lambda document: document.update(dict.fromkeys(fields))
+
+
 def statements() -> Book:
     book = Book("statement")
     plain, risk = publication().statement, risk_publication().statement
@@ -87,13 +95,14 @@ def statements() -> Book:
         book.accept(name, "obeys every rule of a statement", statement=of.to_bytes())
     changed(book, {"statement": plain.to_bytes()}, "statement", plain_rules.REFUSED)
     changed(book, {"statement": risk.to_bytes()}, "statement", risk_rules.REFUSED_RISK)
-    invisible: list[tuple[str, Change, Reason]] = [
+    faults: list[tuple[str, Change, Reason]] = [
         (f"an exchange's name with U+{ord(c):04X}", plain_rules.setter("exchange", value=f"a{c}b"), Reason.MALFORMED)
         for c in "\0\x7f\x85\xa0\xad\u200b\u2028\u202e\u3000\ue000\ufeff\U000e0001"
     ]
+    faults += [(f"nothing good from {READ[i]} on", _without(READ[i:]), Reason.MALFORMED) for i in range(len(READ))]
     times = ("2026-02-29T00:00:00Z", "0000-01-01T00:00:00Z", "2026-11-22T24:00:00Z", "2026-11-22T00:00:60Z")
-    invisible += [(f"the time {time}", plain_rules.setter("time", value=time), Reason.MALFORMED) for time in times]
-    changed(book, {"statement": plain.to_bytes()}, "statement", invisible)
+    faults += [(f"the time {time}", plain_rules.setter("time", value=time), Reason.MALFORMED) for time in times]
+    changed(book, {"statement": plain.to_bytes()}, "statement", faults)
     return book
 
 

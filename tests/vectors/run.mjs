@@ -124,7 +124,8 @@ const KINDS = {
   },
   proof: ({ proof, params, ...inputs }) => {
     const of = stated(inputs.statement);
-    code.stark.verifyStark(code.solvency.relationOf(of, shardOf(inputs, of), systemOf(of.circuit.name)), paramsOf(params), proof);
+    const shard = shardOf(inputs, of);
+    code.stark.verifyStark(code.solvency.relationsOf(of, systemOf(of.circuit.name))(shard), paramsOf(params), proof);
   },
   "toy-proof": ({ circuit, relation, params, proof }) => code.stark.verifyStark(toyOf(circuit, relation), paramsOf(params), proof),
   publication: async ({ params, ...files }) => {
