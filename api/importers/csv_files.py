@@ -118,9 +118,11 @@ def open_csv(path: Path, leading: Sequence[str] = ()) -> CsvFile:
         if fields[index : index + 1] != [name]:
             raise InputError(file=path, row=1, field=name, expected=f"this name for column {index + 1}")
     fields[len(leading) :] = [f"{name} (net)" if name in leading else name for name in fields[len(leading) :]]
-    for index, name in enumerate(fields):
-        if name in fields[:index]:
+    seen: set[str] = set()
+    for name in fields:
+        if name in seen:
             raise InputError(file=path, row=1, field=name, got=name, expected="each column once")
+        seen.add(name)
     return CsvFile(path=path, header=tuple(fields), sha256=digest)
 
 

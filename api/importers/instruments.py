@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -122,8 +123,8 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object of JSON, refused if a key is there twice."""
     body = dict(pairs)
     if len(body) != len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in body if keys.count(key) > 1)!r} twice")
+        count = Counter(key for key, _ in pairs)
+        raise ValueError(f"the key {next(key for key in body if count[key] > 1)!r} twice")
     return body
 
 

@@ -82,14 +82,16 @@ def _groups(path: Path, groups: object) -> dict[str, frozenset[str]]:
     if not isinstance(groups, dict):
         raise InputError(file=path, field="groups", expected="an object of lists of symbols")
     found: dict[str, frozenset[str]] = {}
+    seen: set[str] = set()
     for name, members in groups.items():
         field = f"groups.{name}"
         if not isinstance(members, list) or not all(isinstance(symbol, str) for symbol in members) or name == ALL:
             raise InputError(file=path, field=field, expected=f'a list of symbols, under another name than "{ALL}"')
         symbols = [symbol.lower() for symbol in members]
-        twice = [s for s in symbols if symbols.count(s) > 1 or any(s in other for other in found.values())]
-        if twice:
-            raise InputError(file=path, field=field, got=twice[0], expected="each symbol once, in one group")
+        for symbol in symbols:
+            if symbol in seen:
+                raise InputError(file=path, field=field, got=symbol, expected="each symbol once, in one group")
+            seen.add(symbol)
         found[name] = frozenset(symbols)
     return found
 

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from tests.adversary.score import HEADING, SIZES, Score, merge, total
 
-PARTS = ("bundles", "proofs", "every_byte", "fuzz", "differential", "cells")
+PARTS = ("bundles", "proofs", "every_byte", "fuzz", "large", "differential", "cells")
 
 
 class _Parser(argparse.ArgumentParser):

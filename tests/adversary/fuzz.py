@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -24,10 +24,9 @@ from typing import Any
 
 from tests.adversary.mutate import change_any
 from tests.adversary.score import Score, Tally
-from tests.adversary.targets import TARGETS, Faulty, Target
-from tests.adversary.targets_service import SERVICE_TARGETS
+from tests.adversary.targets import Faulty
+from tests.adversary.targets_service import ALL
 
-ALL: Mapping[str, Target] = {**TARGETS, **SERVICE_TARGETS}
 CORPUS = Path(__file__).parent / "corpus"
 SECONDS = 60
 """For each target, nightly."""

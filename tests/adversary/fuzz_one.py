@@ -11,8 +11,8 @@ import sys
 import atheris  # type: ignore[import-untyped]
 
 with atheris.instrument_imports(include=["api", "verifier"]):
-    from tests.adversary.fuzz import ALL
     from tests.adversary.mutate import change_any
+    from tests.adversary.targets_service import ALL
 
 NAME = sys.argv[1]
 TARGET = ALL[NAME]

@@ -20,7 +20,7 @@ FORMAT = "solvent/adversary/v1"
 SLOWEST = "slowest ms"
 MAXIMA = ("slowest", "most")
 """How notes begin that are maxima; every other one is a count."""
-ACCEPTED = "accepted"
+ACCEPTED, AS_IT_SHOULD_BE = "accepted", "as it should be"
 SIZES = ("short", "nightly")
 _SHOWN_MAX = 10
 
@@ -92,6 +92,16 @@ class Tally:
         """Run one case that judges itself: `fault` says that something was accepted which should not have been."""
         return self._timed(case, lambda: self._passed(case, action, fault))
 
+    def judged(self, case: str, outcome: str, seconds: float) -> None:
+        """Count a case that ran elsewhere; it went well if the outcome is AS_IT_SHOULD_BE."""
+        self.tried += 1
+        self.slowest = max(self.slowest, seconds)
+        if outcome == AS_IT_SHOULD_BE:
+            self.notes[outcome] += 1
+            return
+        self.foreign += 1
+        self._say(f"{case}: {outcome}")
+
     def _refused(self, case: str, action: Callable[[], object]) -> str:
         try:
             action()
@@ -112,7 +122,7 @@ class Tally:
             return ACCEPTED
         except Exception as error:
             return self._escaped(case, error)
-        return "as it should be"
+        return AS_IT_SHOULD_BE
 
     def _escaped(self, case: str, error: Exception) -> str:
         self.foreign += 1

@@ -35,7 +35,7 @@ from api.witnesses import add_checkpoint_body
 from api.writing import Listing, User, Users
 from prover.errors import InputError
 from tests.adversary import seeds
-from tests.adversary.targets import Check, Target, first, same
+from tests.adversary.targets import TARGETS, Check, Target, first, same
 from tests.api.files import ASSETS, INSTRUMENTS, binance_row, binance_users, options, write
 from tests.api.reserves.signed import csv_text, rows
 from tests.verifier.log.signers import LOG_VKEY, key_of, root, signed
@@ -187,3 +187,4 @@ SERVICE_TARGETS: Mapping[str, Target] = {
     "bars": _imported("BTCUSD_1h.csv", lambda path: read_markets([path]), _BARS),
 }
 """By name. Importers have a kind of error of their own, as have the bodies of requests."""
+ALL: Mapping[str, Target] = {**TARGETS, **SERVICE_TARGETS}

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.adversary import __main__ as command
-from tests.adversary import bundles, every_byte, fuzz, proofs, score
+from tests.adversary import bundles, every_byte, fuzz, large, proofs, score
 from tests.adversary.mutate import JsonSeed, change_bytes
 from tests.adversary.score import Score, Tally, total
+from tests.adversary.targets_service import ALL
 from verifier.canonical import dumps
 from verifier.errors import MalformedProof, Reason
 
@@ -39,14 +40,27 @@ def test_every_byte_of_small_files(name: str) -> None:
     require([every_byte.changed(SEED, "short", name)])
 
 
-@pytest.mark.parametrize("name", fuzz.ALL)
+@pytest.mark.parametrize("name", ALL)
 def test_the_corpus(name: str) -> None:
     require([fuzz.replay(name, SEED)])
 
 
+@pytest.mark.parametrize("name", large.LIMITS)
+def test_costly_shapes(name: str) -> None:
+    require([large.read_all(name, "short", SEED)])
+
+
+@pytest.mark.parametrize("name", ["table_json", "scenarios", "table_instruments"])
+def test_names_are_compared_in_one_pass(name: str) -> None:
+    """A hundred thousand other names before one that comes twice: a minute, were each looked for among all."""
+    for shape in ("other keys, one again", "columns"):
+        seconds, _, outcome = large.measure(name, large.SHAPES[shape](2**20))
+        assert outcome == score.AS_IT_SHOULD_BE and seconds < large.SECONDS
+
+
 def test_the_corpus_is_small_and_named_by_digest() -> None:
     files = [path for folder in fuzz.CORPUS.iterdir() for path in folder.iterdir()]
-    assert {folder.name for folder in fuzz.CORPUS.iterdir()} <= set(fuzz.ALL)
+    assert {folder.name for folder in fuzz.CORPUS.iterdir()} <= set(ALL)
     assert sum(path.stat().st_size for path in files) < 1_000_000
     assert [path for path in files if path.name != fuzz.digest(path.read_bytes())] == []
 
