@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from prover.errors import InputError
 from prover.progress import Progress
+from verifier.canonical import is_deep
 from verifier.errors import Reason, SolvencyError, VerificationError
 from verifier.manifest import LOG_PROOF_FILE, MANIFEST_FILE, File, digest_file, role_of, walk
 from verifier.verdict import INSOLVENT
@@ -97,7 +98,16 @@ class _Publisher:
     def _send(request: urllib.request.Request) -> tuple[int, dict[str, Any]]:
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
-                return answer.status, json.loads(answer.read(ANSWER_BYTES_MAX) or b"{}")
+                return answer.status, _object(answer.read(ANSWER_BYTES_MAX) or b"{}")
         except urllib.error.HTTPError as error:
             with error:
-                return error.code, json.loads(error.read(ANSWER_BYTES_MAX))
+                return error.code, _object(error.read(ANSWER_BYTES_MAX))
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    """What an answer says. Raises ValueError for anything but a JSON object."""
+    text = raw.decode()
+    answer = None if is_deep(text) else json.loads(text)
+    if not isinstance(answer, dict):
+        raise ValueError("an answer that is no JSON object")
+    return answer

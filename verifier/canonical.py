@@ -111,7 +111,7 @@ def loads(data: bytes, limit_bytes: int, name: str = "document") -> object:
     decoder = json.JSONDecoder(
         object_pairs_hook=_object, parse_int=_integer, parse_float=_no_number, parse_constant=_no_number
     )
-    if _nesting(text) > NESTING_MAX:
+    if is_deep(text):
         raise MalformedProof(Reason.MALFORMED, f"{name}: nested too deeply", field=name)
     try:
         value, end = decoder.raw_decode(text)
@@ -141,6 +141,11 @@ def require_size(data: bytes, limit_bytes: int, name: str) -> None:
     if len(data) > limit_bytes:
         message = f"{name}: {len(data)} bytes, expected at most {limit_bytes}"
         raise MalformedProof(Reason.FILE_TOO_LARGE, message, field=name)
+
+
+def is_deep(text: str) -> bool:
+    """Whether brackets nest deeper than in any document of ours: for other readers of JSON, before they decode."""
+    return _nesting(text) > NESTING_MAX
 
 
 def _nesting(text: str) -> int:

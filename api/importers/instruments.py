@@ -13,7 +13,7 @@ from api.importers.decimals import BadNumber, parse_price
 from api.importers.prices import DECIMALS_MAX, PricedInstrument, PriceFile, read_instruments
 from prover.errors import InputError
 from verifier import instruments as tables
-from verifier.canonical import Record
+from verifier.canonical import Record, is_deep
 from verifier.errors import VerificationError
 from verifier.instruments import INSTRUMENTS_MAX, KINDS, RATIO_ONE, SPOT, Bucket, Tier
 
@@ -111,11 +111,13 @@ def load_json(path: Path) -> Any:
         raise InputError(file=path, got=error.strerror or str(error), expected="a file that can be read") from None
     except UnicodeDecodeError as error:
         raise InputError(file=path, got=f"the byte 0x{error.object[error.start]:02x}", expected="UTF-8") from None
+    if is_deep(text):
+        raise InputError(file=path, got="brackets within brackets", expected="JSON that does not nest as deeply")
     try:
         return json.loads(text, object_pairs_hook=unique_keys, parse_float=_no_float, parse_constant=_no_float)
     except json.JSONDecodeError as error:
         raise InputError(file=path, row=error.lineno, got=error.msg, expected="JSON") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(file=path, got=str(error), expected="JSON with whole numbers and each key once") from None
 
 

@@ -23,6 +23,7 @@ from api.importers.prices import SYMBOL_EXPECTED, read_okx_prices
 from prover.errors import InputError
 from prover.snapshot import USER_ID_EXPECTED, Snapshot, is_user_id
 from prover.snapshot_meta import ZERO_DIGEST, is_symbol
+from verifier.canonical import is_deep
 from verifier.instruments import INSTRUMENTS_MAX, SPOT, Instrument
 from verifier.legs import AMOUNT_CAP
 
@@ -110,8 +111,8 @@ def _add(accounts: Accounts, path: Path, rows: list[Row], long_legs: dict[str, i
     )
 
 
-def _read(path: Path) -> Iterator[Row]:
-    """Line, id and assets of each account; the line is the one on which its `{` stands."""
+def _text(path: Path) -> str:
+    """All of a file that is UTF-8, and in which brackets do not nest deeply."""
     data = path.read_bytes().removeprefix(BOM)
     try:
         text = data.decode("utf-8")
@@ -119,6 +120,14 @@ def _read(path: Path) -> Iterator[Row]:
         line = data.count(b"\n", 0, error.start) + 1
         got = f"the byte 0x{data[error.start]:02x}"
         raise InputError(file=path, row=line, got=got, expected="text in UTF-8") from None
+    if is_deep(text):
+        raise InputError(file=path, row=1, got="brackets within brackets", expected="JSON that does not nest as deeply")
+    return text
+
+
+def _read(path: Path) -> Iterator[Row]:
+    """Line, id and assets of each account; the line is the one on which its `{` stands."""
+    text = _text(path)
     decoder = json.JSONDecoder(object_pairs_hook=unique_keys, parse_float=_no_float, parse_constant=_no_float)
     line, position = 1, 0
 
@@ -142,7 +151,7 @@ def _read(path: Path) -> Iterator[Row]:
     while blanks() != "]" or not is_first:
         try:
             account, end = decoder.raw_decode(text, position)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             where = text.count("\n", 0, error.pos) + 1 if isinstance(error, json.JSONDecodeError) else line
             reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
             raise InputError(file=path, row=where, got=reason, expected="an account in JSON") from None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,15 @@ from tests.api.files import ASSETS, PROOF, Command, Run, binance_row, binance_us
 from tests.verifier.small_tree import Publication, publication
 from verifier import proofs
 from verifier.errors import Reason, VerificationError
+
+
+@pytest.fixture
+def any_depth() -> Iterator[None]:
+    """As after libraries that raise the interpreter's limit: a decoder then runs out of stack, and the process ends."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000_000)
+    yield
+    sys.setrecursionlimit(before)
 
 
 @pytest.fixture

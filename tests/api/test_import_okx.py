@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from api.importers.instruments import read_instrument_table
 from api.importers.okx import import_okx
 from prover.errors import InputError
 from prover.snapshot import Snapshot
@@ -143,6 +144,16 @@ FILES = {
 @pytest.mark.parametrize(("text", "line"), FILES.values(), ids=FILES.keys())
 def test_a_bad_file_is_refused(tmp_path: Path, text: str | bytes, line: str) -> None:
     assert refused(tmp_path, text).startswith(line)
+
+
+@pytest.mark.negative
+def test_no_depth_of_nesting_crashes(tmp_path: Path, any_depth: None) -> None:
+    expected = "got brackets within brackets, expected JSON that does not nest as deeply"
+    assert refused(tmp_path, "[" * 200_000) == f"users0.json:1: {expected}"
+    file = tmp_path / "table.json"
+    file.write_text('{"format":' + "[" * 200_000)
+    with pytest.raises(InputError, match=f"table.json: {expected}"):
+        read_instrument_table(file)
 
 
 @pytest.mark.negative

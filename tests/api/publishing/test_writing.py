@@ -23,6 +23,7 @@ from api.upload import NotPublished, Refused, upload
 from api.writing import Publisher, make_app
 from prover.errors import InputError
 from tests.api.files import Run
+from tests.api.publishing.babbler import babbling
 from tests.api.publishing.made_up import insolvent, new_store, verify, write_publication
 from tests.api.publishing.test_openapi import run_schemathesis
 from tests.verifier.log.signers import LOG_KEY, policy
@@ -149,6 +150,15 @@ def test_lists_that_are_none(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Non
     assert (status, answer["missing"]) == (409, ["ab" * 32])
     monkeypatch.setattr(writing, "LIST_BYTES_MAX", 20)
     assert desk.ask("POST", "/publications", {"files": [good]})[0] == 413
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize("body", [b"[]", b"null", b"nonsense", b"[" * 200_000])
+def test_a_publisher_that_answers_nonsense(body: bytes, tmp_path: Path, any_depth: None) -> None:
+    answer = b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    directory = write_publication(tmp_path / "p1", 1)
+    with babbling(answer) as url, pytest.raises(InputError, match="expected a publisher that answers"):
+        upload(directory, url, KEY)
 
 
 @pytest.mark.negative

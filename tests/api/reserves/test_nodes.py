@@ -178,6 +178,12 @@ def test_what_is_no_answer_is_refused(raw: bytes, fake: tuple[Fake, str]) -> Non
         source(fake[1]).balances(BITCOIN, wanted("BTC"))
 
 
+def test_no_depth_of_nesting_crashes(fake: tuple[Fake, str], any_depth: None) -> None:
+    fake[0].raw = b'{"result":' + b"[" * 200_000
+    with pytest.raises(InputError, match="no JSON to getblockhash, expected a result"):
+        source(fake[1]).balances(BITCOIN, wanted("BTC"))
+
+
 @pytest.mark.parametrize("raw", NO_HTTP)
 def test_what_is_no_http_is_refused(raw: bytes) -> None:
     with babbling(raw) as url, pytest.raises(InputError, match="the node of BTC at"):
