@@ -18,9 +18,10 @@ from functools import partial
 
 import numpy as np
 
+from circuits.registry import CIRCUITS
 from tests.adversary.cells_checks import Checks, Named
 from tests.adversary.cells_free import BYTE, U16, WORTHLESS, Free, matching, roles
-from tests.adversary.cells_rows import CIRCUITS, Rows, Trace, traces
+from tests.adversary.cells_rows import SHARDS, Rows, Trace, traces
 from tests.adversary.score import Score, Tally
 from tests.malicious import cases_accounts, cases_outputs, cases_records, cases_selectors, cases_tables, cases_tree
 from tests.malicious.bus_cheats import BusLiar, bus_cheats
@@ -28,6 +29,7 @@ from tests.malicious.cases import Case, case_for, makers
 from tests.malicious.forge import EQUITY, Forge
 from tests.malicious.proving import name_only
 from tests.malicious.published import Published, system_of
+from tests.malicious.risk_world import RISK, STRESS
 from tests.malicious.sheet import Columns, broken_labels, neighbourhood, sheet_of
 from tests.malicious.world import ACTIVE, ROWS, Array
 from verifier.field import P
@@ -301,7 +303,7 @@ class Size:
 
     Args:
         per_kind: rows of each kind. fraction: of the changes of each column. proofs: per trace.
-        forgeries: whether every rule's forgery is made; otherwise only that there is one.
+        forged: circuits in which every rule's forgery is made, and every bus lied about.
     """
 
     circuits: tuple[str, ...]
@@ -309,12 +311,12 @@ class Size:
     per_kind: int
     fraction: float
     proofs: int
-    forgeries: bool
+    forged: tuple[str, ...] = ()
 
 
 SIZES = {
-    "short": Size((EQUITY,), (1,), 1, 0.03, 2, False),
-    "nightly": Size(CIRCUITS, (None, 1), 3, 1.0, 40, True),
+    "short": Size((EQUITY,), (1,), 1, 0.03, 2),
+    "nightly": Size(tuple(CIRCUITS), SHARDS, 3, 1.0, 25, (EQUITY, RISK, STRESS)),
 }
 
 
@@ -332,10 +334,10 @@ def run(size: str, seed: int) -> list[Score]:
             proofs.attempt(case, partial(prove_changed, trace, [change], as_rules(named, trace)))
         started += time.monotonic() - surveyed
     out = [_survey_score(survey, time.monotonic() - started, seed), proofs.score()]
-    if chosen.forgeries:
+    if chosen.forged:
         started, lies, unnamed = time.monotonic(), 0, 0
         proved = Tally("bus lies proved", seed, seconds_max=60.0)
-        for trace in traces(chosen.circuits, chosen.shards):
+        for trace in traces(chosen.forged, chosen.shards):
             missed_rules(trace, survey.alone, rules_of(trace), missed)
             if trace.world.plan.masks:
                 told, missing = bus_lies(trace, chosen.proofs, seed, proved)

@@ -7,7 +7,7 @@ of the active rows, of the hidden ones, of the counting tables.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from circuits.check import public_matrix
+from circuits.registry import records_of
 from prover.kernels.field import from_mont
 from tests.malicious.cheating_prover import CheatingProver
-from tests.malicious.forge import EQUITY, Forge
+from tests.malicious.forge import Forge
 from tests.malicious.published import SCALARS, Published
-from tests.malicious.risk_world import RISK, STRESS, risk_world
+from tests.malicious.risk_world import risk_world
 from tests.malicious.world import ACTIVE, ROWS, Array, World, make_world
 from verifier.air import ConstraintSystem
 from verifier.field import Ext
@@ -28,7 +29,6 @@ from verifier.stark import Relation
 Rows = npt.NDArray[np.int64]
 Kind = tuple[str, str, str, str]
 """Patterns of the row before, of the row and of the row after, and which end the row is at."""
-CIRCUITS = (EQUITY, RISK, STRESS)
 SHARDS = (None, 1)
 """A publication of one shard, and one shard of several."""
 TABLE_END = 2**16 - 1
@@ -115,7 +115,7 @@ class Trace:
         return np.array(sorted(chosen), np.int64)
 
 
-def traces(circuits: tuple[str, ...] = CIRCUITS, shards: tuple[int | None, ...] = SHARDS) -> Iterator[Trace]:
+def traces(circuits: Iterable[str], shards: Iterable[int | None] = SHARDS) -> Iterator[Trace]:
     """One trace of each circuit and publication, made when it is its turn."""
     for circuit in circuits:
         for shard in shards:
@@ -125,4 +125,5 @@ def traces(circuits: tuple[str, ...] = CIRCUITS, shards: tuple[int | None, ...] 
 @lru_cache(maxsize=1)
 def trace_of(circuit: str, shard: int | None) -> Trace:
     """Kept until another one is asked for: each takes half a gigabyte."""
-    return Trace.of(make_world(shard=shard) if circuit == EQUITY else risk_world(circuit, shard))
+    plain = records_of(circuit) is None
+    return Trace.of(make_world(circuit=circuit, shard=shard) if plain else risk_world(circuit, shard))
