@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -45,7 +46,9 @@ class Size:
     shards: int
 
 
-SIZES = {"short": Size(60, 30, 1, 0), "nightly": Size(500, 60, 5, 20)}
+MANY = 500
+"""Proofs of each witness, from which on two queries often enough meet in one point."""
+SIZES = {"short": Size(60, 30, 1, 0), "nightly": Size(MANY, 60, 20, 20)}
 
 
 def honest(seed: bytes) -> ScriptedRandomness:
@@ -177,15 +180,18 @@ def _tested(one: View, two: View, seed: int, notes: dict[str, int]) -> _Outcome:
 def broken(name: str, of: Size, seed: int) -> _Outcome:
     """Every fault is seen by the part of the suite that should see it."""
     pair = PAIRS[name](LOG2_ROWS)
-    faults: list[tuple[str, Streams, Callable[..., list[Result]]]] = [
-        ("no hidden rows", without(BASE), lambda one, two: compared(one, two, seed)),
-        ("hidden rows used again", reused(len(pair[0].columns)), against_chance),
-        ("no mask polynomial", without(R), against_chance),
-        ("no salts", without(SALTS), against_chance),
+    apart = partial(compared, seed=seed)
+    faults: list[tuple[str, Streams, Callable[..., list[Result]], int]] = [
+        ("no hidden rows", without(BASE), apart, of.broken),
+        ("hidden rows used again", reused(len(pair[0].columns)), against_chance, of.broken),
+        ("no mask polynomial", without(R), against_chance, of.broken),
+        ("no salts", without(SALTS), against_chance, of.broken),
     ]
+    if of.proofs >= MANY:
+        faults.append(("witnesses by hidden rows used again", reused(len(pair[0].columns)), apart, of.proofs))
     missed = []
-    for fault, streams, tests in faults:
-        one, two = samples(pair, of.broken, seed, streams)
+    for fault, streams, tests, count in faults:
+        one, two = samples(pair, count, seed, streams)
         if not told_apart(tests(one, two)):
             missed.append(f"{fault}: not seen")
     for label in MASKS:
