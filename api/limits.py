@@ -58,7 +58,10 @@ class RateLimit:
         fcntl.lockf(self._stream, fcntl.LOCK_EX, SLOT.size, place)
         try:
             (used,) = SLOT.unpack_from(self._map, place)
-            used = max(used, now) + self._interval
+            # Nothing later than this was ever written at this time: where it stands there, the clock was set back.
+            used = min(max(used, now), now + self._ahead + self._interval)
+            SLOT.pack_into(self._map, place, used)
+            used += self._interval
             if used - now > self._ahead + self._interval:
                 return float(used - now - self._ahead - self._interval)
             SLOT.pack_into(self._map, place, used)

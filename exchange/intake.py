@@ -12,6 +12,7 @@ from typing import Final
 from exchange.codes import Reject
 from exchange.commands import CancelOrder, Command, Liquidate, SetPrices, Signal, SubmitQuotes
 from exchange.engine import Answer, Engine
+from exchange.state import FUND
 
 URGENT: Final[frozenset[type[Command]]] = frozenset((CancelOrder, Liquidate, SetPrices, SubmitQuotes, Signal))
 """What makes the venue safer, or without which nothing does: served before everything else."""
@@ -22,7 +23,8 @@ class Intake:
 
     An urgent command that was let in is answered within ceil(urgent_max / batch) batches, whatever else arrives: it
     waits for urgent ones before it only. Accounts share the queues: none holds more than `account_max` places in each,
-    but for the venue's own commands (account 0).
+    and all users together half of the urgent one, so that no flood of cancels turns away the venue's own commands
+    (account 0), which are its prices and liquidations.
     """
 
     def __init__(self, engine: Engine, *, orders_max: int, urgent_max: int, account_max: int, batch: int) -> None:
@@ -48,7 +50,10 @@ class Intake:
         """A ticket, or OVERLOADED: then the command was not taken and left no trace."""
         number = int(type(command) not in URGENT)
         queue, held, account = self._queues[number], self._held[number], command.account
-        if len(queue) >= self._limits[number] or (account and held[account] >= self._account_max):
+        limit = self._limits[number]
+        users_max = limit if number else (limit + 1) // 2
+        is_full = held[account] >= self._account_max or len(queue) - held[FUND] >= users_max
+        if len(queue) >= limit or (account and is_full):
             return Reject.OVERLOADED
         ticket = self._next_ticket
         self._next_ticket += 1
@@ -59,8 +64,10 @@ class Intake:
     def work(self, time_ms: int) -> list[tuple[int, Answer]]:
         """Takes one batch through the engine at `time_ms`, urgent commands first; tickets with their answers.
 
-        The time of a command is that at which it is decided: waiting never makes one late.
+        The time of a command is that at which it is decided: waiting never makes one late. While the clock is behind
+        what it said before, the venue's time stands still.
         """
+        time_ms = max(time_ms, self._engine.ledger.time_ms)
         taken: list[tuple[int, Command]] = []
         for queue, held in zip(self._queues, self._held, strict=True):
             while queue and len(taken) < self._batch:

@@ -23,7 +23,7 @@ from tests.adversary.faults_sweep import Counts
 from tests.adversary.score import SLOWEST, Score
 from tests.api.publishing.test_witness import request as checkpoint_request
 
-CASES: Final = {"short": 300, "nightly": 6_000}
+CASES: Final = {"short": 180, "nightly": 6_000}
 AT_ONCE: Final = 48
 ANSWER_SECONDS: Final = 0.3
 """How long a client waits for an answer to what may not be a request."""
@@ -327,7 +327,7 @@ def run(size: str, seed: int) -> list[Score]:
     counts = Counts("faults: HTTP", seed)
     with tempfile.TemporaryDirectory() as name, running(Path(name)) as servers:
         attack = _Attack(servers, counts)
-        asyncio.run(_Attack(servers, Counts("warm", seed)).run(100, random.Random(seed), 2**16))
+        asyncio.run(_Attack(servers, Counts("warm", seed)).run(100, random.Random(seed), 2**22))
         before, memory = servers.state(), servers.memory_bytes()
         asyncio.run(attack.run(CASES[size], random.Random(seed), ENDLESS_BYTES[size]))
         grown = servers.memory_bytes() - memory

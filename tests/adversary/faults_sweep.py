@@ -8,15 +8,22 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Final, TypeVar
 
 from tests.adversary.faults_disk import CUTS, Recording
 from tests.adversary.faults_stores import Kept
 from tests.adversary.faults_traced import FAILURES, Fault, Outcome, killed, run_traced, torn
 from tests.adversary.score import Score
+
+Item = TypeVar("Item")
+FEW: Final = 2
+"""Ways to fail at one point, where not all are tried."""
+SHOWN_MAX: Final = 10
+"""Failures of one part that are told one by one."""
 
 
 @dataclass
@@ -52,6 +59,8 @@ class Counts:
         return Score(self.name, self.tried, self.wrong, self.foreign, taken, self.seed, dict(self.notes))
 
     def _say(self, what: str, error: Exception) -> None:
+        if self.wrong + self.foreign > SHOWN_MAX:
+            return
         place = traceback.extract_tb(error.__traceback__)[-1]
         print(f"{self.name}, seed {self.seed}: {what}: {type(error).__name__}: {str(error)[:300]} "
               f"({Path(place.filename).name}:{place.lineno})", file=sys.stderr)  # fmt: skip
@@ -106,7 +115,7 @@ def record(bench: Bench) -> Recording:
 def kills(bench: Bench, counts: Counts, points: int, chance: random.Random, count: int | None) -> None:
     """`kill -9` before each of `points` changes of the disk, or `count` of them, and in the middle of writes."""
     for number in chosen(points, chance, count):
-        for fault in (killed(number), torn(number)):
+        for fault in some((killed(number), torn(number)), chance, None if count is None else 1):
             bench.renew()
             outcome = bench.run(fault)
             if outcome.was_killed:
@@ -132,7 +141,7 @@ def power_cuts(
 def failures(bench: Bench, counts: Counts, points: int, chance: random.Random, count: int | None) -> None:
     """The disk fails at each change, or at `count` of them: said plainly, and afterwards all goes on."""
     for number in chosen(points, chance, count):
-        for make in FAILURES:
+        for make in some(FAILURES, chance, None if count is None else FEW):
             fault = make(number)
             bench.renew()
             outcome = bench.run(fault)
@@ -160,6 +169,11 @@ def chosen(points: int, chance: random.Random, count: int | None) -> Iterator[in
     for part in range(count):
         first, end = 1 + part * points // count, 1 + (part + 1) * points // count
         yield chance.randrange(first, end)
+
+
+def some(items: Sequence[Item], chance: random.Random, count: int | None) -> Sequence[Item]:
+    """All, or `count` of them."""
+    return items if count is None else chance.sample(items, count)
 
 
 def _contents(folder: Path) -> dict[str, bytes | None]:

@@ -202,6 +202,23 @@ def test_a_journal_is_not_made_over_another(tmp_path: Path) -> None:
         journal_at(path, venue())
 
 
+@pytest.mark.negative
+def test_a_full_disk_costs_a_checkpoint_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    recorded(path, count=50)
+    journal, ledger = reopened(path)
+    connection = journal._connection
+    pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+    connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+    connection.rollback()
+    with pytest.raises(LedgerError, match="checkpoint could not be written"):
+        journal.add_checkpoint(ledger)
+    connection.exec_driver_sql("PRAGMA max_page_count = 100000")
+    connection.rollback()
+    assert journal.add_checkpoint(ledger) == state_hash(ledger)
+    assert recover(journal).checkpoint == ledger.sequence
+
+
 def test_frames_must_follow_and_checkpoints_must_stand_at_the_end(tmp_path: Path) -> None:
     journal = journal_at(tmp_path / "journal.db", venue())
     with pytest.raises(LedgerError, match="does not follow"):
