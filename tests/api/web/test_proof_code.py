@@ -155,7 +155,7 @@ def test_every_circuit_is_read() -> None:
 def test_one_script_is_one_module(tmp_path: Any) -> None:
     """No two modules use one name: node reads them all as one."""
     file = tmp_path / "all.mjs"
-    file.write_text(script("stark.js"), "utf-8")
+    file.write_text(script(), "utf-8")
     done = subprocess.run([NODE or "node", "--check", str(file)], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
 
