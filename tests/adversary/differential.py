@@ -22,7 +22,7 @@ from tests.api.web.code import NODE
 from tests.vectors.book import Vector, path_of, read, splice
 from tests.vectors.node import Node
 from tests.vectors.run import Inputs, Outcome, outcome
-from verifier.canonical import loads
+from verifier.canonical import dumps, loads
 from verifier.errors import VerificationError
 
 NAME = "differential"
@@ -33,11 +33,11 @@ FEW = {"publication": 5, "proof": 5, "toy-proof": 25}
 SHOWN_MAX = 20
 REFUSED_SHARE = 0.2
 """How many changes start from a file that is refused already: with two faults, both have to name the same one."""
-REARRANGED_SHARE = 0.3
-"""How many changes of a publication are of its files as a whole."""
-OTHER_WORDS = ("receipt", "reserves", "log", "log-policy", "publication", "proof", "toy-proof")
+REARRANGED_SHARE, RESTATED_SHARE = 0.3, 0.8
+"""How many changes of a publication are of its files as a whole, and how many of a verdict are other figures."""
+OTHER_WORDS = ("receipt", "reserves", "log", "log-policy", "publication", "proof", "toy-proof", "verdict")
 """Kinds in which the page gives the same reason, and fields names of its own."""
-CHOSEN = ("user_id", "nonce", "index", "params", "relation", "circuit")
+CHOSEN = ("user_id", "nonce", "index", "params", "relation", "circuit", "fund_value")
 """Inputs that are the caller's own."""
 TEXTS = ("policy", "log_proof", "reserves", "reserves.csv")
 BINARY = ("proof", "key", "message", "signature")
@@ -124,6 +124,32 @@ def changed_text(data: bytes, source: random.Random) -> tuple[str, bytes]:
     return "text", "\n".join(lines).encode()
 
 
+def restated(data: bytes, source: random.Random) -> bytes:
+    """Another statement that obeys its arithmetic: other totals, prices and losses."""
+    document = json.loads(data)
+    outputs, net = document["outputs"], 0
+    sizes = (0, 0, 1, 10**4, 10**9, 2**40, 2**63, 2**80)
+
+    def amount() -> int:
+        return source.randrange(source.choice(sizes) + 1)
+
+    for instrument, totals in zip(document["instruments"], outputs["totals"], strict=True):
+        if instrument["kind"] != "cost-basis" and source.random() < 0.5:
+            instrument["price"] = str(amount() % 2**54)
+        buckets = [amount() for _ in totals["buckets"]]
+        long, short = sum(buckets) if buckets else amount(), source.choice((0, amount()))
+        short = long if instrument["kind"] == "perpetual" and source.random() < 0.7 else short
+        totals |= {"buckets": list(map(str, buckets)), "long": str(long), "short": str(short)}
+        net += int(instrument["price"]) * (long - short)
+    liability = max(0, net) + source.choice((0, amount()))
+    outputs |= {"total_liability": str(liability), "total_shortfall": str(liability - net)}
+    if outputs["total_margin_deficit"] is not None:
+        outputs["total_margin_deficit"] = str(source.choice((0, amount())))
+    outputs["losses"] = [{key: str(amount()) for key in loss} for loss in outputs["losses"]]
+    document["policy"] = source.choice(("strict", "disclosed"))
+    return dumps(document)
+
+
 def rearranged(inputs: Inputs, source: random.Random) -> tuple[str, dict[str, bytes]]:
     """A file less, one in another's place, or one more."""
     files = dict(inputs)
@@ -147,10 +173,14 @@ def cases(kind: str, source: random.Random) -> Iterator[tuple[str, dict[str, byt
     """Endless changes of one kind's vectors: what was done, and the inputs."""
     accepted, refused = vectors(kind)
     while True:
-        vector = source.choice(refused if source.random() < REFUSED_SHARE else accepted)
+        vector = source.choice(refused if refused and source.random() < REFUSED_SHARE else accepted)
         if kind == "publication" and source.random() < REARRANGED_SHARE:
             what, inputs = rearranged(vector.inputs, source)
             yield f"vector {vector.name!r}, {what}", inputs
+            continue
+        if kind == "verdict" and source.random() < RESTATED_SHARE:
+            data = restated(vector.inputs["statement"], source)
+            yield f"vector {vector.name!r}, restated: {data!r}", {**vector.inputs, "statement": data}
             continue
         names = [name for name in vector.inputs if name not in CHOSEN and len(vector.inputs[name]) < 2**18]
         if kind != "statement":

@@ -20,6 +20,8 @@ FORMAT = "solvent/vectors/v1"
 REPEATED_MIN = 256
 """A change that is this long and says one thing again and again is written once."""
 PERIOD_MAX = 64
+VALUED = ("bundle", "fund", "opening", "receipt", "reserves", "verdict", "publication")
+"""Kinds in which two readers could accept one file and read different things."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Vector:
         reason: the one value of `Reason` with which it is refused; None where it is accepted.
         where: the field that is named; None where none is, or where it is accepted.
         note: why, in a sentence.
+        value: what is read, for an accepted case of a kind in `VALUED`.
     """
 
     kind: str
@@ -38,6 +41,12 @@ class Vector:
     reason: str | None
     where: str | None
     note: str
+    value: Any = None
+
+    def is_met(self, reason: str | None, where: str | None, value: Any) -> bool:
+        """Whether this is the outcome that has to be."""
+        read = value if self.kind in VALUED else None
+        return (reason, where, json.loads(json.dumps(read))) == (self.reason, self.where, self.value)
 
 
 @dataclass
@@ -100,7 +109,8 @@ def write(kind: str, vectors: list[Vector]) -> bytes:
         inputs = {name: _placed(name, data, files) for name, data in vector.inputs.items()}
         refused = {} if vector.reason is None else {"reason": vector.reason}
         where = {} if vector.where is None else {"where": vector.where}
-        expect = {"expect": "accept" if vector.reason is None else "refuse", **refused, **where}
+        value = {} if vector.value is None else {"value": vector.value}
+        expect = {"expect": "accept" if vector.reason is None else "refuse", **refused, **where, **value}
         cases.append({"name": vector.name, "note": vector.note, "inputs": inputs, **expect})
     named = {name: _spelled(data) for name, data in files.items()}
     return json.dumps({"format": FORMAT, "kind": kind, "files": named, "cases": cases}, indent=1).encode() + b"\n"
@@ -145,6 +155,7 @@ def read(path: Path) -> list[Vector]:
             case.get("reason"),
             case.get("where"),
             case["note"],
+            case.get("value"),
         )
         for case in book["cases"]
     ]

@@ -7,11 +7,12 @@ the verifier has to give it; which field it names is the verifier's own word.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from dataclasses import replace
 
 from tests.vectors import make_accounts, make_log, make_market, make_proofs
-from tests.vectors.book import Book, path_of, write
+from tests.vectors.book import VALUED, Book, path_of, write
 from tests.vectors.run import outcome
 
 
@@ -27,7 +28,8 @@ def written(book: Book) -> bytes:
         got = outcome(book.kind, vector.inputs)
         if got.reason != vector.reason:
             raise AssertionError(f"{book.kind}, {vector.name}: expected {vector.reason}, got {got.reason} {got.field}")
-        vectors.append(replace(vector, where=got.field))
+        value = json.loads(json.dumps(got.value)) if book.kind in VALUED else None
+        vectors.append(replace(vector, where=got.field, value=value))
     return write(book.kind, vectors)
 
 

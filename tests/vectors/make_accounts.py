@@ -218,6 +218,31 @@ def funds() -> Book:
     return book
 
 
+def verdicts() -> Book:
+    book = Book("verdict")
+    rich, poor = b"asset,amount\nbtc,99\neth,999\nusdt,999999999\n", b"asset,amount\n"
+    plain, risk = publication().statement, risk_publication().statement
+    spot = {"statement": plain.to_bytes()}
+    book.accept("reserves cover", "solvent: every check holds", **spot, reserves=rich)
+    book.accept("no reserves given", "liabilities are proved, solvency is open", **spot)
+    book.accept("nothing held", "insolvent", **spot, reserves=poor)
+    held = rich.replace(b"eth,999\n", b"")
+    margins = {"statement": risk.to_bytes(), "reserves": held}
+    funded = {"fund_value": dumps({"today": str(10**30), "stressed": ["0", str(10**30)]})}
+    book.accept("losses within the fund", "disclosed, and a fund that pays", **margins, **funded)
+    book.accept("losses without a fund", "disclosed, and nothing to pay with", **margins)
+    strict = replace(risk, policy="strict")
+    book.accept("strict", "no losses allowed", **margins | {"statement": strict.to_bytes()})
+    free = replace(plain.instruments[0], price=0)
+    worthless = replace(plain, instruments=(free, *plain.instruments[1:]))
+    lost = worthless.total_liability - worthless.net_value
+    stated = replace(
+        worthless, total_shortfall=max(0, lost), total_liability=max(worthless.net_value, 0) + max(0, lost)
+    )
+    book.accept("debts without a price", "they could be invented", statement=stated.to_bytes(), reserves=rich)
+    return book
+
+
 def shards() -> tuple[Book, Book]:
     one, all_of = Book("shard"), Book("shards")
     small = test_shards.several()
@@ -253,4 +278,4 @@ def shards() -> tuple[Book, Book]:
 
 
 def books() -> list[Book]:
-    return [documents(), statements(), bundles(), openings(), receipts(), funds(), *shards()]
+    return [documents(), statements(), bundles(), openings(), receipts(), funds(), verdicts(), *shards()]

@@ -100,6 +100,15 @@ const KINDS = {
     const { today, stressed } = code.verdict.checkFund(fund, of);
     return [today, stressed];
   },
+  verdict: ({ statement, reserves, fund_value }) => {
+    const of = stated(statement);
+    const held = reserves ? code.verdict.parseReserves(reserves, of.instruments) : null;
+    const value = fund_value && JSON.parse(text(fund_value));
+    const fund = value ? { today: BigInt(value.today), stressed: value.stressed.map(BigInt) } : null;
+    const checks = code.verdict.checkSolvency(of, held, fund);
+    const keys = ["name", "left", "relation", "right", "ok", "unit", "decides"];
+    return [code.verdict.verdictOf(checks, held !== null), ...checks.map((check) => keys.map((key) => check[key]))];
+  },
   log: ({ log_proof, manifest, policy, statement }) => {
     const whom = text(policy, "log-policy");
     if (whom !== null) code.policy.parsePolicy(whom);
