@@ -115,7 +115,7 @@ def changed_text(data: bytes, source: random.Random) -> tuple[str, bytes]:
         case 3:
             words = lines[at].split(" ")
             place = source.randrange(len(words))
-            others = ([], ["0"], ["1"], ["2"], ["64"], words, [words[-1]], [words[place] + "x"])
+            others: tuple[list[str], ...] = ([], ["0"], ["1"], ["2"], ["64"], words, [words[-1]], [words[place] + "x"])
             words[place : place + 1] = source.choice(others)
             lines[at] = " ".join(words)
         case _:

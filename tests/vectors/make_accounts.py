@@ -31,9 +31,14 @@ def changed(book: Book, inputs: dict[str, bytes], of: str, table: Iterable[tuple
         book.add(name, reason, f"the honest {of} but for this: {name}", inputs | {of: edited(inputs[of], change)})
 
 
-def parametrized(test: Any) -> Sequence[Sequence[Any]]:
+def parametrized(test: Any) -> Sequence[Any]:
     """The table of a test."""
-    return next(mark.args[1] for mark in test.pytestmark if mark.name == "parametrize")
+    table: Sequence[Any] = next(mark.args[1] for mark in test.pytestmark if mark.name == "parametrize")
+    return table
+
+
+def _of_shard(change: Change) -> Change:
+    return lambda document: change(document["shard"])
 
 
 def documents() -> Book:
@@ -124,12 +129,12 @@ def bundles() -> Book:
         note = "the caller knows another one: two users may have been shown one leaf"
         book.add(f"another {name}", Reason.ACCOUNT_ID, note, good | own | {name: what})
     changed(book, good, "bundle", test_inclusion.TAMPERED)
-    for name, (data, step, reason) in named(of).items():
-        book.refuse(f"{name} (stress)", Reason(reason), f"fails at step {step}", bundle=data, **large)
+    for name, (data, step, why) in named(of).items():
+        book.refuse(f"{name} (stress)", Reason(why), f"fails at step {step}", bundle=data, **large)
     book.refuse("another's path", Reason.PATH, "another holder's nonce and blinding", bundle=swapped(of), **large)
     several = test_shards.several()
     for name, (change, reason) in test_shards.PLACES.items():
-        data = edited(several.bundle(7), lambda d, change=change: change(d["shard"]))
+        data = edited(several.bundle(7), _of_shard(change))
         book.refuse(
             f"place: {name}",
             reason,
@@ -150,7 +155,7 @@ def openings() -> Book:
     book.accept("in a shard", "one of six", opening=several.opening(1, 0), statement=several.statement.to_bytes())
     changed(book, good, "opening", test_opening.TAMPERED)
     for name, (change, reason) in test_shards.PLACES.items():
-        data = edited(several.opening(1, 0), lambda d, change=change: change(d["shard"]))
+        data = edited(several.opening(1, 0), _of_shard(change))
         expected = Reason.OPENING if name == "another root" else reason
         book.refuse(
             f"place: {name}", expected, "its shard's place", opening=data, statement=several.statement.to_bytes()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from api.evidence import file_proof
 from api.notes import log_key
 from tests.vectors.book import Book
 from tests.vectors.make_accounts import WITNESS, changed, parametrized, receipt
@@ -15,6 +16,7 @@ from tests.verifier.log import test_notes, test_policy, test_proof_and_fraud, te
 from tests.verifier.log.signers import cosigned, key_of, policy_text, root, signed
 from tests.verifier.log.test_command import AFTER, BEFORE
 from verifier.canonical import dumps
+from verifier.ed25519 import L
 from verifier.errors import Reason
 from verifier.log.note import ED25519, VerifierKey
 from verifier.manifest import File, parse_manifest
@@ -39,7 +41,7 @@ def manifests() -> tuple[Book, Book]:
     data = b"the file"
     file = File("reserves.csv", len(data), hashlib.sha256(data).digest())
     listed = replace(listed, files=(file, *listed.files[1:]))
-    proof = {"proof": test_manifest.file_proof(listed, 0), "file": data, "evidence": listed.evidence}
+    proof = {"proof": file_proof(listed, 0), "file": data, "evidence": listed.evidence}
     single.accept("one of five", "its digest leads to the root without the other files", **proof)
     single.refuse("another file", MANIFEST, "same length, other bytes", **proof | {"file": b"the fi1e"})
     single.refuse("a longer file", MANIFEST, "other length", **proof | {"file": data + b" "})
@@ -232,7 +234,7 @@ def signatures() -> Book:
     for number, (_, key, message, signature) in enumerate(test_ed25519.RFC_8032, start=1):
         parts = {"key": bytes.fromhex(key), "message": bytes.fromhex(message), "signature": bytes.fromhex(signature)}
         book.accept(f"RFC 8032, {number}", "section 7.1", **parts)
-        half = int.from_bytes(parts["signature"][32:], "little") + test_ed25519.L
+        half = int.from_bytes(parts["signature"][32:], "little") + L
         wrapped = parts["signature"][:32] + half.to_bytes(32, "little")
         book.refuse("s + L", Reason.SIGNATURE, "s is below the group's order", **parts | {"signature": wrapped})
         book.refuse(

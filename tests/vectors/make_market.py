@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import replace
 
 from api.quorum import parse_certificate
+from prover.prices import public_key
 from tests.api import test_quorum
 from tests.vectors.book import Book
 from tests.vectors.make_accounts import changed, parametrized
@@ -80,7 +81,7 @@ def prices() -> tuple[Book, Book, Book]:
     good = test_prices.packed(test_prices.honest())
     table = test_prices.Table()
     statement = {"statement": _named(good, table)}
-    lines = [f"{test_prices.NAMES[i]} {test_prices.public_key(test_prices.KEYS[i]).hex()}" for i in range(4)]
+    lines = [f"{test_prices.NAMES[i]} {public_key(test_prices.KEYS[i]).hex()}" for i in range(4)]
     listed = "".join(line + "\n" for line in lines).encode()
     book.accept("four sources", "the statement's prices are the medians", prices=good, **statement)
     book.accept("trusted", "all four are the reader's own", prices=good, sources=listed, **statement)

@@ -23,7 +23,8 @@ from verifier.field import P, ext_add, ext_mul, lift
 from verifier.manifest import MANIFEST_FILE, parse_manifest
 from verifier.params import TEST, ProofParams
 from verifier.proofs import proof_file, shard_file
-from verifier.report import FUND_FILE, PRICES_FILE, RESERVES_EVIDENCE_FILE, RESERVES_FILE, STATEMENT_FILE
+from verifier.report import FUND_FILE, PRICES_FILE, RESERVES_FILE, STATEMENT_FILE
+from verifier.reserves_evidence import FILE as RESERVES_EVIDENCE_FILE
 
 FORGED = (
     ("SwappedChunks", Reason.CONSTRAINTS, "two chunks of the quotient change places"),

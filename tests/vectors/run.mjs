@@ -13,13 +13,16 @@ code.toys = await import("../api/web/toys.mjs");
 const { toHex } = code.bytes;
 const { Refused } = code.canonical;
 
-// A policy or an id as it is typed into the page; nobody can type what is not UTF-8.
-function text(bytes, reason = "malformed") {
-  if (bytes === undefined) return null;
+function text(bytes) {
+  return bytes === undefined ? null : new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+}
+
+// A policy as it is typed into the page; nobody can type what is not UTF-8.
+function policyText(bytes) {
   try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return text(bytes);
   } catch {
-    throw new Refused(reason, "expected UTF-8", null);
+    throw new Refused(bytes.length > 2 ** 16 ? "file-too-large" : "log-policy", "expected UTF-8", null);
   }
 }
 
@@ -88,7 +91,7 @@ const KINDS = {
     const parts = passed(code.receipt.splitReceipt(receipt));
     const statement = code.statement.parseStatement(parts.files["statement.json"]);
     code.params.acceptedParams(statement, null);
-    const whom = text(policy, "log-policy");
+    const whom = policyText(policy);
     if (whom !== null) code.policy.parsePolicy(whom);
     passed(code.log.checkLogged(parts.files["log.tlog-proof"], parts.files["manifest.json"], statement, whom));
     return shown(passed(code.inclusion.checkBundle(parts.bundle, statement)).report);
@@ -110,12 +113,12 @@ const KINDS = {
     return [code.verdict.verdictOf(checks, held !== null), ...checks.map((check) => keys.map((key) => check[key]))];
   },
   log: ({ log_proof, manifest, policy, statement }) => {
-    const whom = text(policy, "log-policy");
+    const whom = policyText(policy);
     if (whom !== null) code.policy.parsePolicy(whom);
     passed(code.log.checkLogged(log_proof, manifest, stated(statement), whom));
   },
   "log-policy": ({ policy }) => {
-    const { logs, witnesses, groups, quorum } = code.policy.parsePolicy(text(policy, "log-policy"));
+    const { logs, witnesses, groups, quorum } = code.policy.parsePolicy(policyText(policy));
     const grouped = [...groups].map(([name, { k, members }]) => [name, k, members]);
     return [logs.map(({ vkey }) => vkey), witnesses.map(({ name, key }) => [name, key.vkey]), grouped, quorum];
   },
