@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
+import pkgutil
 import random
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType, FunctionType
 
 import pytest
 
+import verifier
 from tests.adversary import __main__ as command
 from tests.adversary import bundles, every_byte, fuzz, large, proofs, score
 from tests.adversary.mutate import JsonSeed, change_bytes
 from tests.adversary.score import Score, Tally, total
+from tests.adversary.targets import TARGETS
 from tests.adversary.targets_service import ALL
 from verifier.canonical import dumps
 from verifier.errors import MalformedProof, Reason
@@ -63,6 +71,44 @@ def test_the_corpus_is_small_and_named_by_digest() -> None:
     assert {folder.name for folder in fuzz.CORPUS.iterdir()} <= set(ALL)
     assert sum(path.stat().st_size for path in files) < 1_000_000
     assert [path for path in files if path.name != fuzz.digest(path.read_bytes())] == []
+
+
+ELSEWHERE = {
+    "check_continues": "takes a log's folder; `open_signed` and `Tiles` read it",
+    "check_prices": "compares a digest and calls `check_evidence`",
+    "check_user_file": "tests.adversary.bundles",
+}
+"""Readers of bytes that no fuzzing target calls, and why not."""
+
+
+def test_every_reader_of_the_verifier_has_a_target() -> None:
+    wanted = {name for name in map(reader_name, verifier_functions()) if name is not None}
+    called: set[str] = set()
+
+    def trace(frame: FrameType, event: str, argument: object) -> None:
+        called.add(frame.f_code.co_name)
+
+    sys.setprofile(trace)
+    try:
+        for name, target in TARGETS.items():
+            for data in target.honest() if name != "proof_blocks" else ():
+                target(data)
+    finally:
+        sys.setprofile(None)
+    assert len(wanted) > 30 and wanted - called == ELSEWHERE.keys()
+
+
+def verifier_functions() -> Iterator[FunctionType]:
+    for found in pkgutil.walk_packages(verifier.__path__, "verifier."):
+        module = importlib.import_module(found.name)
+        yield from (f for f in vars(module).values() if isinstance(f, FunctionType) and f.__module__ == found.name)
+
+
+def reader_name(function: FunctionType) -> str | None:
+    """The name of a public function that checks or reads bytes as its first argument."""
+    name, parameters = function.__name__, list(inspect.signature(function).parameters.values())
+    reads = name == "loads" or name.startswith(("check_", "open_", "parse_", "read_", "unpack_", "verify_"))
+    return name if reads and parameters and parameters[0].annotation == "bytes" else None
 
 
 # The suite notices.
