@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     print(f"size {options.size}, seed {options.seed}\n{HEADING}")
     scores: list[Score] = []
+    began = time.monotonic()
     for name in options.only or present():
         try:
             found = import_module(f"tests.adversary.{name}").run(options.size, options.seed)
@@ -51,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         scores += found
         if options.write is not None:
             merge(options.write, found, options.size)
-    print(total("all", scores).line())
+    print(replace(total("all", scores), seconds=time.monotonic() - began).line())
     return 0 if all(score.clean for score in scores) else 1
 
 
