@@ -20,7 +20,7 @@ import numpy as np
 
 from circuits.registry import CIRCUITS
 from tests.adversary.cells_checks import Checks, Named
-from tests.adversary.cells_free import BYTE, U16, WORTHLESS, Free, matching, roles
+from tests.adversary.cells_free import BYTE, U16, WORTHLESS, Free, limit_of, matching, roles
 from tests.adversary.cells_rows import SHARDS, Rows, Trace, traces
 from tests.adversary.score import Score, Tally
 from tests.malicious import cases_accounts, cases_outputs, cases_records, cases_selectors, cases_tables, cases_tree
@@ -139,16 +139,16 @@ class Surveyor:
         single = grouped[:, grouped.sum(axis=0) == 1].sum(axis=1)
         for number in np.flatnonzero(single).tolist():
             out.alone[self.trace.system.name, self.groups[number][0]] += int(single[number])
-        survivors = np.logical_not(named).tolist()
-        for i, new, survives in zip(changes.at.tolist(), changes.new.tolist(), survivors, strict=True):
-            listed = [free for free in matching(self.roles[i], name) if new < free.below]
-            if survives and listed:
-                out.free += 1
-                out.used |= set(listed)
-            elif survives or listed:
-                roles_ = ", ".join(self.roles[i])
-                case = f"{self.trace.name}: {name} = {new} on row {self.rows[i]} ({roles_})"
-                (out.unlisted if survives else out.stale).append(case)
+        limits = {roles_: limit_of(roles_, name) for roles_ in set(self.roles)}
+        listed = changes.new < np.array([limits[self.roles[i]] for i in changes.at.tolist()], np.int64)
+        free = listed & ~named
+        out.free += int(free.sum())
+        for roles_ in {self.roles[i] for i in changes.at[free].tolist()}:
+            out.used |= set(matching(roles_, name))
+        for cases, wrong in ((out.unlisted, ~listed & ~named), (out.stale, listed & named)):
+            for i, new in zip(changes.at[wrong].tolist(), changes.new[wrong].tolist(), strict=True):
+                roles_text = ", ".join(self.roles[i])
+                cases.append(f"{self.trace.name}: {name} = {new} on row {self.rows[i]} ({roles_text})")
         seen = np.flatnonzero(named).tolist() if changes.column < len(self.trace.system.columns) else []
         if not seen:
             return []
@@ -159,10 +159,10 @@ class Surveyor:
 
 def bus_of(fraction: str) -> str:
     """Raises LookupError for a fraction of no bus, or of several."""
-    (found,) = [bus for bus, pattern in BUSES.items() if re.fullmatch(pattern, fraction)] or [""]
-    if not found:
-        raise LookupError(f"the fraction {fraction!r} is on no bus of tests/adversary/cells.py")
-    return found
+    found = [bus for bus, pattern in BUSES.items() if re.fullmatch(pattern, fraction)]
+    if len(found) != 1:
+        raise LookupError(f"the fraction {fraction!r} is on {len(found)} buses of tests/adversary/cells.py")
+    return found[0]
 
 
 # -- through the real prover ------------------------------------------------------------------------------------------
