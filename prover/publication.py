@@ -15,6 +15,7 @@ from prover.errors import InputError
 from prover.executors import Executor
 from prover.executors.inline import InlineExecutor
 from prover.executors.local import LocalExecutor
+from prover.files import sync
 from prover.positions import Int64, count_entries
 from prover.prices import load_evidence
 from prover.private import META_FILE, PrivateStore, write_private
@@ -297,6 +298,8 @@ def _publish(
         sync_tree(new_out)
         sync_tree(new_private)
         old = [put_in_place(new_private, private), put_in_place(new_out, out)]
+        for folder in {private.parent, out.parent}:
+            sync(folder)  # the run, which could be taken up again, is deleted next
     for folder in old:
         if folder is not None:
             shutil.rmtree(folder)

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,8 +14,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from unittest import mock
 
 from api.cli import main
+from api.cli.bench import synthetic_snapshot
 from api.limits import RateLimit
 from api.log import log_proof
 from api.serving import served
@@ -28,11 +31,14 @@ from exchange.journal import Journal, journal_url
 from exchange.recovery import recover
 from exchange.state import Ledger
 from exchange.statehash import state_hash
-from prover.bundle_store import BundleStore
+from prover import publication as prover_publication
+from prover.bundle_store import META_FILE, BundleStore
 from prover.bundle_writer import write_store
 from prover.errors import InputError
 from prover.executors.inline import InlineExecutor
 from prover.prices import load_key
+from prover.private import PrivateStore
+from prover.publication import prove_directory
 from prover.shards.run import run_shards
 from tests.adversary.faults_traced import Say
 from tests.api.publishing.made_up import new_store, published, write_publication
@@ -47,6 +53,7 @@ from tests.prover.test_bundle_store import published as bundles_published
 from tests.verifier.log.signers import ORIGIN, root, signed
 from tests.verifier.small_tree import publication
 from verifier.log.checkpoint import parse_checkpoint
+from verifier.report import read_statement
 
 COMMANDS, BATCH, SEED = 240, 40, 11
 VOID = b"bob's token is void"
@@ -262,8 +269,55 @@ def _bundles_are_whole(folder: Path, said: list[bytes]) -> None:
 
 
 def _bundles_were_never_away(folder: Path, said: list[bytes]) -> None:
-    assert (folder / "bundles").exists(), "neither the old store nor the new one is there"
+    """Between the two renames the old store has a name that starts with a dot."""
+    if not (folder / "bundles").exists():
+        aside = [place for place in folder.glob(".bundles.*/bundles")] + [
+            place for place in folder.glob(".bundles.*") if (place / META_FILE).exists()
+        ]
+        assert aside, "neither the old store nor the new one is there"
+        _read_bundles(aside[0])
     _bundles_are_whole(folder, said)
+
+
+SNAPSHOT = synthetic_snapshot(3, 2, 4, 1)
+
+
+def _proved(folder: Path) -> None:
+    """All shards are proved, and nothing is published yet. In a process of its own: kernels start threads."""
+    child = os.fork()
+    if child == 0:
+        try:
+            with mock.patch.object(prover_publication, "write_private", side_effect=OSError(28, "made up")):
+                prove_directory(SNAPSHOT, folder / "out")
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert (folder / "out.work").exists()
+    (folder / "before").mkdir()
+    for path in (folder / "out.work" / "done").rglob("*.npy"):
+        shutil.copyfile(path, folder / "before" / path.name)
+
+
+def _prove(folder: Path, say: Say) -> None:
+    prove_directory(SNAPSHOT, folder / "out")
+    say(b"published")
+
+
+def _publication_or_run_is_there(folder: Path, said: list[bytes]) -> None:
+    """Each publication that can be seen has its store; before, there is the finished run."""
+    out, private, done = folder / "out", folder / "out.private", folder / "out.work" / "done" / "000000"
+    if out.exists() or said:
+        statement = read_statement(out)
+        store = PrivateStore.open(private)
+        assert store.statement == statement.digest.hex(), "the store of another publication"
+        for path in (*out.rglob("*"), *private.rglob("*")):
+            assert path.is_dir() or path.stat().st_size, f"{path}: empty"
+        for name in (path.name for path in (folder / "before").iterdir() if path.stem != "keys"):
+            kept = private / "shards" / "000000" / name
+            assert kept.read_bytes() == (folder / "before" / name).read_bytes(), f"{name}: another one"
+    else:
+        for path in (folder / "before").iterdir():
+            assert (done / path.name).read_bytes() == path.read_bytes(), "the finished shard is lost"
 
 
 def _read_bundles(place: Path) -> None:
@@ -387,6 +441,7 @@ ALL = (
     Kept("prover run folder", _nothing, _run, _run_goes_on),
     Kept("bundle store", _with_secrets, _bundle, _bundles_are_whole),
     Kept("bundle store replaced", _with_bundles, _bundle, _bundles_were_never_away),
+    Kept("publication and private store", _proved, _prove, _publication_or_run_is_there),
     Kept("key file", _nothing, _draw_key, _key_is_whole),
     Kept("tokens", _new_tokens, _issue, _tokens_are_known),
     Kept("new log", _key_for_log, _init_log, _log_is_made),

@@ -31,7 +31,7 @@ from tests.api.publishing.test_writing import serving
 from tests.exchange.venues import MARKS, PRICES, Desk
 
 SEED = 20_261_126
-LONG = {"bundle store", "bundle store replaced", "write side over HTTP", "new log"}
+LONG = {"bundle store", "bundle store replaced", "publication and private store", "write side over HTTP", "new log"}
 """Left to the nightly size: most of their time goes into other work than writing."""
 SHORT = [each for each in faults.ALL if each.name not in LONG]
 traced = pytest.mark.skipif(reason_to_skip() is not None, reason=str(reason_to_skip()))
