@@ -298,8 +298,8 @@ def _publish(
         sync_tree(new_out)
         sync_tree(new_private)
         old = [put_in_place(new_private, private), put_in_place(new_out, out)]
-        for folder in {private.parent, out.parent}:
-            sync(folder)  # the run, which could be taken up again, is deleted next
+        for parent in {private.parent, out.parent}:
+            sync(parent)  # the run, which could be taken up again, is deleted next
     for folder in old:
         if folder is not None:
             shutil.rmtree(folder)

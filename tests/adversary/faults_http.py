@@ -23,7 +23,7 @@ from tests.adversary.faults_sweep import Counts
 from tests.adversary.score import SLOWEST, Score
 from tests.api.publishing.test_witness import request as checkpoint_request
 
-CASES: Final = {"short": 180, "nightly": 6_000}
+CASES: Final = {"short": 180, "nightly": 20_000}
 AT_ONCE: Final = 48
 ANSWER_SECONDS: Final = 0.3
 """How long a client waits for an answer to what may not be a request."""

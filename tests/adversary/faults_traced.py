@@ -53,20 +53,20 @@ class Kind(Enum):
 
 
 class _Call(NamedTuple):
-    """Where the arguments are: registers of a file descriptor, or of (folder, name) once or twice."""
+    """Where the arguments are: registers of a file descriptor and a length, or of (folder, name) once or twice."""
 
     kind: Kind
     descriptor: int | None = None
     names: tuple[tuple[int | None, int], ...] = ()
-    count: int | None = None
+    length: int | None = None
 
 
 _CALLS: Final[dict[int, _Call]] = {
-    1: _Call(Kind.WRITE, _RDI, count=_RDX),
+    1: _Call(Kind.WRITE, _RDI, length=_RDX),
     2: _Call(Kind.OPEN, names=((None, _RDI),)),
-    18: _Call(Kind.WRITE, _RDI, count=_RDX),
+    18: _Call(Kind.WRITE, _RDI, length=_RDX),
     20: _Call(Kind.WRITE, _RDI),
-    40: _Call(Kind.WRITE, _RDI, count=_R10),
+    40: _Call(Kind.WRITE, _RDI, length=_R10),
     74: _Call(Kind.SYNC, _RDI),
     75: _Call(Kind.SYNC, _RDI),
     77: _Call(Kind.CUT, _RDI),
@@ -317,9 +317,9 @@ class _Tracer:
             return False
         registers = self._registers
         if fault.cut:
-            if call.count is None or registers[call.count] < 2:
+            if call.length is None or registers[call.length] < 2:
                 return False
-            registers[call.count] //= 2
+            registers[call.length] //= 2
             _ask(_SETREGS, thread, None, registers)
             self._inside[thread] = self._kill if fault.kills else None
         elif fault.kills:

@@ -21,7 +21,7 @@ from exchange.intake import Intake
 from exchange.state import FUND
 from tests.adversary import faults, faults_clock, faults_http, faults_ledger, faults_twice
 from tests.adversary.faults_disk import CUTS
-from tests.adversary.faults_stores import LOG, Kept, no_tracebacks
+from tests.adversary.faults_stores import ALL, LOG, Kept, no_tracebacks
 from tests.adversary.faults_sweep import Bench, Counts, record
 from tests.adversary.faults_traced import reason_to_skip
 from tests.adversary.score import Score
@@ -33,7 +33,7 @@ from tests.exchange.venues import MARKS, PRICES, Desk
 SEED = 20_261_126
 LONG = {"bundle store", "bundle store replaced", "publication and private store", "write side over HTTP", "new log"}
 """Left to the nightly size: most of their time goes into other work than writing."""
-SHORT = [each for each in faults.ALL if each.name not in LONG]
+SHORT = [each for each in ALL if each.name not in LONG]
 traced = pytest.mark.skipif(reason_to_skip() is not None, reason=str(reason_to_skip()))
 
 
