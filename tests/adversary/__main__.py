@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from tests.adversary.score import HEADING, SIZES, Score, merge, total
 
-PARTS = ("bundles", "proofs", "every_byte", "fuzz", "large", "differential", "cells")
+PARTS = ("bundles", "proofs", "every_byte", "fuzz", "large", "differential", "cells", "secrets", "faults")
 
 
 class _Parser(argparse.ArgumentParser):
