@@ -47,16 +47,10 @@ RUN_BY = {
 
 
 class Attack(NamedTuple):
-    """What a cheating exchange, user or stranger does, and where it is refused.
-
-    Args:
-        tried: tests, forgeries, tables of forgeries.
-        nightly: parts of `make adversary` that try it too, by the first word of their names.
-    """
+    """What a cheating exchange, user or stranger does, and the tests, forgeries or tables of forgeries that try it."""
 
     what: str
     tried: tuple[str, ...]
-    nightly: tuple[str, ...] = ()
 
 
 def _verifier(module: str, *names: str) -> tuple[str, ...]:
@@ -65,6 +59,10 @@ def _verifier(module: str, *names: str) -> tuple[str, ...]:
 
 def _api(module: str, *names: str) -> tuple[str, ...]:
     return tuple(f"tests.api.{module}.{name}" for name in names)
+
+
+def _suite(module: str, *names: str) -> tuple[str, ...]:
+    return tuple(f"tests.adversary.{module}.{name}" for name in names)
 
 
 ATTACKS: dict[int, Attack] = {
@@ -97,8 +95,9 @@ ATTACKS: dict[int, Attack] = {
     12: Attack("value moved between instruments",
                ("cheats_records.value_moved_between_instruments", "cheats.debt_counted_towards_another_total")),
     13: Attack("value moved between users", ("cheats.value_of_another_child", "wrong_records.moved_deficit")),
-    14: Attack("any rule of the circuit broken alone",
-               ("test_every_constraint.LABELS", "test_every_record_constraint.LABELS")),
+    14: Attack("any witness cell changed, any rule of the circuit or bus broken alone",
+               ("test_every_constraint.LABELS", "test_every_record_constraint.LABELS", "test_every_bus",
+                "tests.adversary.test_cells")),
     15: Attack("a tree over other amounts than were summed", ("cases_accounts.hashed_one_amount_summed_another",)),
     16: Attack("circuit, key or parameters chosen by the prover", ("changed_statements.AFTERWARDS",)),
     17: Attack("leaf taken for a node, path too long or short",
@@ -127,9 +126,10 @@ ATTACKS: dict[int, Attack] = {
     25: Attack("node chains that are cut off or go in circles; padding that contributes",
                ("test_forgeries.test_a_node_that_contains_itself", "cases_tree.node_that_never_ends")),
     26: Attack("anything chosen after the challenge that depends on it",
-               _verifier("test_malicious", "test_nothing_may_be_chosen_after_its_challenge")
-               + _verifier("test_transcript", "test_every_challenge_depends_on_every_byte_before_it",
-                           "test_start_binds_protocol_circuit_parameters_rows_and_statement")),
+               ("test_every_transcript_step.test_a_step_done_otherwise_is_refused",
+                *_verifier("test_malicious", "test_nothing_may_be_chosen_after_its_challenge"),
+                *_verifier("test_transcript", "test_every_challenge_depends_on_every_byte_before_it",
+                           "test_start_binds_protocol_circuit_parameters_rows_and_statement"))),
     27: Attack("openings or final polynomial that the transcript does not know",
                _verifier("test_malicious", "test_a_false_final_polynomial", "test_a_false_opening_leaves_no_polynomial")
                + _verifier("test_transcript", "test_the_schedule_does_each_thing_once")),
@@ -147,7 +147,7 @@ ATTACKS: dict[int, Attack] = {
     32: Attack("another trace height", _verifier("test_stark", "test_other_heights_are_refused")),
     33: Attack("a lie at the out-of-domain point",
                (*_verifier("test_malicious", "test_a_false_opening_fails_at_every_position"),
-                "test_lies.test_a_lie_about_a_column_is_seen_at_the_queries")),
+                "test_lies.test_a_lie_about_a_column_is_seen_at_the_queries", "test_fri_cheats")),
     34: Attack("an out-of-domain point inside a domain",
                _verifier("test_malicious", "test_zeta_in_a_domain_is_a_clean_refusal",
                          "test_a_challenge_in_the_base_field_is_refused")),
@@ -160,16 +160,20 @@ ATTACKS: dict[int, Attack] = {
                _verifier("test_hashing", "test_rows_of_different_length_never_meet", "test_kinds_never_meet")),
     38: Attack("selectors off by one, flags of 2, two flags at once, padding with a multiplicity",
                ("cases_selectors.entry_counted_twice", "cases_selectors.account_poses_as_dummy",
-                "test_tables.test_multiplicities_on_hidden_rows_count_nothing")),
+                "test_tables.test_multiplicities_on_hidden_rows_count_nothing",
+                "test_boundaries.test_a_domain_off_by_one_is_refused")),
     39: Attack("a wrapped multiplicity, a tuple on another bus",
                (*_verifier("test_malicious_witness", "test_a_wrapped_multiplicity_does_not_help"),
-                "test_tables.test_a_wrong_multiplicity_is_named_and_refused")),
+                "test_tables.test_a_wrong_multiplicity_is_named_and_refused",
+                "test_every_bus.test_every_lie_about_a_fraction_is_named")),
     40: Attack("quotient chunks exchanged", _verifier("test_malicious", "test_swapped_chunks_are_refused")),
     41: Attack("a mask that shares a coefficient with a claim",
                _verifier("test_malicious", "test_the_mask_has_its_own_coefficient")),
     42: Attack("randomness used twice",
                (*_verifier("test_stark", "test_two_proofs_of_one_witness_share_nothing_secret"),
-                "tests.prover.test_zero_knowledge.test_streams_differ_by_label_seed_and_context")),
+                "tests.prover.test_zero_knowledge.test_streams_differ_by_label_seed_and_context",
+                "test_reused_randomness", *_suite("test_secrets", "test_proofs_of_one_witness_share_nothing",
+                                                  "test_no_stream_is_drawn_from_twice"))),
     43: Attack("a proof of another snapshot or circuit version",
                _verifier("test_stark", "test_another_relation_is_refused",
                          "test_parts_of_another_proof_of_the_same_statement")),
@@ -178,30 +182,56 @@ ATTACKS: dict[int, Attack] = {
     45: Attack("giant lengths, noise: bounded memory, and only the typed error",
                _verifier("test_proof", "test_counts_are_bounded_before_anything_is_built",
                          "test_noise_is_refused_by_name")
-               + _verifier("test_stark", "test_every_byte_counts", "test_random_damage_is_refused_by_name")),
+               + _verifier("test_stark", "test_every_byte_counts", "test_random_damage_is_refused_by_name")
+               + _suite("test_adversary", "test_every_byte_of_small_files", "test_the_corpus", "test_costly_shapes")),
     46: Attack("kill -9 at every write",
                (*_api("publishing.test_crash", "test_killed_at_every_write"),
                 "tests.exchange.test_crash.test_nothing_acknowledged_is_lost",
                 "tests.prover.shards.test_run.test_killed_at_any_point_it_goes_on_to_the_same_bytes",
-                *_api("publishing.test_witness", "test_killed_at_every_write_it_forgets_nothing_that_it_gave_away"))),
+                *_api("publishing.test_witness", "test_killed_at_every_write_it_forgets_nothing_that_it_gave_away"),
+                *_suite("test_faults", "test_a_store_survives"))),
     47: Attack("a full disk, a database that cannot be written, a clock that jumps back",
                _api("publishing.test_crash", "test_a_full_disk_at_every_write")
                + _api("publishing.test_publish", "test_a_database_that_cannot_be_written")
-               + _api("publishing.test_witness", "test_a_clock_that_jumps_back_makes_no_newer_cosignature_older")),
+               + _api("publishing.test_witness", "test_a_clock_that_jumps_back_makes_no_newer_cosignature_older")
+               + _suite("test_faults", "test_a_disk_that_fails_is_one_line_and_503",
+                        "test_a_clock_that_is_set_back_stops_no_cancel")),
     48: Attack("slow, huge, malformed and concurrent requests",
                _api("publishing.test_writing", "test_files_that_are_not_taken", "test_lists_that_are_none",
                     "test_schemathesis_finds_nothing")
                + _api("publishing.test_witness_http", "test_nobody_waits_for_a_witness_that_drips")
-               + _api("service.test_limits", "test_over_http")),
+               + _api("service.test_limits", "test_over_http")
+               + _suite("test_faults", "test_a_head_that_does_not_end_is_broken_off",
+                        "test_a_flood_of_cancels_does_not_turn_the_venue_away")),
     49: Attack("another user's bundle by guessing, timing or a cache",
                _api("service.test_handing", "test_all_others_get_one_answer", "test_a_refusal_takes_the_same_work",
-                    "test_a_refusal_takes_the_same_time", "test_accounts_of_usual_size_look_alike")),
+                    "test_a_refusal_takes_the_same_time", "test_accounts_of_usual_size_look_alike",
+                    "test_padding_is_as_long_in_packed_headers")),
     50: Attack("a witness asked for two histories at once",
                _api("publishing.test_witness", "test_a_race_rolls_nothing_back",
                     "test_many_at_once_are_one_after_the_other", "test_two_histories_are_not_cosigned")),
     51: Attack("what happened to venues: every incident on record",
                ("tests.exchange.test_incidents", "tests.exchange.test_recent_incidents")),
 }  # fmt: skip
+
+_PROOFS = ("proofs", "every byte of a proof", "differential")
+_FILES = ("bundles", "every byte", "differential", "fuzz", "large files")
+TRIED_NIGHTLY = {
+    **dict.fromkeys((13, 17), ("bundles",)),
+    14: ("cells", "mutated witnesses", "rules", "bus lies"),
+    18: _FILES,
+    23: ("secrets",),
+    **dict.fromkeys(range(26, 38), _PROOFS),
+    39: ("bus lies",),
+    41: ("secrets",),
+    42: ("secrets",),
+    43: _PROOFS,
+    45: (*_PROOFS, *_FILES),
+    46: ("faults: kill", "faults: power"),
+    47: ("faults: failing disk", "faults: clocks"),
+    48: ("faults: HTTP", "faults: handed in twice", "faults: duplicate delivery", "faults: overload"),
+}
+"""Number of the attack -> parts of `make adversary` that try it among other things, by the beginning of their names."""
 
 
 def place(name: str) -> tuple[str, str]:
@@ -246,7 +276,8 @@ def row(number: int, attack: Attack, results: Results, nightly: Nightly) -> str:
     """One line of the page's table."""
     names = ", ".join(f"`{name.removeprefix('tests.')}`" for name in attack.tried)
     found = [outcome for name in attack.tried for outcome in cases_of(name, results)]
-    scores = [score for name, score in nightly.items() if name.split()[0] in attack.nightly]
+    parts = TRIED_NIGHTLY.get(number, ())
+    scores = [score for name, score in nightly.items() if name.startswith(parts)]
     tried = sum(score["tried"] for score in scores)
     wrong = sorted(set(found) - {"passed"})
     wrong += [word for word in ("accepted", "foreign") if any(score[word] for score in scores)]
