@@ -149,9 +149,10 @@ def is_deep(text: str) -> bool:
 
 
 def _nesting(text: str) -> int:
-    """How deep brackets stand inside each other in the document at the front; what follows it, nobody decodes."""
+    """How deep brackets stand inside each other in the document at the front, after blanks, which other readers skip;
+    what follows it, nobody decodes."""
     depth = deepest = 0
-    if text[:1] not in ("[", "{"):
+    if text.lstrip()[:1] not in ("[", "{"):
         return 0
     for match in _STRING_OR_BRACKET.finditer(text):
         token = match[0]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verifier.canonical import NESTING_MAX, Record, dumps, hex_words, loads, shown
+from verifier.canonical import NESTING_MAX, Record, dumps, hex_words, is_deep, loads, shown
 from verifier.errors import NotIncluded, Reason, VerificationError
 from verifier.field import P
 
@@ -96,6 +96,8 @@ def test_what_nests() -> None:
     for first in (b"[]", b"{}", b'"a"', b"1"):
         with pytest.raises(VerificationError, match="after the document"):
             loads(first + b"[" * 100, 2**10)
+    for blanks in ("", " ", "\n\t\r "):
+        assert is_deep(blanks + "[" * (NESTING_MAX + 1)) and not is_deep(blanks + "[" * NESTING_MAX)
     flat = dumps([["[{"] * 100, '\\"[' * 100, "{" * 100, "]" * 100])
     assert dumps(loads(flat, 2**12)) == flat
 
