@@ -22,7 +22,7 @@ from api.reserves.files import Row, parse_units
 from api.reserves.networks import BITCOIN, EVM, Address, Network
 from prover.errors import InputError
 from verifier.canonical import is_deep
-from verifier.reserves_evidence import DECIMALS
+from verifier.reserves_evidence import DECIMALS, WHOLE_DIGITS_MAX
 
 ANSWER_BYTES_MAX: Final = 1 << 26
 EVM_SECONDS: Final = 30.0
@@ -84,8 +84,8 @@ class NodeBalances:
             script, amount = (
                 output.get(key) if isinstance(output, dict) else None for key in ("scriptPubKey", "amount")
             )
-            plain = parse_units(f"{Decimal(amount):f}") if isinstance(amount, Decimal | int) else None
-            if plain is None or script not in held:
+            plain = _units(amount)
+            if plain is None or not isinstance(script, str) or script not in held:
                 raise node.error("an output that was not asked for, or without an amount", "unspent outputs")
             held[script] += plain
         return [held[address.key.hex()] if row.asset == "BTC" else None for row, address in wanted]
@@ -173,3 +173,12 @@ class Node:
     def error(self, got: str, expected: str) -> InputError:
         """One line that names the node."""
         return InputError(file=self.name, got=got, expected=expected)
+
+
+def _units(amount: object) -> int | None:
+    """An amount of an answer in 10^-DECIMALS units; None for anything else, and for more digits than amounts have."""
+    number = Decimal(amount) if isinstance(amount, Decimal | int) else None
+    # Written out, 1E999999999 would take a gigabyte.
+    if number is None or abs(number.adjusted()) > WHOLE_DIGITS_MAX + DECIMALS:
+        return None
+    return parse_units(f"{number:f}")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import atexit
+import io
 import shutil
 import tempfile
+import urllib.request
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from pydantic import BaseModel, ValidationError
 
@@ -29,6 +32,7 @@ from api.quorum import (
     parse_validators,
     parse_vote,
 )
+from api.reserves.evidence import check_again
 from api.reserves.files import read_addresses, read_amounts, read_rows
 from api.witness import Refused, Witness
 from api.witnesses import add_checkpoint_body
@@ -38,6 +42,8 @@ from tests.adversary import seeds
 from tests.adversary.targets import TARGETS, Check, Target, first, same
 from tests.api.files import ASSETS, INSTRUMENTS, binance_row, binance_users, options, write
 from tests.api.reserves.signed import csv_text, rows
+from tests.api.reserves.test_evidence import evidence
+from tests.api.reserves.test_nodes import BITCOIN, Fake, source, wanted
 from tests.verifier.log.signers import LOG_VKEY, key_of, root, signed
 from verifier.errors import VerificationError
 from verifier.log.tiles import Tiles
@@ -117,6 +123,21 @@ def _listed(path: Path) -> object:
     return found or read_rows(path)
 
 
+def _node_answer(data: bytes) -> object:
+    """What a node of Bitcoin says that it holds, if all else that it says is right."""
+
+    def answer(request: urllib.request.Request, timeout: float) -> io.BytesIO:
+        asked = bytes(request.data or b"")  # type: ignore[arg-type]
+        return io.BytesIO(data if b"scantxoutset" in asked else Fake().reply(asked))
+
+    with patch("urllib.request.urlopen", answer):
+        return source("http://node.example").balances(BITCOIN, wanted("BTC"))
+
+
+def _honest_answer() -> list[bytes]:
+    return [Fake().reply(b'{"method":"scantxoutset","params":[]}')]
+
+
 def _users_file(path: Path) -> object:
     assets = write(folder() / "assets.csv", ASSETS)
     return import_binance([path], assets, options(), invalid=Invalid.KEEP)
@@ -155,6 +176,8 @@ def _imported(name: str, use: Callable[[Path], object], *honest: bytes, bytes_ma
 
 SERVICE_TARGETS: Mapping[str, Target] = {
     "quorum": Target(_quorum, _honest_quorum),
+    "reserves_check": Target(check_again, lambda: [evidence()]),
+    "node_answer": Target(_node_answer, _honest_answer, (InputError,)),
     "write_body": Target(
         _body,
         lambda: [

@@ -26,6 +26,8 @@ from tests.api.reserves.signed import BLOCKS, KINDS, bitcoin_address, challenges
 BITCOIN, ETHEREUM, SOLANA = BLOCKS
 SCRIPTS = {kind: decoded("BTC", bitcoin_address(kind)).key.hex() for kind in KINDS}
 AMOUNTS = {"p2pkh": "0.25", "p2sh-p2wpkh": "1.5", "p2wpkh": "1.5", "p2tr": "1.50000000"}
+HUGE = ("1E999999999", "-1e-999999999", "0e999999999")
+"""Amounts that would be a gigabyte long if they were written out."""
 WEI = 3_058959708849230328
 TOKEN = Token(bytes.fromhex("dac17f958d2ee523a2206206994597c13d831ec7"), 6)
 Answer = Callable[[Any], Any]
@@ -60,7 +62,7 @@ class Fake:
         if answer is None:
             return b'{"id":1,"error":{"code":-32601,"message":"Method not found"},"result":null}'
         result = json.dumps(answer(request["params"]))
-        for text in {"0.00000001", "1.49999999", *AMOUNTS.values()}:
+        for text in {"0.00000001", "1.49999999", *HUGE, *AMOUNTS.values()}:
             result = result.replace(f'"{text}"', text)  # numbers, as Bitcoin Core writes them
         return f'{{"id":1,"error":null,"result":{result}}}'.encode()
 
@@ -133,6 +135,11 @@ def test_a_token_without_a_contract_is_not_known(fake: tuple[Fake, str]) -> None
     assert "does not know it" in report.of(Status.INCONCLUSIVE)[0].outcome.reason
 
 
+def holding(amount: str) -> Answer:
+    """An output of one of the scripts that were asked for."""
+    return lambda p: {"bestblock": BITCOIN.hash, "unspents": [{"scriptPubKey": SCRIPTS["p2tr"], "amount": amount}]}
+
+
 CHANGED: dict[str, tuple[str, str, Answer, str]] = {
     "another fork, Bitcoin": ("BTC", "getblockhash", lambda p: "11" * 32, "as the block's hash"),
     "another tip": ("BTC", "scantxoutset", lambda p: {"bestblock": "11" * 32, "unspents": []}, "as its tip"),
@@ -145,9 +152,16 @@ CHANGED: dict[str, tuple[str, str, Answer, str]] = {
     "an output without an amount": (
         "BTC",
         "scantxoutset",
-        lambda p: {"bestblock": BITCOIN.hash, "unspents": [{"scriptPubKey": SCRIPTS["p2tr"], "amount": "1"}]},
+        holding("1"),
         "or without an amount",
     ),
+    "an output whose script is a list": (
+        "BTC",
+        "scantxoutset",
+        lambda p: {"bestblock": BITCOIN.hash, "unspents": [{"scriptPubKey": ["6a"], "amount": 1}]},
+        "an output that was not asked for",
+    ),
+    **{f"an amount of {text}": ("BTC", "scantxoutset", holding(text), "or without an amount") for text in HUGE},
     "no list of outputs": ("BTC", "scantxoutset", lambda p: {"bestblock": BITCOIN.hash}, "what scantxoutset returns"),
     "no outputs": ("BTC", "scantxoutset", lambda p: True, "expected what scantxoutset returns"),
     "another chain": ("ETH", "eth_chainId", lambda p: "0x38", "56 as its chain id"),
