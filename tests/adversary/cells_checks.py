@@ -124,6 +124,29 @@ class Checks:
             parts.append(_evaluate(self.system, witness, rows, {node})[node].reshape(-1, len(rows)).any(axis=0))
         return np.concatenate(parts)
 
+    def _stops(self, accumulator: Accumulator) -> Mask:
+        """Rows from which nothing of the accumulator gets to the next one: its factor is 0.
+
+        Evaluated once for all rows on which it reads the same: it may have hundreds of powers of r.
+        """
+        read = {self.system.nodes[node] for node in self._below(accumulator.keep)}
+        parts = [self.trace.publics[node[1]] for node in read if node[0] == "public"]
+        parts += [np.roll(self.witness.base[node[1]], -node[2]) for node in read if node[0] == "column"]
+        seen = np.stack(parts)[:, :ACTIVE] if parts else np.zeros((1, ACTIVE), np.uint32)
+        _, rows, kind = np.unique(seen, axis=1, return_index=True, return_inverse=True)
+        value = _evaluate(self.system, self.witness, rows, {accumulator.keep})[accumulator.keep]
+        goes_on = np.asarray(value.reshape(-1, len(rows)).any(axis=0))
+        return np.asarray(~goes_on[kind.ravel()])
+
+    def _below(self, *nodes: int) -> set[int]:
+        """All nodes that these are made of."""
+        found, left = set(nodes), list(nodes)
+        while left:
+            children = set(_children(self.system.nodes[left.pop()])) - found
+            found |= children
+            left += children
+        return found
+
     def _reach(self, constraint: Constraint) -> dict[str, Mask]:
         """Per accumulator that the constraint reads: rows from which a difference reaches a later row that shows it.
 
@@ -136,7 +159,7 @@ class Checks:
             shifted = self.trace.extension.copy()
             shifted[5 * number] = (shifted[5 * number].astype(np.uint64) + 1) % P
             shows = self._over_rows(constraint.node, shifted) & _domain(constraint, np.arange(ACTIVE))
-            stops = ~self._over_rows(accumulator.keep)
+            stops = self._stops(accumulator)
             next_shows, next_stop = _next_true(shows), _next_true(stops)
             out[accumulator.column] = (next_shows[1:] <= next_stop[:-1]) & (next_shows[1:] < ACTIVE)
         return out
@@ -262,12 +285,8 @@ class Checks:
         return out
 
     def _read_by(self, fraction: Fraction) -> set[int]:
-        left, out = [fraction.numerator, fraction.denominator], set()
-        while left:
-            node = self.system.nodes[left.pop()]
-            left += _children(node)
-            out |= {node[1]} if node[0] == "column" else set()
-        return out
+        nodes = (self.system.nodes[node] for node in self._below(fraction.numerator, fraction.denominator))
+        return {node[1] for node in nodes if node[0] == "column"}
 
     @cached_property
     def _keys(self) -> npt.NDArray[np.uint64]:
