@@ -60,7 +60,7 @@ MONEY = (
 """Of the ledger, what computes or checks amounts; its other modules are tried with --only."""
 SEED = 7
 ROUNDS = 10
-BUDGET_SECONDS = 30.0
+BUDGET_SECONDS = 8.0
 """Processor time of tests per mutant, as measured without the mutant; what is left after that counts as survived."""
 SLOW_SECONDS = 6.0
 """A test that takes longer is left out."""
@@ -68,7 +68,16 @@ MEMORY_BYTES = 8 << 30
 GRACE_SECONDS = 3.0
 KILLED, TIMED_OUT, SURVIVED = "killed", "timed out", "survived"
 ARGUMENTS = ("-q", "-s", "-p", "no:randomly", "-p", "no:xdist", "-p", "no:cacheprovider", "--assert=plain", "--tb=line")
-SERVERS = "--ignore=tests/exchange/test_postgres.py"
+LEFT_OUT = tuple(
+    f"--ignore-glob=tests/{name}.py"
+    for name in (
+        "exchange/test_postgres",
+        "exchange/test_crash",
+        "verifier/test_malicious*",
+        "verifier/test_reference*",
+    )
+)
+"""Tests that start servers and processes, and those that prove anew for seconds each."""
 Tests = dict[str, tuple[float, dict[str, list[int]]]]
 """Test -> its processor seconds, and the lines that it reaches by file."""
 Record = dict[str, str | int | float]
@@ -307,9 +316,9 @@ class Server:
     def _of_module(self, file: str) -> list[str]:
         """For what runs on import: tests of that name first, then those that reach any line of the module."""
         stem = Path(file).stem
-        reached = {test for tests in self._by_line[file].values() for test in tests}
-        own = {test for test in self._tests if stem in test.split("::")[0]}
-        return self._affordable(own) or self._affordable(reached)
+        own = self._affordable({test for test in self._tests if stem in test.split("::")[0]})
+        reached = self._affordable({test for tests in self._by_line[file].values() for test in tests})
+        return [*own, *(test for test in reached if test not in own)]
 
     def _affordable(self, tests: set[str]) -> list[str]:
         chosen, left = [], self._budget
@@ -469,7 +478,7 @@ def main() -> int:
         if options.package == "exchange":  # a compiled kernel does not change when its source does
             os.environ["NUMBA_DISABLE_JIT"] = "1"
         server = Server(options.package, files, options.again, options.seconds, options.budget)
-        code = pytest.main([*ARGUMENTS, SERVERS, f"tests/{options.package}"], plugins=[server])
+        code = pytest.main([*ARGUMENTS, *LEFT_OUT, f"tests/{options.package}"], plugins=[server])
         if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             return int(code)
     return 0 if report(options.package, files, quiet=options.quiet) else 1

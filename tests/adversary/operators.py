@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +42,8 @@ ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
 CALLS = {"min": "max", "max": "min", "any": "all", "all": "any"}
 REASONS = {"Reason": ("MALFORMED", "TRAILING_BYTES"), "Reject": ("ACCOUNT_UNKNOWN", "ASSET_UNKNOWN")}
 """Enumerations of refusals, and what a refusal is exchanged for: the first, or the second where it is the first."""
+TEXT_CALLS = ("refuse", "take", "u64", "exts", "count", "finish", "unpack_words")
+"""Functions whose strings are the text of an error."""
 _SKIPPED_NAMES = ("__repr__", "__str__", "__all__")
 
 
@@ -225,7 +227,7 @@ class _Finder:
                 yield self._mutant("condition", holder, field, index, ast.Constant(value))
         if isinstance(holder, ast.comprehension) and field == "ifs":
             yield self._mutant("condition", holder, field, index, ast.Constant(True))
-        if isinstance(node, ast.Constant):
+        if isinstance(node, ast.Constant) and not (isinstance(node.value, str) and _is_called(holder, TEXT_CALLS)):
             yield from self._constant(holder, field, index, node)
         elif isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.Not, ast.USub, ast.Invert)):
             yield self._mutant("unary", holder, field, index, node.operand)
@@ -280,6 +282,10 @@ class _Finder:
 
 def _is_text(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _is_called(node: ast.AST, names: Sequence[str]) -> bool:
+    return isinstance(node, ast.Call) and _text(node.func).rpartition(".")[2].lstrip("_") in names
 
 
 def _is_none(node: ast.expr) -> bool:

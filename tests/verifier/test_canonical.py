@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verifier.canonical import NESTING_MAX, Record, dumps, hex_words, is_deep, loads, shown
+from verifier.canonical import _ERRORS as ERRORS
+from verifier.canonical import NESTING_MAX, Record, dumps, hex_words, is_deep, loads, read_document, shown
 from verifier.errors import NotIncluded, Reason, VerificationError
 from verifier.field import P
 
@@ -117,6 +118,14 @@ def test_size_is_limited_before_anything_is_read() -> None:
 
 
 @pytest.mark.negative
+@pytest.mark.parametrize("data", [b"[]\n", b'"format"\n', b"1\n", b"null\n"])
+def test_a_document_is_an_object(data: bytes) -> None:
+    with pytest.raises(VerificationError, match="doc: expected an object") as caught:
+        read_document(data, 100, "doc", "format/v1", ())
+    assert caught.value.reason is Reason.MALFORMED
+
+
+@pytest.mark.negative
 @given(st.binary(max_size=200) | st.text('{}[]":,01-.eE\\un \n').map(str.encode))
 def test_only_the_typed_error_leaves(data: bytes) -> None:
     with contextlib.suppress(VerificationError):
@@ -150,6 +159,7 @@ BAD_FIELDS: list[tuple[Any, list[object], str]] = [
         r"x\[1\]: expected a dec",
     ),
     (lambda r: r.text("x", 3), ["", "abcd", "a\n", "\ud800", "a\u202e", "\U00013439", 5, None], "printable"),
+    (lambda r: r.string("x", 3), ["abcd", 5, None], "at most 3"),
     (lambda r: r.symbol("x"), ["a b", "é"], "visible ASCII"),
     (lambda r: r.symbol("x"), ["a" * 33], "1 to 32"),
     (lambda r: r.choice("x", ("a", "b")), ["c", 1, None, ["a"]], "'a' or 'b'"),
@@ -192,6 +202,13 @@ def test_lists_of_decimals_and_nulls() -> None:
     assert not any(record(value).is_null("x") for value in others)
 
 
+def test_the_longest_values_are_taken() -> None:
+    assert record("abc").text("x", 3) == record("abc").string("x", 3) == "abc"
+    assert record("a\n").string("x", 2) == "a\n"
+    assert record("a" * 32).symbol("x") == "a" * 32
+    assert record("9" * 60).decimal("x", 0, 10**60, Reason.ENTRIES) == 10**60 - 1
+
+
 @pytest.mark.negative
 def test_words_are_below_p() -> None:
     """06 attack 18: x + p fits in 32 bits and must not stand for x."""
@@ -204,7 +221,24 @@ def test_words_are_below_p() -> None:
 
 def test_shown_is_short_and_ascii() -> None:
     assert shown("é\n") == r"'\xe9\n'"
-    assert len(shown("x" * 1000)) < 100
+    assert shown("x" * 78) == f"'{'x' * 78}'"
+    assert shown("x" * 79) == f"'{'x' * 79}..."
+
+
+@pytest.mark.parametrize(("empty", "words"), [([], "a JSON list"), ({}, "a JSON dict")])
+def test_shown_does_not_print_what_nests(empty: list[object] | dict[str, object], words: str) -> None:
+    deep: object = empty
+    for _ in range(100_000):
+        deep = [deep] if isinstance(empty, list) else {"a": deep}
+    assert shown(deep) == words
+
+
+def test_every_reason_has_its_class() -> None:
+    """Those of files and of the proof itself are raised by name elsewhere, or are malformed proofs."""
+    files = {Reason.FILE_MISSING, Reason.FILE_TOO_LARGE, Reason.MALFORMED, Reason.NON_CANONICAL, Reason.TRAILING_BYTES}
+    proof = {Reason.GRINDING, Reason.OUT_OF_DOMAIN_POINT, Reason.CONSTRAINTS, Reason.COMMITMENT}
+    fri = {Reason.FRI_LAYER, Reason.FRI_FOLD, Reason.FRI_FINAL}
+    assert set(Reason) - ERRORS.keys() == files | proof | fri | {Reason.UNKNOWN_VERSION}
 
 
 def test_dumps_is_what_other_languages_write() -> None:
