@@ -314,9 +314,11 @@ class Server:
         return self._affordable(reached) if mutant.function else []
 
     def _of_module(self, file: str) -> list[str]:
-        """For what runs on import: tests of that name first, then those that reach any line of the module."""
+        """For what runs on import: tests of that name and those of constants, then all that reach the module."""
         stem = Path(file).stem
-        own = self._affordable({test for test in self._tests if stem in test.split("::")[0]})
+        own = self._affordable(
+            {test for test, (_, files) in self._tests.items() if not files or stem in test.split("::")[0]}
+        )
         reached = self._affordable({test for tests in self._by_line[file].values() for test in tests})
         return [*own, *(test for test in reached if test not in own)]
 
@@ -336,11 +338,13 @@ class Server:
 
     def _imported_again(self, file: str, code: CodeType, tests: Sequence[str]) -> None:
         path, plain = str(ROOT / file), importlib.machinery.SourceFileLoader.get_code
+
+        def get_code(loader: importlib.machinery.SourceFileLoader, fullname: str) -> CodeType | None:
+            return code if loader.path == path else plain(loader, fullname)
+
+        importlib.machinery.SourceFileLoader.get_code = get_code  # type: ignore[assignment, method-assign]
         for name in [name for name in sys.modules if name.partition(".")[0] in PROJECT]:
             del sys.modules[name]
-        importlib.machinery.SourceFileLoader.get_code = (  # type: ignore[method-assign]
-            lambda self, name: code if self.path == path else plain(self, name)
-        )
         failures = _Failures(self._scratch / "failed")
         if pytest.main([*ARGUMENTS, "-x", *tests], plugins=[failures]) != 0:
             os._exit(1)

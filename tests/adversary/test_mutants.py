@@ -70,7 +70,7 @@ def test_every_module_is_tried_to_the_same_share() -> None:
 
 def test_interval() -> None:
     low, high = interval(95, 100, 10**6)
-    assert (low, high) == (pytest.approx(0.888, abs=1e-3), pytest.approx(0.978, abs=1e-3))  # Wilson's, from tables
+    assert (round(low, 3), round(high, 3)) == (0.888, 0.978)  # Wilson's, from tables
     assert interval(95, 100, 100) == (0.95, 0.95)
     assert low < interval(95, 100, 200)[0] < interval(95, 100, 200)[1] < high
 
