@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DatabaseError, SQLAlchemyError
+from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 
 from exchange.engine import Sink
 from exchange.errors import JournalBroken, LedgerError
@@ -116,6 +116,8 @@ class Journal(Sink):
             self._open()
         except DatabaseError as error:
             self._engine.dispose()
+            if venue is not None:
+                raise LedgerError(f"the journal could not be made: {error.orig}") from None
             raise JournalBroken(f"not a journal: {error.orig}") from None
         except LedgerError:
             self.close()
@@ -208,7 +210,8 @@ class Journal(Sink):
             connection = self._engine.connect()
         except DatabaseError as error:
             self._engine.dispose()
-            if self._engine.dialect.name == "sqlite":  # where the first statements are part of it
+            if self._engine.dialect.name == "sqlite" and not isinstance(error, OperationalError):
+                # Where the first statements are part of it; operational is a disk that is full or fails.
                 raise JournalBroken(f"not a journal: {error.orig}") from None
             raise LedgerError(f"the journal's database cannot be reached: {error.orig}") from None
         if self._engine.dialect.name == "postgresql":

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import shutil
 import socket
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,7 +23,7 @@ from tests.adversary import faults, faults_clock, faults_http, faults_ledger, fa
 from tests.adversary.faults_disk import CUTS
 from tests.adversary.faults_stores import ALL, LOG, Kept, no_tracebacks
 from tests.adversary.faults_sweep import Bench, Counts, record
-from tests.adversary.faults_traced import reason_to_skip
+from tests.adversary.faults_traced import Say, reason_to_skip
 from tests.adversary.score import Score
 from tests.api.publishing.made_up import write_publication
 from tests.api.publishing.test_writing import Desk as Publishing
@@ -131,13 +131,27 @@ def test_a_limit_outlasts_a_clock_that_is_set_back(tmp_path: Path) -> None:
     assert counts.score().clean
 
 
-def test_what_is_wrong_is_counted() -> None:
-    """The tool itself: a loss and a foreign error are told apart."""
+# the tool itself
 
-    def fail(error: type[Exception]) -> None:
-        raise error("made up")
 
-    counts = Counts("made up", SEED)
-    for error in (AssertionError, KeyError):
-        counts.judge("made up", partial(fail, error))
-    assert (counts.tried, counts.wrong, counts.foreign) == (2, 1, 1)
+def _careless(folder: Path, say: Say) -> None:
+    """Nothing is synced, a full disk passes unnoticed, and other errors come as they are."""
+    try:
+        (folder / "new").write_bytes(b"whole")
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise KeyError("as it is") from None
+    (folder / "new").replace(folder / "kept")
+    say(b"kept")
+
+
+def _kept(folder: Path, said: list[bytes]) -> None:
+    assert not said or (folder / "kept").read_bytes() == b"whole"
+
+
+@traced
+def test_what_is_wrong_would_be_seen() -> None:
+    careless = Kept("careless", lambda folder: (folder / "kept").write_bytes(b"old"), _careless, _kept)
+    kills, cuts, failures = faults.stores("nightly", SEED, (careless,))
+    assert kills.clean and cuts.accepted and not cuts.foreign
+    assert failures.accepted and failures.foreign

@@ -219,6 +219,13 @@ def test_a_full_disk_costs_a_checkpoint_and_nothing_else(tmp_path: Path) -> None
     assert recover(journal).checkpoint == ledger.sequence
 
 
+@pytest.mark.negative
+def test_a_disk_that_cannot_be_used_is_no_broken_journal() -> None:
+    with pytest.raises(LedgerError, match="cannot be reached: unable to open") as caught:
+        journal_at(Path("/proc/journal.db"), venue())
+    assert caught.type is LedgerError
+
+
 def test_frames_must_follow_and_checkpoints_must_stand_at_the_end(tmp_path: Path) -> None:
     journal = journal_at(tmp_path / "journal.db", venue())
     with pytest.raises(LedgerError, match="does not follow"):
