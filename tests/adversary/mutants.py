@@ -11,9 +11,7 @@ share, so the score of an interrupted run is an estimate without bias. Results g
 from __future__ import annotations
 
 import argparse
-import ast
 import contextlib
-import fnmatch
 import functools
 import gc
 import hashlib
@@ -22,17 +20,15 @@ import json
 import math
 import os
 import pickle
-import random
 import resource
 import shutil
 import signal
 import sys
 import tempfile
 import time
-import tomllib
 import warnings
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import CodeType, FunctionType
 
@@ -40,33 +36,31 @@ import coverage
 import hypothesis
 import pytest
 
-from tests.adversary.operators import Mutant, mutants_of
+from tests.adversary.mutation_results import (
+    KILLED,
+    ROOT,
+    STATE,
+    SURVIVED,
+    TIMED_OUT,
+    Record,
+    Results,
+    in_rounds,
+    modules,
+    population,
+    report,
+)
+from tests.adversary.operators import Mutant
 from tests.verifier import toy_proofs
 from tests.verifier.toy_circuits import Case
 from verifier.params import TEST, ProofParams
 
-ROOT = Path(__file__).parents[2]
-STATE = ROOT / ".cache" / "mutants"
-EXPLAINED = Path(__file__).with_name("explained.toml")
 PROJECT = ("verifier", "exchange", "prover", "circuits", "api", "tests")
-SKIPPED = ("*/poseidon_constants.py", "*/__main__.py", "*/log/command.py")
-"""A table that a test derives again, number by number, and what prints on a terminal."""
-MONEY = (
-    *(f"exchange/{name}.py" for name in ("money", "evolve", "matching", "settlement", "short", "socialise", "risk")),
-    *(f"exchange/{name}.py" for name in ("liquidate", "liquidator", "invariants", "audit", "journal")),
-    *(f"exchange/rules/{name}.py" for name in ("adl", "fees", "fund", "funding", "haircuts", "impact", "liquidation")),
-    *(f"exchange/rules/{name}.py" for name in ("margin", "mark", "rounding", "scan", "scenarios", "tiers")),
-)
-"""Of the ledger, what computes or checks amounts; its other modules are tried with --only."""
-SEED = 7
-ROUNDS = 10
 BUDGET_SECONDS = 8.0
 """Processor time of tests per mutant, as measured without the mutant; what is left after that counts as survived."""
 SLOW_SECONDS = 6.0
 """A test that takes longer is left out."""
 MEMORY_BYTES = 8 << 30
 GRACE_SECONDS = 3.0
-KILLED, TIMED_OUT, SURVIVED = "killed", "timed out", "survived"
 ARGUMENTS = ("-q", "-s", "-p", "no:randomly", "-p", "no:xdist", "-p", "no:cacheprovider", "--assert=plain", "--tb=line")
 LEFT_OUT = tuple(
     f"--ignore-glob=tests/{name}.py"
@@ -80,51 +74,6 @@ LEFT_OUT = tuple(
 """Tests that start servers and processes, and those that prove anew for seconds each."""
 Tests = dict[str, tuple[float, dict[str, list[int]]]]
 """Test -> its processor seconds, and the lines that it reaches by file."""
-Record = dict[str, str | int | float]
-
-
-def modules(package: str, only: Sequence[str]) -> list[str]:
-    """Files of a package that are mutated."""
-    files = [str(file.relative_to(ROOT)) for file in sorted((ROOT / package).rglob("*.py"))]
-    files = [file for file in files if not any(fnmatch.fnmatch(file, skipped) for skipped in SKIPPED)]
-    wanted = only or {"verifier": ("*",), "exchange": MONEY}[package]
-    return [file for file in files if any(fnmatch.fnmatch(file, pattern) for pattern in wanted)]
-
-
-def population(files: Sequence[str]) -> dict[str, tuple[ast.Module, list[Mutant]]]:
-    """Per module its tree and all its mutants, in the order in which they are tried."""
-    found = {}
-    for file in files:
-        tree = ast.parse((ROOT / file).read_text())
-        mutants = mutants_of(file, tree)
-        random.Random(f"{SEED} {file}").shuffle(mutants)
-        found[file] = tree, mutants
-    return found
-
-
-def in_rounds(mutants: Mapping[str, Sequence[Mutant]]) -> Iterator[Mutant]:
-    """A tenth of each module, then the next tenth."""
-    for done in range(ROUNDS):
-        for of_module in mutants.values():
-            start, end = (len(of_module) * part // ROUNDS for part in (done, done + 1))
-            yield from of_module[start:end]
-
-
-class Results:
-    """What is known, one line of JSON per mutant; a later line replaces an earlier one."""
-
-    def __init__(self, package: str) -> None:
-        self._file = STATE / f"{package}.jsonl"
-        self.known: dict[str, Record] = {}
-        if self._file.exists():
-            for line in self._file.read_text().splitlines():
-                record: Record = json.loads(line)
-                self.known[str(record["key"])] = record
-
-    def add(self, record: Record) -> None:
-        self.known[str(record["key"])] = record
-        with self._file.open("a") as out:
-            out.write(json.dumps(record) + "\n")
 
 
 class Server:
@@ -136,7 +85,7 @@ class Server:
         self._deadline = time.monotonic() + seconds
         self._results = Results(package)
         self._tests: Tests = {}
-        self._controlled: set[str] = set()
+        self._controlled: set[tuple[str, int]] = set()
         self._scratch = Path(tempfile.mkdtemp(prefix="mutants-"))
 
     def pytest_collection(self) -> None:
@@ -281,10 +230,11 @@ class Server:
         swaps = _swaps(code, self._functions[mutant.file]) if can_exchange else []
         if swaps:
             verdict = self._fork(lambda: self._exchanged(swaps, tests), 60.0)
-        elif tests := tests or self._of_module(mutant.file):
-            verdict = self._import(mutant.file, code, tests)
         else:
             verdict = SURVIVED
+            for stage in [tests] if tests else self._of_module(mutant.file):
+                if stage and verdict == SURVIVED:
+                    verdict = self._import(mutant.file, code, stage)
         failed = self._scratch / "failed"
         record: Record = {
             "key": mutant.key,
@@ -292,7 +242,6 @@ class Server:
             "verdict": verdict,
             "by": failed.read_text() if verdict == KILLED and failed.exists() else "",
             "how": "exchanged" if swaps else "imported",
-            "tests": len(tests),
             "seconds": round(time.monotonic() - start, 2),
         }
         self._results.add(record)
@@ -300,11 +249,11 @@ class Server:
     def _import(self, file: str, code: CodeType, tests: Sequence[str]) -> str:
         """Raises RuntimeError if the tests fail that way without a change, too."""
         seconds = 30.0 + 10 * sum(self._tests[test][0] for test in tests)
-        if file not in self._controlled:
+        if (file, len(tests)) not in self._controlled:
             plain = compile((ROOT / file).read_text(), str(ROOT / file), "exec", dont_inherit=True)
             if self._fork(lambda: self._imported_again(file, plain, tests), seconds) != SURVIVED:
                 raise RuntimeError(f"{file}: tests fail when the unchanged module is imported again: {tests}")
-            self._controlled.add(file)
+            self._controlled.add((file, len(tests)))
         return self._fork(lambda: self._imported_again(file, code, tests), seconds)
 
     def _chosen(self, mutant: Mutant) -> list[str]:
@@ -313,14 +262,14 @@ class Server:
         reached = {test for line in lines for test in self._by_line[mutant.file].get(line, ())}
         return self._affordable(reached) if mutant.function else []
 
-    def _of_module(self, file: str) -> list[str]:
-        """For what runs on import: tests of that name and those of constants, then all that reach the module."""
+    def _of_module(self, file: str) -> tuple[list[str], list[str]]:
+        """For what runs on import: tests of that name and those of constants; then others that reach the module."""
         stem = Path(file).stem
         own = self._affordable(
             {test for test, (_, files) in self._tests.items() if not files or stem in test.split("::")[0]}
         )
         reached = self._affordable({test for tests in self._by_line[file].values() for test in tests})
-        return [*own, *(test for test in reached if test not in own)]
+        return own, [test for test in reached if test not in own]
 
     def _affordable(self, tests: set[str]) -> list[str]:
         chosen, left = [], self._budget
@@ -407,62 +356,6 @@ def _by_line(tests: Tests) -> dict[str, dict[int, list[str]]]:
             for line in lines:
                 found[file][line].append(test)
     return found
-
-
-def interval(killed: int, tried: int, all_of_them: int) -> tuple[float, float]:
-    """95 % Wilson interval of the share killed, narrower the more of the population has been tried."""
-    if tried == all_of_them:
-        return killed / tried, killed / tried
-    n = tried * (all_of_them - 1) / (all_of_them - tried)
-    share, z = killed / tried, 1.96
-    middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, (middle - half) / (1 + z * z / n)), min(1.0, (middle + half) / (1 + z * z / n))
-
-
-def explanations() -> dict[str, str]:
-    """Survivor -> why no test can, or need, tell it from the source."""
-    groups = tomllib.loads(EXPLAINED.read_text())["group"] if EXPLAINED.exists() else []
-    return {text: group["why"] for group in groups for text in group["mutants"]}
-
-
-def report(package: str, files: Sequence[str], *, quiet: bool) -> bool:
-    """Print the score by module and the survivors; whether all is as wanted: 95 % killed, the rest explained."""
-    known, why = Results(package).known, explanations()
-    total, unexplained = Counter[str](), 0
-    print(
-        f"{'module':34}{'mutants':>9}{'tried':>7}{'killed':>8}{'timeout':>8}{'survived':>9}{'explained':>10}{'score':>8}"
-    )
-    for file, (_, mutants) in population(files).items():
-        tried = [(mutant, known[mutant.key]) for mutant in mutants if mutant.key in known]
-        count = Counter(str(record["verdict"]) for _, record in tried)
-        survivors = [mutant for mutant, record in tried if record["verdict"] == SURVIVED]
-        explained = sum(mutant.text in why for mutant in survivors)
-        count.update(mutants=len(mutants), tried=len(tried), explained=explained)
-        total.update(count)
-        unexplained += len(survivors) - explained
-        _print_row(file, count)
-        if not quiet:
-            for mutant in sorted(survivors, key=lambda mutant: mutant.lines):
-                mark = "=" if mutant.text in why else "!"
-                print(f"  {mark} {file}:{mutant.lines[0]}: {mutant.text.partition(' | ')[2]}")
-    _print_row(package, total)
-    killed = total[KILLED] + total[TIMED_OUT]
-    low, high = interval(killed, total["tried"], total["mutants"])
-    print(
-        f"{package}: {killed} of {total['tried']} killed of {total['mutants']}; 95 % interval {low:.1%} to {high:.1%}"
-    )
-    return low >= 0.95 and unexplained == 0
-
-
-def _print_row(name: str, count: Counter[str]) -> None:
-    killed = count[KILLED] + count[TIMED_OUT]
-    score = f"{killed / count['tried']:.1%}" if count["tried"] else "-"
-    columns = ((count["mutants"], 9), (count["tried"], 7), (count[KILLED], 8), (count[TIMED_OUT], 8))
-    print(
-        f"{name:34}"
-        + "".join(f"{n:>{width}}" for n, width in (*columns, (count[SURVIVED], 9), (count["explained"], 10)))
-        + f"{score:>8}"
-    )
 
 
 def main() -> int:

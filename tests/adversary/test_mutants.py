@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from tests.adversary.mutants import EXPLAINED, explanations, in_rounds, interval, modules, population
+from tests.adversary.mutation_results import EXPLAINED, explanations, in_rounds, interval, modules, population
 from tests.adversary.operators import mutants_of
 
 SOURCE = '''
