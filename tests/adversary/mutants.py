@@ -1,8 +1,9 @@
 """Mutation score: every small change of the source has to fail a test. `python -m tests.adversary.mutants verifier`.
 
 One process imports everything and stays cold; each mutant gets a fork of it, in which the code of the changed
-function is exchanged and the tests that reach its lines run, fastest first, until one fails. What runs when a module is
-imported cannot be exchanged that way: there the fork forgets the project's modules and imports them again, changed.
+function is exchanged and the tests that reach its lines run, those of its module first, until one fails. What runs
+when a module is imported cannot be exchanged that way: there the fork forgets the project's modules and imports them
+again, changed.
 
 The order of the mutants is random within each module and the same in every run; every module is done to the same
 share, so the score of an interrupted run is an estimate without bias. Results go to a file, and a run goes on from it.
@@ -226,7 +227,7 @@ class Server:
         tests = self._chosen(mutant)
         with mutant.applied():
             code = compile(self._trees[mutant.file], str(ROOT / mutant.file), "exec", dont_inherit=True)
-        can_exchange = bool(mutant.function and tests and not self._again)
+        can_exchange = bool(mutant.function and tests)
         swaps = _swaps(code, self._functions[mutant.file]) if can_exchange else []
         if swaps:
             verdict = self._fork(lambda: self._exchanged(swaps, tests), 60.0)
@@ -257,27 +258,25 @@ class Server:
         return self._fork(lambda: self._imported_again(file, code, tests), seconds)
 
     def _chosen(self, mutant: Mutant) -> list[str]:
-        """Tests that reach the lines, fastest first, as many as the budget allows."""
+        """Tests that reach the lines, as many as the budget allows."""
         lines = range(mutant.lines[0], max(mutant.lines) + 1)
         reached = {test for line in lines for test in self._by_line[mutant.file].get(line, ())}
-        return self._affordable(reached) if mutant.function else []
+        return self._affordable(reached, mutant.file) if mutant.function else []
 
     def _of_module(self, file: str) -> tuple[list[str], list[str]]:
         """For what runs on import: tests of that name and those of constants; then others that reach the module."""
-        stem = Path(file).stem
-        own = self._affordable(
-            {test for test, (_, files) in self._tests.items() if not files or stem in test.split("::")[0]}
-        )
-        reached = self._affordable({test for tests in self._by_line[file].values() for test in tests})
+        constants = {test for test, (_, files) in self._tests.items() if not files}
+        own = self._affordable(constants | {test for test in self._tests if _is_of(test, file)}, file)
+        reached = self._affordable({test for tests in self._by_line[file].values() for test in tests}, file)
         return own, [test for test in reached if test not in own]
 
-    def _affordable(self, tests: set[str]) -> list[str]:
+    def _affordable(self, tests: set[str], file: str) -> list[str]:
+        """Those in the test files of a module first, and the fastest first."""
         chosen, left = [], self._budget
-        for test in sorted(tests, key=lambda test: (self._tests[test][0], test)):
+        for test in sorted(tests, key=lambda test: (not _is_of(test, file), self._tests[test][0], test)):
             left -= self._tests[test][0]
-            if left < 0:
-                break
-            chosen.append(test)
+            if left >= 0:
+                chosen.append(test)
         return chosen
 
     def _exchanged(self, swaps: Sequence[tuple[FunctionType, CodeType]], tests: Sequence[str]) -> None:
@@ -297,6 +296,10 @@ class Server:
         failures = _Failures(self._scratch / "failed")
         if pytest.main([*ARGUMENTS, "-x", *tests], plugins=[failures]) != 0:
             os._exit(1)
+
+
+def _is_of(test: str, file: str) -> bool:
+    return Path(file).stem in test.partition("::")[0]
 
 
 def _limit(seconds: float) -> None:
@@ -364,7 +367,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=[], help="patterns of files")
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop after that")
     parser.add_argument("--budget", type=float, default=BUDGET_SECONDS, help="seconds of tests per mutant")
-    parser.add_argument("--again", help="try again what ended this way, or has this in its text, in fresh imports")
+    parser.add_argument("--again", help="try again what ended this way, or has this in its text")
     parser.add_argument("--report", action="store_true", help="only print what is known")
     parser.add_argument("--quiet", action="store_true", help="do not list survivors")
     options = parser.parse_args()

@@ -25,6 +25,8 @@ from tests.verifier.small_tree import (
     words,
 )
 from verifier import tree
+from verifier.account_id import account_id
+from verifier.canonical import hex_words
 from verifier.errors import NotIncluded, Reason, VerificationError
 from verifier.field import P
 from verifier.inclusion import BUNDLE_BYTES_MAX, Balance, check_bundle
@@ -81,6 +83,41 @@ def test_a_report_is_plain_json_with_exact_amounts(small: Publication) -> None:
     report = check_bundle(small.bundle(VICTIM), small.statement).to_json()
     amounts = [str(amount) for _, amount in small.accounts[VICTIM].entries]
     assert [balance["atoms"] for balance in json.loads(json.dumps(report))["balances"]] == amounts
+
+
+def test_the_report_in_words(small: Publication) -> None:
+    account, statement, data = small.accounts[VICTIM], small.statement, small.bundle(VICTIM)
+    leaf = hex_words(
+        account_leaf(account_id("acme", account.user_id, account.nonce), account.entries, account.blinding)
+    )
+    whose = "made from exchange, user id user-7 and nonce, "
+    expected = {
+        "1 file": "canonical, format solvent/bundle/v1",
+        "2 statement": f"acme, sequence 7, digest {statement.digest.hex()}",
+        "3 account id": whose + "both must be the user's own",
+        "4 entries": "3 entries, each leg once, amounts in range, names as in the instrument table",
+        "5 leaf": f"digest {leaf}",
+        "6 path": "6 levels, as the statement says",
+        "7 shard": "the path ends in the root of shard 0",
+        "8 root": f"the only shard stands under {statement.root.hex()}",
+    }
+    known = {"user_id": account.user_id, "nonce": account.nonce}
+    assert {step.name: step.detail for step in check_bundle(data, statement).steps} == expected
+    of_user = check_bundle(data, statement, **known).steps
+    assert {step.name: step.detail for step in of_user} == {**expected, "3 account id": whose + "as expected"}
+    del expected["8 root"]
+    expected["2 statement"] = "not compared with any statement"
+    expected["4 entries"] = "3 entries, each leg once, amounts in range, names are the bundle's own"
+    expected["6 path"] = "6 levels"
+    assert {step.name: step.detail for step in check_bundle(data).steps} == expected
+    one = next(i for i, other in enumerate(small.accounts) if len(other.entries) == 1)
+    assert check_bundle(small.bundle(one), statement).steps[3].detail.startswith("1 entry, ")
+
+
+@pytest.mark.parametrize("sequence", [0, 2**53 - 1])
+def test_the_first_and_the_last_sequence(small: Publication, sequence: int) -> None:
+    """Without a statement a sequence is no more than a claim, in the range of all sequences."""
+    assert check_bundle(edited(small.bundle(VICTIM), change("sequence", sequence))).sequence == sequence
 
 
 def test_balances_in_words() -> None:

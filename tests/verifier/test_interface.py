@@ -9,6 +9,8 @@ import importlib
 
 import pytest
 
+from verifier.errors import Reason
+
 MIB = 2**20
 SIZES = {
     "inclusion.BUNDLE_BYTES_MAX": MIB,
@@ -135,3 +137,8 @@ def test_the_numbers_of_the_documents(table: dict[str, object]) -> None:
         module, _, constant = name.rpartition(".")
         found[name] = getattr(importlib.import_module(f"verifier.{module}"), constant)
     assert found == table
+
+
+def test_reasons_are_published_under_their_names() -> None:
+    assert [reason.value for reason in Reason] == [reason.name.lower().replace("_", "-") for reason in Reason]
+    assert len(Reason) == 45
