@@ -28,7 +28,7 @@ from verifier.log.proof import parse_log_proof
 from verifier.poseidon import Instance, compress
 from verifier.receipt import check_user_file, parse_receipt
 
-COUNTS = {"short": 1_000, "nightly": 1_000_000}
+COUNTS = {"short": 800, "nightly": 1_000_000}
 CHUNK = 5_000
 SECONDS_MAX = 2.0
 """A refusal of a few kilobytes takes at most this, hashing included."""
