@@ -1,9 +1,9 @@
 """Mutation score: every small change of the source has to fail a test. `python -m tests.adversary.mutants verifier`.
 
 One process imports everything and stays cold; each mutant gets a fork of it, in which the code of the changed
-function is exchanged and the tests that reach its lines run, those of its module first, until one fails. What runs
-when a module is imported cannot be exchanged that way: there the fork forgets the project's modules and imports them
-again, changed.
+function is exchanged and the tests that reach its lines run, those most about its module first, until one fails. What
+runs when a module is imported cannot be exchanged that way: there the fork forgets the project's modules and imports
+them again, changed.
 
 The order of the mutants is random within each module and the same in every run; every module is done to the same
 share, so the score of an interrupted run is an estimate without bias. Results go to a file, and a run goes on from it.
@@ -28,7 +28,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -56,7 +56,7 @@ from tests.verifier.toy_circuits import Case
 from verifier.params import TEST, ProofParams
 
 PROJECT = ("verifier", "exchange", "prover", "circuits", "api", "tests")
-BUDGET_SECONDS = 8.0
+BUDGET_SECONDS = 10.0
 """Processor time of tests per mutant, as measured without the mutant; what is left after that counts as survived."""
 SLOW_SECONDS = 6.0
 """A test that takes longer is left out."""
@@ -117,7 +117,7 @@ class Server:
         gc.freeze()
         self._tests = self._measure()
         self._functions = _live_functions()
-        self._by_line = _by_line(self._tests)
+        self._by_line, self._near = _by_line(self._tests), _nearness(self._tests)
         mutants = population(self._files)
         self._trees = {file: tree for file, (tree, _) in mutants.items()}
         for mutant in in_rounds({file: found for file, (_, found) in mutants.items()}):
@@ -266,14 +266,15 @@ class Server:
     def _of_module(self, file: str) -> tuple[list[str], list[str]]:
         """For what runs on import: tests of that name and those of constants; then others that reach the module."""
         constants = {test for test, (_, files) in self._tests.items() if not files}
-        own = self._affordable(constants | {test for test in self._tests if _is_of(test, file)}, file)
+        own = self._affordable(constants | {test for test in self._tests if Path(file).stem in _file_of(test)}, file)
         reached = self._affordable({test for tests in self._by_line[file].values() for test in tests}, file)
         return own, [test for test in reached if test not in own]
 
     def _affordable(self, tests: set[str], file: str) -> list[str]:
-        """Those in the test files of a module first, and the fastest first."""
+        """Those of the test files that are most about a module first, in each the fastest first."""
         chosen, left = [], self._budget
-        for test in sorted(tests, key=lambda test: (not _is_of(test, file), self._tests[test][0], test)):
+        near = self._near[file]
+        for test in sorted(tests, key=lambda test: (-near[_file_of(test)], self._tests[test][0], test)):
             left -= self._tests[test][0]
             if left >= 0:
                 chosen.append(test)
@@ -298,8 +299,20 @@ class Server:
             os._exit(1)
 
 
-def _is_of(test: str, file: str) -> bool:
-    return Path(file).stem in test.partition("::")[0]
+def _file_of(test: str) -> str:
+    return test.partition("::")[0]
+
+
+def _nearness(tests: Tests) -> dict[str, Counter[str]]:
+    """By module, then by test file: the module's share of the lines that its tests reach, in millionths."""
+    lines: dict[str, Counter[str]] = defaultdict(Counter)
+    for test, (_, files) in tests.items():
+        lines[_file_of(test)].update({file: len(reached) for file, reached in files.items()})
+    near: dict[str, Counter[str]] = defaultdict(Counter)
+    for test_file, count in lines.items():
+        for file, reached in count.items():
+            near[file][test_file] = 10**6 * reached // count.total()
+    return near
 
 
 def _limit(seconds: float) -> None:
