@@ -57,9 +57,11 @@ from verifier.params import TEST, ProofParams
 
 PROJECT = ("verifier", "exchange", "prover", "circuits", "api", "tests")
 BUDGET_SECONDS = 10.0
-"""Processor time of tests per mutant, as measured without the mutant; what is left after that counts as survived."""
+"""Processor time of tests per mutant; what no test has noticed by then counts as survived."""
 SLOW_SECONDS = 6.0
 """A test that takes longer is left out."""
+NEAREST = 4
+"""Test files tried for a module's constants, besides its own."""
 MEMORY_BYTES = 8 << 30
 GRACE_SECONDS = 3.0
 ARGUMENTS = ("-q", "-s", "-p", "no:randomly", "-p", "no:xdist", "-p", "no:cacheprovider", "--assert=plain", "--tb=line")
@@ -196,6 +198,8 @@ class Server:
         for item, following in zip(items, [*items[1:], None], strict=True):
             _limit(GRACE_SECONDS + 10 * self._tests[item.nodeid][0] if item.nodeid in self._tests else SLOW_SECONDS)
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if time.process_time() > self._budget:  # a fork's own, from 0
+                return
 
     def _fork(self, work: Callable[[], None], seconds: float) -> str:
         """Run `work` in a fork. A timer that runs out ends the fork by its signal."""
@@ -249,7 +253,7 @@ class Server:
 
     def _import(self, file: str, code: CodeType, tests: Sequence[str]) -> str:
         """Raises RuntimeError if the tests fail that way without a change, too."""
-        seconds = 30.0 + 10 * sum(self._tests[test][0] for test in tests)
+        seconds = 60.0 + 2 * self._budget
         if (file, len(tests)) not in self._controlled:
             plain = compile((ROOT / file).read_text(), str(ROOT / file), "exec", dont_inherit=True)
             if self._fork(lambda: self._imported_again(file, plain, tests), seconds) != SURVIVED:
@@ -258,27 +262,23 @@ class Server:
         return self._fork(lambda: self._imported_again(file, code, tests), seconds)
 
     def _chosen(self, mutant: Mutant) -> list[str]:
-        """Tests that reach the lines, as many as the budget allows."""
+        """Tests that reach the lines."""
         lines = range(mutant.lines[0], max(mutant.lines) + 1)
         reached = {test for line in lines for test in self._by_line[mutant.file].get(line, ())}
-        return self._affordable(reached, mutant.file) if mutant.function else []
+        return self._in_order(reached, mutant.file) if mutant.function else []
 
     def _of_module(self, file: str) -> tuple[list[str], list[str]]:
-        """For what runs on import: tests of that name and those of constants; then others that reach the module."""
+        """For what runs on import: tests of that name and those of constants; then those of the files nearest to it."""
         constants = {test for test, (_, files) in self._tests.items() if not files}
-        own = self._affordable(constants | {test for test in self._tests if Path(file).stem in _file_of(test)}, file)
-        reached = self._affordable({test for tests in self._by_line[file].values() for test in tests}, file)
+        own = self._in_order(constants | {test for test in self._tests if Path(file).stem in _file_of(test)}, file)
+        nearest = {test_file for test_file, _ in self._near[file].most_common(NEAREST)}
+        reached = self._in_order({test for test in self._tests if _file_of(test) in nearest}, file)
         return own, [test for test in reached if test not in own]
 
-    def _affordable(self, tests: set[str], file: str) -> list[str]:
+    def _in_order(self, tests: set[str], file: str) -> list[str]:
         """Those of the test files that are most about a module first, in each the fastest first."""
-        chosen, left = [], self._budget
         near = self._near[file]
-        for test in sorted(tests, key=lambda test: (-near[_file_of(test)], self._tests[test][0], test)):
-            left -= self._tests[test][0]
-            if left >= 0:
-                chosen.append(test)
-        return chosen
+        return sorted(tests, key=lambda test: (-near[_file_of(test)], self._tests[test][0], test))
 
     def _exchanged(self, swaps: Sequence[tuple[FunctionType, CodeType]], tests: Sequence[str]) -> None:
         for function, code in swaps:
@@ -294,7 +294,7 @@ class Server:
         importlib.machinery.SourceFileLoader.get_code = get_code  # type: ignore[assignment, method-assign]
         for name in [name for name in sys.modules if name.partition(".")[0] in PROJECT]:
             del sys.modules[name]
-        failures = _Failures(self._scratch / "failed")
+        failures = _Failures(self._scratch / "failed", self._budget)
         if pytest.main([*ARGUMENTS, "-x", *tests], plugins=[failures]) != 0:
             os._exit(1)
 
@@ -322,12 +322,18 @@ def _limit(seconds: float) -> None:
 
 
 class _Failures:
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    """The plugin of a fork that has imported everything again."""
+
+    def __init__(self, file: Path, budget: float) -> None:
+        self._file, self._budget = file, budget
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
             self._file.write_text(report.nodeid)
+
+    def pytest_runtest_logfinish(self) -> None:
+        if not self._file.exists() and time.process_time() > self._budget:
+            os._exit(0)
 
 
 def _live_functions() -> dict[str, dict[tuple[str, int], list[FunctionType]]]:
