@@ -101,9 +101,8 @@ def test_the_report_in_words(small: Publication) -> None:
         "7 shard": "the path ends in the root of shard 0",
         "8 root": f"the only shard stands under {statement.root.hex()}",
     }
-    known = {"user_id": account.user_id, "nonce": account.nonce}
     assert {step.name: step.detail for step in check_bundle(data, statement).steps} == expected
-    of_user = check_bundle(data, statement, **known).steps
+    of_user = check_bundle(data, statement, user_id=account.user_id, nonce=account.nonce).steps
     assert {step.name: step.detail for step in of_user} == {**expected, "3 account id": whose + "as expected"}
     del expected["8 root"]
     expected["2 statement"] = "not compared with any statement"
