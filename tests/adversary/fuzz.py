@@ -31,7 +31,7 @@ CORPUS = Path(__file__).parent / "corpus"
 SECONDS = 60
 """For each target, nightly."""
 PROCESSES = 2
-INPUT_SECONDS_MAX, WALL_SECONDS_MAX = 2, 10
+INPUT_SECONDS_MAX, WALL_SECONDS_MAX = 2, 30
 """For one input: of the processor in replays, and by the clock where atheris watches, instrumented."""
 RSS_MIB_MAX = 1536
 """Of the whole process: two thirds of it are what the libraries of the service take before anything is read."""
