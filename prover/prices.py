@@ -138,7 +138,7 @@ def simulate_evidence(table: Priced, sources: int = 5) -> tuple[bytes, dict[str,
         for instrument in table.instruments:
             if not is_one(instrument.symbol, instrument.kind, table.quote):
                 exact = instrument.price * ONE * 10**instrument.decimals // 10**table.value_decimals
-                price = max(1, exact + exact * (i - sources // 2) // 10_000)
+                price = max(1, exact + exact // 10_000 * (i - sources // 2))  # a price of few digits: all the same
                 rows.append((instrument.symbol, units(price, PRICE_DECIMALS)))
         quotes.append(sign_quotes(key, name, table.quote, table.time, rows))
     data = assemble(quotes, {}, DEFAULT_RULES)

@@ -51,12 +51,9 @@ from tests.adversary.mutation_results import (
     report,
 )
 from tests.adversary.operators import Mutant
-from tests.verifier import toy_proofs
-from tests.verifier.toy_circuits import Case
-from verifier.params import TEST, ProofParams
 
 PROJECT = ("verifier", "exchange", "prover", "circuits", "api", "tests")
-BUDGET_SECONDS = 10.0
+BUDGET_SECONDS = 15.0
 """Processor time of tests per mutant; what no test has noticed by then counts as survived."""
 SLOW_SECONDS = 6.0
 """A test that takes longer is left out."""
@@ -90,6 +87,7 @@ class Server:
         self._tests: Tests = {}
         self._controlled: set[tuple[str, int]] = set()
         self._scratch = Path(tempfile.mkdtemp(prefix="mutants-"))
+        self._importing = self._started_tracer()
 
     def pytest_collection(self) -> None:
         """Before test modules are imported: examples that are the same in every fork, and no shrinking."""
@@ -112,6 +110,7 @@ class Server:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         self._items = {item.nodeid: item for item in session.items}
         self._base = session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+        self._on_import = {file: set(lines) for file, lines in self._lines_of(self._importing).items()}
         if self._package == "verifier":
             self._prove_beforehand()
         self._lines_of(self._started_tracer())  # so that forks find imported what it needs
@@ -133,6 +132,10 @@ class Server:
 
     def _prove_beforehand(self) -> None:
         """Toy proofs cost seconds: made in a fork, which caches nothing else here, and kept as if in a file."""
+        # What runs on import is traced, and that begins after this module has been imported.
+        from tests.verifier import toy_proofs
+        from verifier.params import TEST
+
         keys = [(name, params) for name in toy_proofs.CASES for params in (toy_proofs.FREE, TEST)]
         keys.append(("ledger", toy_proofs.RATE_QUARTER))
 
@@ -146,7 +149,7 @@ class Server:
         stored = {(f"toy_{name}", params.name): data for (name, params), data in zip(keys, made, strict=True)}
         plain = toy_proofs.prove
 
-        def prove(case: Case, params: ProofParams = TEST) -> bytes:
+        def prove(case: toy_proofs.Case, params: toy_proofs.ProofParams = TEST) -> bytes:
             return stored.get((case.relation.system.name, params.name)) or plain(case, params)
 
         toy_proofs.prove = prove  # type: ignore[assignment]
@@ -181,12 +184,12 @@ class Server:
         tracer.start()
         return tracer
 
-    def _lines_of(self, tracer: coverage.Coverage) -> dict[str, list[int] | None]:
+    def _lines_of(self, tracer: coverage.Coverage) -> dict[str, list[int]]:
         tracer.stop()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # where there are none
             data = tracer.get_data()
-        return {str(Path(name).relative_to(ROOT)): data.lines(name) for name in data.measured_files()}
+        return {str(Path(name).relative_to(ROOT)): data.lines(name) or [] for name in data.measured_files()}
 
     def _trace(self, item: pytest.Item) -> None:
         start, tracer = time.process_time(), self._started_tracer()
@@ -233,11 +236,9 @@ class Server:
             code = compile(self._trees[mutant.file], str(ROOT / mutant.file), "exec", dont_inherit=True)
         can_exchange = bool(mutant.function and tests)
         swaps = _swaps(code, self._functions[mutant.file]) if can_exchange else []
-        if swaps:
-            verdict = self._fork(lambda: self._exchanged(swaps, tests), 60.0)
-        else:
-            verdict = SURVIVED
-            for stage in [tests] if tests else self._of_module(mutant.file):
+        verdict = self._fork(lambda: self._exchanged(swaps, tests), 60.0) if swaps else SURVIVED
+        if not swaps or (verdict == SURVIVED and mutant.lines[0] in self._on_import.get(mutant.file, ())):
+            for stage in self._of_module(mutant.file):
                 if stage and verdict == SURVIVED:
                     verdict = self._import(mutant.file, code, stage)
         failed = self._scratch / "failed"
@@ -276,9 +277,12 @@ class Server:
         return own, [test for test in reached if test not in own]
 
     def _in_order(self, tests: set[str], file: str) -> list[str]:
-        """Those of the test files that are most about a module first, in each the fastest first."""
-        near = self._near[file]
-        return sorted(tests, key=lambda test: (-near[_file_of(test)], self._tests[test][0], test))
+        """Test files take turns, those that are most about a module first; in each of them the fastest test first."""
+        near, turn, seen = self._near[file], {}, Counter[str]()
+        for test in sorted(tests, key=lambda test: (self._tests[test][0], test)):
+            turn[test] = seen[_file_of(test)]
+            seen[_file_of(test)] += 1
+        return sorted(tests, key=lambda test: (turn[test], -near[_file_of(test)], test))
 
     def _exchanged(self, swaps: Sequence[tuple[FunctionType, CodeType]], tests: Sequence[str]) -> None:
         for function, code in swaps:

@@ -34,6 +34,13 @@ ROOT = Path(verifier.__file__).parents[1]
 PROOF = "shards/000000.proof"
 OTHER_HASH = "solvency_equity_v1_poseidon2"
 Run = Callable[..., tuple[int, str]]
+FIELDS = {
+    *("verdict", "reason", "solvent", "exchange", "sequence", "time", "policy", "proved", "statement_digest"),
+    *("reserves_sha256", "circuit", "tree_hash", "profile", "soundness_bits", "proof_bytes", "seconds", "checks"),
+    *("caveats", "quote", "total_liability", "total_shortfall", "total_margin_deficit", "losses", "open_interest"),
+    *("fund_value", "reserves_evidence", "price_evidence"),
+}
+"""What programs find in `--json`."""
 
 
 @pytest.mark.negative
@@ -117,6 +124,8 @@ def test_a_publication_with_everything(risky: Path, run: Run) -> None:
     code, text = run(risky, "--price-sources", risky / "sources.txt", "--json")
     data = json.loads(text)
     assert code == 0
+    assert data.keys() == FIELDS
+    assert data["price_evidence"].keys() == {"sources", "trusted", "summary"}
     assert data["price_evidence"]["trusted"] is True
     assert data["price_evidence"]["sources"] == 5
     assert data["fund_value"] == "10000000"

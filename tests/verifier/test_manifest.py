@@ -76,6 +76,26 @@ def written(folder: Path) -> bytes:
     return data
 
 
+def test_a_file_is_listed_with_its_length_and_digest(tmp_path: Path) -> None:
+    """Longer than what is read at once."""
+    data = bytes(range(256)) * (2**13 + 1)
+    (tmp_path / "long").write_bytes(data)
+    assert digest_file(tmp_path, "long") == File("long", len(data), hashlib.sha256(data).digest())
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize(
+    "change", [lambda path: path.pop(), lambda path: path.append(path[0]), lambda path: path.clear()]
+)
+def test_a_path_of_another_length(change: Callable[[list[Any]], object]) -> None:
+    whole = manifest(5)
+    document = json.loads(file_proof(whole, 2))
+    change(document["path"])
+    with pytest.raises(VerificationError) as caught:
+        check_file_proof(dumps(document), whole.files[2], whole.evidence)
+    assert caught.value.reason is Reason.MANIFEST
+
+
 @pytest.mark.parametrize("count", [*range(1, 18), 31, 32, 33, 100])
 def test_the_library_s_proofs_lead_to_the_verifier_s_root(count: int) -> None:
     whole = manifest(count)

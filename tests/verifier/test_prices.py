@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from prover.prices import public_key, sign_quotes, simulate_evidence, sources_text
@@ -139,6 +139,7 @@ def test_the_file_is_read_back_as_it_was_written() -> None:
 @given(
     st.integers(3, 9).filter(lambda n: n % 2 == 1), st.integers(1, 2**54 - 1), st.integers(0, 30), st.integers(0, 30)
 )
+@example(3, 1, 1, 30)
 def test_the_simulation_agrees_with_any_price(sources: int, price: int, decimals: int, value_decimals: int) -> None:
     table = Table((Instrument("x", SPOT, decimals, price),), value_decimals=value_decimals)
     data, named = simulate_evidence(table, sources)
@@ -207,6 +208,10 @@ def test_the_deviation_limit_is_exact() -> None:
             packed([signed(i, {"x": p}) for i, p in enumerate((low, "1000", high, "1000", "1000"))]), table
         )
         assert len(report.prices[0].sources) == count
+        assert (report.prices[0].low, report.prices[0].high) == (
+            (990 if low == "990" else 1000) * ONE,
+            (1010 if high == "1010" else 1000) * ONE,
+        )
 
 
 # What is refused: one change, one reason

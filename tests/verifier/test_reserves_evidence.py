@@ -80,6 +80,7 @@ def test_it_agrees_with_a_statement_and_its_reserves() -> None:
     blocks = f"BTC 870000 ({'5e' * 32}), ETH 21000000 ({'ab' * 32})"
     assert found.summary == f"4 addresses signed, 1 not counted, balances from nodes, at {blocks}"
     data = found.to_json()
+    assert data.keys() == {"summary", "balances", "verified", "inconclusive", "sha256", "totals"}
     assert data["totals"]["BTC"] == [
         {"network": "BTC", "height": 870_000, "hash": "5e" * 32, "amount": "3.5", "addresses": 2}
     ]

@@ -83,6 +83,9 @@ def test_is_it_in_the_log(place: Place, run: Run) -> None:
     code, found = run("verify", place.directory)
     assert (code, found["verdict"]) == (0, "publication 7 is entry 1 of example.com/log, 3 entries")
     assert (found["index"], found["files"], [w["name"] for w in found["witnesses"]]) == (1, 3, ["w1"])
+    assert (found["sequence"], found["statement_digest"]) == (7, place.statement.digest.hex())
+    assert (found["origin"], found["size"], found["log_key"]) == ("example.com/log", 3, LOG_VKEY.vkey)
+    assert found["root"] == root_of(place.entries).hex()
     assert [step["name"] for step in found["steps"]] == ["files", "log signature", "witnesses", "log inclusion"]
 
 
@@ -111,6 +114,7 @@ def test_has_it_lied(place: Place, run: Run, tmp_path: Path) -> None:
     code, found = run("fraud", place.seen, other)
     assert (code, found["verdict"]) == (0, "fraud: example.com/log signed two histories of 2 entries")
     assert (found["log_key"], found["roots"][1]) == (LOG_VKEY.vkey, root("another").hex())
+    assert [(step["name"], step["ok"]) for step in found["steps"]] == [("checkpoint 1", True), ("checkpoint 2", True)]
     assert run("fraud", place.seen, place.seen)[1]["reason"] == "not-fraud"
 
 

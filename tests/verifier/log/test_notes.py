@@ -315,7 +315,8 @@ def test_names_with_blanks_and_control_characters_are_refused_whatever_their_id(
     with pytest.raises(BadLog) as caught:
         parse_vkey(VerifierKey(name, ED25519, LOG_VKEY.key).vkey, ED25519)
     assert caught.value.reason is Reason.LOG_POLICY
-    assert not any(map(is_name, (name, "", "a+b")))
+    assert not any(map(is_name, (name, "", "a+b", "\ud800", "\udfff")))
+    assert is_name("\ud7ff\ue000")
 
 
 @pytest.mark.negative
