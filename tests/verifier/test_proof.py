@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -14,7 +15,7 @@ from verifier.encoding import pack_exts
 from verifier.errors import MalformedProof, Reason, VerificationError
 from verifier.field import P
 from verifier.params import TEST
-from verifier.proof import MAGIC, parse_proof, proof_bytes_max
+from verifier.proof import MAGIC, Opening, parse_proof, proof_bytes_max
 from verifier.protocol import opened_values
 from verifier.stark import verify_stark
 
@@ -29,6 +30,24 @@ def test_writing_undoes_parsing(name: str) -> None:
         data = honest(name, params)
         assert parse_proof(data, system, params, ROWS).to_bytes() == data
         assert len(data) <= proof_bytes_max(system, params, ROWS)
+
+
+def test_the_longest_proof() -> None:
+    """Every query at a place of its own, and no digest shared by two paths."""
+    proof = parsed("ledger")
+
+    def longest(opening: Opening, depth: int) -> Opening:
+        return Opening(TEST.queries * opening.messages[:1], TEST.queries * depth * (bytes(32),))
+
+    big = replace(
+        proof,
+        trees=tuple(longest(tree, TEST.log2_points(ROWS)) for tree in proof.trees),
+        layers=tuple(longest(layer, TEST.layer_depth(ROWS, i)) for i, layer in enumerate(proof.layers)),
+    )
+    data = big.to_bytes()
+    assert parse_proof(data, SYSTEM, TEST, ROWS) == big
+    # The number of positions is written once, and counted once more for each of the three trees.
+    assert proof_bytes_max(SYSTEM, TEST, ROWS) - len(data) == 3 * 4
 
 
 def test_the_file_begins_as_the_protocol_says() -> None:
