@@ -398,8 +398,6 @@ def main() -> int:
     STATE.mkdir(parents=True, exist_ok=True)
     files = modules(options.package, options.only)
     if not options.report:
-        if options.package == "exchange":  # a compiled kernel does not change when its source does
-            os.environ["NUMBA_DISABLE_JIT"] = "1"
         server = Server(options.package, files, options.again, options.seconds, options.budget)
         code = pytest.main([*ARGUMENTS, *LEFT_OUT, f"tests/{options.package}"], plugins=[server])
         if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):

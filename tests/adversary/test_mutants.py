@@ -78,6 +78,6 @@ def test_interval() -> None:
 def test_explained_survivors_are_mutants() -> None:
     """An explanation does not outlive the line that it is about."""
     named = explanations()
-    files = sorted({text.split(" | ")[0] for text in named})
-    known = {mutant.text for _, found in population(files).values() for mutant in found}
+    files = sorted({key.split(" | ")[0] for key in named})
+    known = {mutant.key for _, found in population(files).values() for mutant in found}
     assert named.keys() <= known, f"{EXPLAINED.name}: {sorted(named.keys() - known)}"
