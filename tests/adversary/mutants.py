@@ -134,7 +134,8 @@ class Server:
         """Toy proofs cost seconds: made in a fork, which caches nothing else here, and kept as if in a file."""
         # What runs on import is traced, and that begins after this module has been imported.
         from tests.verifier import toy_proofs
-        from verifier.params import TEST
+        from tests.verifier.toy_circuits import Case
+        from verifier.params import TEST, ProofParams
 
         keys = [(name, params) for name in toy_proofs.CASES for params in (toy_proofs.FREE, TEST)]
         keys.append(("ledger", toy_proofs.RATE_QUARTER))
@@ -149,7 +150,7 @@ class Server:
         stored = {(f"toy_{name}", params.name): data for (name, params), data in zip(keys, made, strict=True)}
         plain = toy_proofs.prove
 
-        def prove(case: toy_proofs.Case, params: toy_proofs.ProofParams = TEST) -> bytes:
+        def prove(case: Case, params: ProofParams = TEST) -> bytes:
             return stored.get((case.relation.system.name, params.name)) or plain(case, params)
 
         toy_proofs.prove = prove  # type: ignore[assignment]

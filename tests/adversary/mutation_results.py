@@ -29,8 +29,8 @@ MONEY = (
     *(f"exchange/rules/{name}.py" for name in ("adl", "fees", "fund", "funding", "haircuts", "impact", "liquidation")),
     *(f"exchange/rules/{name}.py" for name in ("margin", "mark", "rounding", "scenarios", "tiers")),
 )
-"""Of the ledger, what computes or checks amounts; its other modules are tried with --only. Not `scan`: a compiled kernel
-does not change when its source does, and a test compares it with a twin."""
+"""Of the ledger, what computes or checks amounts; its other modules are tried with --only. Not `scan`, whose compiled
+kernels do not change when their source does: a test compares them with a twin."""
 COLUMNS = ("mutants", "tried", KILLED, TIMED_OUT, SURVIVED, "explained")
 Record = dict[str, str | int | float]
 
