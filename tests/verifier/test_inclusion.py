@@ -119,6 +119,12 @@ def test_the_first_and_the_last_sequence(small: Publication, sequence: int) -> N
     assert check_bundle(edited(small.bundle(VICTIM), change("sequence", sequence))).sequence == sequence
 
 
+@pytest.mark.parametrize("decimals", [0, 30])
+def test_whole_units_and_the_smallest_ones(small: Publication, decimals: int) -> None:
+    report = check_bundle(edited(small.bundle(VICTIM), change_entry("decimals", decimals)))
+    assert report.balances[0].decimals == decimals
+
+
 def test_balances_in_words() -> None:
     assert str(Balance("btc", "long", 150_000_000, 8)) == "holds 1.5 btc"
     assert str(Balance("usdt", "short", 1, 6)) == "owes 0.000001 usdt"
