@@ -19,7 +19,7 @@ BIN := .venv/bin
 # Compiled kernels are kept here, so that the demo, the tests and their workers compile each of them once.
 export NUMBA_CACHE_DIR ?= $(CURDIR)/.cache/numba
 
-.PHONY: help venv demo test check lint bare negative determinism adversary mutants assurance coverage fix bench bench-plots keys lock clean
+.PHONY: help venv demo test check lint bare negative determinism adversary mutants vectors assurance coverage fix bench bench-plots keys lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -71,6 +71,12 @@ adversary: venv .venv/.fuzz ## the suite that tries to cheat, at its nightly siz
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-fuzz.lock \
 		|| echo "make adversary: no wheel of the fuzzer for this platform, so it is left out"
 	@touch $@
+
+mutants: venv ## the mutation score of verifier/ and of the ledger's money paths: hours, goes on where it was stopped
+	@$(BIN)/python -m tests.adversary.mutants verifier && $(BIN)/python -m tests.adversary.mutants exchange
+
+vectors: venv ## the test vectors: are they what the generator makes, and does the verifier agree
+	@$(BIN)/python -m tests.vectors.make --check && $(BIN)/python -m tests.vectors.run
 
 assurance: venv ## docs/assurance.md from the last 'make test' and the last 'make adversary'
 	@$(BIN)/python -m tests.attacks > docs/assurance.md.new
