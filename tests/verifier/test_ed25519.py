@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 from cryptography.exceptions import InvalidSignature
@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verifier.ed25519 import D, L, P, decode, encode, is_key, is_valid
+from verifier.ed25519 import D, L, P, _windows, decode, encode, is_key, is_valid
 
 # RFC 8032, section 7.1: secret key, public key, message, signature.
 RFC_8032 = (
@@ -288,3 +288,13 @@ def test_decoding_agrees_with_encoding(data: bytes) -> None:
         x, y = point[:2]
         assert (y * y - x * x - 1 - D * x * x * y * y) % P == 0
         assert encode(point) == data
+
+
+@given(number=st.integers(0, 2**253 - 1), width=st.integers(2, 9))
+def test_signed_windows(number: int, width: int) -> None:
+    """Every digit is in the table of odd multiples, or its negative is; between two of them there is room."""
+    digits = _windows(number, width)
+    assert sum(digit << i for i, digit in enumerate(digits)) == number
+    places = [i for i, digit in enumerate(digits) if digit]
+    assert all(digits[i] % 2 == 1 and abs(digits[i]) < 2 ** (width - 1) for i in places)
+    assert all(after - before >= width for before, after in pairwise(places))

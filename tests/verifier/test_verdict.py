@@ -82,10 +82,11 @@ def test_ratios_that_are_not_defined() -> None:
 
 @pytest.mark.negative
 @pytest.mark.parametrize("kind", ["spot", "perpetual"])
-def test_debts_without_a_price_are_insolvent(kind: str) -> None:
+@pytest.mark.parametrize("owed", [9, 1])
+def test_debts_without_a_price_are_insolvent(kind: str, owed: int) -> None:
     """A dummy account with no equity at all can owe any amount of what costs nothing, and so net it away."""
     free = Instrument("junk", kind, 3, 0)
-    debts = statement(instruments=(free, *TABLE), totals=(Totals(9, 9), *TOTALS))
+    debts = statement(instruments=(free, *TABLE), totals=(Totals(owed, owed), *TOTALS))
     for reserves in ((0, 600, 0), None):
         outcome, (check,) = judge(debts, reserves)
         assert outcome == INSOLVENT
