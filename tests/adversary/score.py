@@ -11,7 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from verifier.errors import VerificationError
@@ -23,6 +23,7 @@ MAXIMA = ("slowest", "most")
 ACCEPTED, AS_IT_SHOULD_BE = "accepted", "as it should be"
 SIZES = ("short", "nightly")
 _SHOWN_MAX = 10
+_TWO_WORDS = ("every", "large", "mutated", "bus")
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,24 @@ def total(name: str, scores: Iterable[Score]) -> Score:
         seed=parts[0].seed if parts else 0,
         notes=notes,
     )
+
+
+def parts(lines: Iterable[str]) -> list[Score]:
+    """Results that `Score.line` wrote, added up by what their names begin with; seconds are the sum."""
+    found: dict[str, Score] = {}
+    for line in lines:
+        *words, tries, accepts, others, time_ = line.replace(",", "").split()
+        tried, accepted, foreign, seconds = int(tries), int(accepts), int(others), float(time_)
+        name = " ".join(words[:2]) if words[0] in _TWO_WORDS else words[0].strip(":")
+        before = found.get(name, Score(name, 0, 0, 0, 0.0, 0, {}))
+        found[name] = replace(
+            before,
+            tried=before.tried + tried,
+            accepted=before.accepted + accepted,
+            foreign=before.foreign + foreign,
+            seconds=before.seconds + seconds,
+        )
+    return [found[name] for name in sorted(found)]
 
 
 def merge(file: Path, scores: Iterable[Score], size: str) -> None:

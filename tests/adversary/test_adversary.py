@@ -8,7 +8,7 @@ import json
 import pkgutil
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import FrameType, FunctionType
 
@@ -18,7 +18,7 @@ import verifier
 from tests.adversary import __main__ as command
 from tests.adversary import bundles, every_byte, fuzz, large, proofs, score
 from tests.adversary.mutate import JsonSeed, change_bytes
-from tests.adversary.score import Score, Tally, total
+from tests.adversary.score import Score, Tally, parts, total
 from tests.adversary.targets import TARGETS
 from tests.adversary.targets_service import ALL
 from verifier.canonical import dumps
@@ -29,33 +29,30 @@ pytestmark = pytest.mark.negative
 SEED = 1
 
 
-def require(scores: list[Score]) -> None:
-    for one in scores:
-        print(one.line())
-        assert one.clean, one
+Scored = Callable[[Iterable[Score]], None]
 
 
-def test_changed_bundles_are_refused() -> None:
-    require(bundles.run("short", SEED))
+def test_changed_bundles_are_refused(scored: Scored) -> None:
+    scored(bundles.run("short", SEED))
 
 
-def test_changed_proofs_are_refused() -> None:
-    require(proofs.run("short", SEED))
+def test_changed_proofs_are_refused(scored: Scored) -> None:
+    scored(proofs.run("short", SEED))
 
 
 @pytest.mark.parametrize("name", every_byte.SUBJECTS)
-def test_every_byte_of_small_files(name: str) -> None:
-    require([every_byte.changed(SEED, "short", name)])
+def test_every_byte_of_small_files(name: str, scored: Scored) -> None:
+    scored([every_byte.changed(SEED, "short", name)])
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_corpus(name: str) -> None:
-    require([fuzz.replay(name, SEED)])
+def test_the_corpus(name: str, scored: Scored) -> None:
+    scored([fuzz.replay(name, SEED)])
 
 
 @pytest.mark.parametrize("name", large.LIMITS)
-def test_costly_shapes(name: str) -> None:
-    require([large.read_all(name, "short", SEED)])
+def test_costly_shapes(name: str, scored: Scored) -> None:
+    scored([large.read_all(name, "short", SEED)])
 
 
 @pytest.mark.parametrize("name", ["table_json", "scenarios", "table_instruments"])
@@ -140,6 +137,16 @@ def test_results_add_up() -> None:
     both = total("both", [one, Score("a", 4, 1, 2, 3.0, SEED, {"path": 1, "slowest ms": 4, "entries": 1})])
     assert (both.tried, both.accepted, both.foreign, both.seconds) == (7, 1, 2, 3.0)
     assert both.notes == {"path": 3, "slowest ms": 5, "entries": 1}
+
+
+def test_lines_are_read_again_and_added_up() -> None:
+    names = ("every byte of a proof", "every byte of a note", "faults: kill -9", "fuzz note")
+    found = parts([Score(name, 1234, 1, 2, 0.5, SEED, {}).line() for name in names])
+    assert [(one.name, one.tried, one.accepted, one.foreign) for one in found] == [
+        ("every byte", 2468, 2, 4),
+        ("faults", 1234, 1, 2),
+        ("fuzz", 1234, 1, 2),
+    ]
 
 
 def test_the_same_seed_changes_the_same() -> None:

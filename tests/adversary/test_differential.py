@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import pytest
 
 from tests.adversary import differential
 from tests.adversary.differential import CASES, agree, compare
+from tests.adversary.score import Score
 from tests.api.web.code import needs_node
 from tests.vectors.run import Outcome
 
@@ -15,11 +18,11 @@ pytestmark = pytest.mark.negative
 
 
 @needs_node
-def test_both_verifiers_agree() -> None:
+def test_both_verifiers_agree(scored: Callable[[Iterable[Score]], None]) -> None:
     said: list[str] = []
     score = compare(CASES["short"], SEED, say=said.append)
-    if not score.clean or score.tried != CASES["short"]:
-        pytest.fail("\n".join(said) or score.line())
+    assert said == [] and score.tried == CASES["short"]
+    scored([score])
 
 
 @needs_node

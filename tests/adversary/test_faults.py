@@ -6,7 +6,7 @@ import errno
 import random
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -37,21 +37,18 @@ SHORT = [each for each in ALL if each.name not in LONG]
 traced = pytest.mark.skipif(reason_to_skip() is not None, reason=str(reason_to_skip()))
 
 
-def require_clean(scores: list[Score]) -> None:
-    for score in scores:
-        print(score.line(), f"seed {score.seed}")
-        assert score.clean, score
+Scored = Callable[[Iterable[Score]], None]
 
 
 @traced
 @pytest.mark.parametrize("kept", SHORT, ids=lambda kept: kept.name)
-def test_a_store_survives(kept: Kept) -> None:
-    require_clean(faults.stores("short", SEED, (kept,)))
+def test_a_store_survives(kept: Kept, scored: Scored) -> None:
+    scored(faults.stores("short", SEED, (kept,)))
 
 
 @pytest.mark.parametrize("part", [faults_clock.run, faults_twice.run, faults_ledger.run, faults_http.run])
-def test_other_faults(part: Callable[[str, int], list[Score]]) -> None:
-    require_clean(part("short", SEED))
+def test_other_faults(part: Callable[[str, int], list[Score]], scored: Scored) -> None:
+    scored(part("short", SEED))
 
 
 # what was found
