@@ -63,8 +63,8 @@ coverage: venv ## every branch of verifier/ is reached by tests/verifier alone (
 determinism: venv ## two hash seeds, the same bytes
 	@$(BIN)/python -m tests.determinism
 
-adversary: venv .venv/.fuzz ## the suite that tries to cheat, at its nightly size (SIZE=short: a minute); figures go to docs/adversary.json
-	@$(BIN)/python -m tests.adversary --size $(SIZE) --seed $(SEED) --write docs/adversary.json
+adversary: venv .venv/.fuzz ## the suite that tries to cheat: hours, figures go to docs/adversary.json (SIZE=short: minutes, no figures)
+	@$(BIN)/python -m tests.adversary --size $(SIZE) --seed $(SEED) $(if $(filter nightly,$(SIZE)),--write docs/adversary.json)
 
 # Coverage-guided fuzzing has wheels for few platforms; without it that part says that it did not run.
 .venv/.fuzz: requirements-fuzz.lock .venv/.ready
