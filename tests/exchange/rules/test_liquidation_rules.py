@@ -267,3 +267,11 @@ def test_a_hedged_account_keeps_its_hedge_while_others_can_close() -> None:
     assert adl.allocate_unhedged_first(ranked, -150) == ([adl.Part(1, 50), adl.Part(2, 100)], 0)
     assert adl.unhedged_size(-100, 30) == 70
     assert adl.unhedged_size(-100, -30) == 100
+
+
+def test_one_atom_is_enough() -> None:
+    liquidation.check_close(1, -1)
+    liquidation.check_close(-1, 1)
+    assert liquidation.fund_delta(11, 10, 0) == 0  # better than bankruptcy by one, and no fee on it
+    # An account just at its maintenance margin is closed at the oracle's price, exactly.
+    assert liquidation.fillable_price(700, 7, 30, 50, 50, 10**6, 10**5) == (100, 1)

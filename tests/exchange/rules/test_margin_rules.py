@@ -45,6 +45,7 @@ def test_margins_at_their_edges() -> None:
     assert margin.withdrawable(100, 90, 30, 40) == 100
     for before, after, change in (
         (Risk(-1, 0, 0), Risk(-1, 0, 0), Change.OK),
+        (Risk(20, 20, 10), Risk(19, 20, 10), Change.NEWLY_UNDERCOLLATERALIZED),
         (Risk(5, 20, 10), Risk(5, 20, 10), Change.OK),
         (Risk(5, 20, 10), Risk(2, 10, 5), Change.STILL_UNDERCOLLATERALIZED),
         (Risk(-5, 20, 10), Risk(-1, 0, 0), Change.STILL_UNDERCOLLATERALIZED),

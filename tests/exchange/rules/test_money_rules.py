@@ -275,3 +275,21 @@ def test_a_round_trip_through_the_vault_earns_nothing(before: int, after: int, f
     assert -1 <= there + back <= 0
     assert fund.fund_capacity(before, 10, 5) == 0
     assert fund.fund_capacity(before, 0, after) == min(before, after)
+
+
+def test_what_cannot_be_split_is_refused() -> None:
+    for total, weights in ((-1, [1]), (1, [-1, 3]), (0, [-1]), (1, [0, 0]), (1, [])):
+        with pytest.raises(RuleInputError, match="cannot split"):
+            pro_rata(total, weights)
+
+
+def test_edges_of_haircuts_and_weights() -> None:
+    assert haircuts.deposit_scaled_weight(900_000, 5, 0) == 900_000  # no scaling asked for
+    assert [haircuts.ceil_sqrt(n, 1) for n in (0, 1, 2, 4, 5)] == [0, 1, 2, 2, 3]
+
+
+def test_edges_of_funding() -> None:
+    assert funding.premium(0, 2, 3) == -333_333  # towards zero
+    assert funding.rates_by_skew(10, 5, 5) == (0, 0)
+    assert funding.rate_after(0, 86_400, 86_400) == 86_400
+    assert fund.loss_per_unit(5, 1, 0, 1) == 5

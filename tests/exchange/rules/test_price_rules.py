@@ -239,3 +239,8 @@ def test_the_own_book_alone_never_sets_the_mark(
 def test_the_book_price_lies_between_bid_and_ask(bid: int, ask: int, last: int) -> None:
     if bid <= ask:
         assert bid <= mark.book_price(bid, ask, last) <= ask
+
+
+def test_alone_the_own_book_has_no_weight() -> None:
+    assert mark.own_weight(3, []) == mark.own_weight(3, [(100, 1)]) == 0
+    assert mark.own_weight(3, [(100, 2), (101, 1)]) == 2
