@@ -6,17 +6,18 @@ Who changes a digest changes the ledger's rules, journal or state: `[BREAKING]` 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
 import pytest
 
 from exchange.commands import Command
-from exchange.engine import Engine
+from exchange.engine import Engine, Sink
 from exchange.state import Ledger
 from exchange.statehash import state_hash
 from tests.exchange.flow import commands
 from tests.exchange.test_determinism import quoted_hash, rough
-from tests.exchange.venues import Tape, venue
+from tests.exchange.venues import Tape, check_invariants, venue
 
 BUSY = {
     1: "808b1e65056fc8c0cc41d35c0f8ee3775afdd22fb7be24b574575ae059f7b166",
@@ -64,3 +65,15 @@ def test_every_edge(seed: int, short_ways: bool) -> None:
 @pytest.mark.parametrize("seed", QUOTED)
 def test_an_oracle(seed: int) -> None:
     assert quoted_hash(seed).hex() == QUOTED[seed]
+
+
+@pytest.mark.parametrize("short_ways", [True, False])
+@pytest.mark.parametrize("stream", [lambda: commands(500, 1), lambda: rough(1)], ids=["busy", "every edge"])
+def test_what_is_kept_for_speed_is_what_it_stands_for(
+    stream: Callable[[], Iterator[Command]], short_ways: bool
+) -> None:
+    """After every command: sums, locks, open orders, and the bound that spares orders their exact margin check."""
+    engine = Engine(Ledger(venue(open_orders_max=12)), Sink(), short_ways=short_ways)
+    for command in islice(stream(), 600):
+        engine.submit([command])
+        check_invariants(engine.ledger)
