@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import accumulate
@@ -313,8 +312,8 @@ def test_unused_lenses_are_zero_and_each_circuit_has_its_own() -> None:
             assert all(not any(leg.lens_coefficients[used:]) for leg in legs)
 
 
-def test_a_full_table_is_fast() -> None:
-    """483 instruments, three buckets of up to nine tiers, ten scenarios: derived and checked within seconds."""
+def test_a_full_table() -> None:
+    """483 instruments, three buckets of up to nine tiers, ten scenarios: what it takes is measured by `make bench`."""
     source = random.Random(0)
     buckets = tuple(
         Bucket(name, tuple(Tier(1000 * (t + 1), 10_000 - 500 * t) for t in range(count)))
@@ -322,8 +321,6 @@ def test_a_full_table_is_fast() -> None:
     )
     table = [Instrument(f"t{j}", "spot", 8, source.randrange(1, 2**40), buckets) for j in range(483)]
     scenarios = [Scenario(f"s{k}", tuple(source.randrange(2**41) for _ in table)) for k in range(10)]
-    started = time.perf_counter()
     legs = derive_legs("solvency_stress_v1_10", 16, table, scenarios)
     check_legs(legs)
     assert len(legs) > 5000
-    assert time.perf_counter() - started < 5
