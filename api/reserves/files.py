@@ -210,11 +210,11 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 def _header(path: Path, line: int, raw: Sequence[str], required: Sequence[str]) -> list[str] | None:
     """Columns by our names, where this line is the header; None where it stands above it."""
+    if not {"coin", "address"} <= {field.strip().lower() for field in raw}:
+        return None
     names = [re.sub(r"\s*/\s*", "/", re.sub(r"\s+", " ", field.strip().lower())) for field in raw]
     while names and not names[-1]:
         names.pop()
-    if not {"coin", "address"} <= set(names):
-        return None
     columns = []
     for name in names:
         if name not in _COLUMNS or _COLUMNS[name] in columns:
