@@ -297,7 +297,8 @@ def nightly_section(nightly: Nightly) -> list[str]:
         counts = (_count(score["tried"]), score["accepted"], score["foreign"], f"{score['seconds']:,.0f}")
         slowest = f"{score['notes'][SLOWEST]:,} ms" if SLOWEST in score["notes"] else ""
         figures = " | ".join(map(str, (*counts, slowest, score["seed"], score["commit"][:7])))
-        lines.append(f"| {name} | {figures} |")
+        part = name if score["size"] == "nightly" else f"{name} ({score['size']})"
+        lines.append(f"| {part} | {figures} |")
     return lines
 
 
