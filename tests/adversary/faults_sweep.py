@@ -4,66 +4,32 @@ from __future__ import annotations
 
 import random
 import shutil
-import sys
-import time
-import traceback
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Final, TypeVar
 
 from tests.adversary.faults_disk import CUTS, Recording
 from tests.adversary.faults_stores import Kept
 from tests.adversary.faults_traced import FAILURES, Fault, Outcome, killed, run_traced, torn
-from tests.adversary.score import Score
+from tests.adversary.score import Tally
 
 Item = TypeVar("Item")
 FEW: Final = 2
 """Ways to fail at one point, where not all are tried."""
-SHOWN_MAX: Final = 10
-"""Failures of one part that are told one by one."""
 
 
 @dataclass
-class Counts:
-    """Of one part, while it runs.
+class Counts(Tally):
+    """Of one part, while it runs; how long a case may take is what the case itself looks at."""
 
-    Args:
-        name, seed: of the score.
-    """
-
-    name: str
-    seed: int
-    tried: int = 0
-    wrong: int = 0
-    foreign: int = 0
-    notes: Counter[str] = field(default_factory=Counter)
-    started: float = field(default_factory=time.monotonic)
+    seconds_max: float = inf
 
     def judge(self, what: str, check: Callable[[], object]) -> None:
         """One fault; `check` raises AssertionError where the outcome is wrong, and nothing else."""
-        self.tried += 1
-        try:
-            check()
-        except AssertionError as error:
-            self.wrong += 1
-            self._say(what, error)
-        except Exception as error:
-            self.foreign += 1
-            self._say(what, error)
-
-    def score(self) -> Score:
-        taken = time.monotonic() - self.started
-        return Score(self.name, self.tried, self.wrong, self.foreign, taken, self.seed, dict(self.notes))
-
-    def _say(self, what: str, error: Exception) -> None:
-        if self.wrong + self.foreign > SHOWN_MAX:
-            return
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        print(f"{self.name}, seed {self.seed}: {what}: {type(error).__name__}: {str(error)[:300]} "
-              f"({Path(place.filename).name}:{place.lineno})", file=sys.stderr)  # fmt: skip
+        self.passes(what, check, AssertionError)
 
 
 @dataclass(frozen=True)

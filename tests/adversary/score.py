@@ -9,6 +9,7 @@ import platform
 import subprocess
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -119,7 +120,7 @@ class Tally:
             action()
         except fault as error:
             self.accepted += 1
-            self._say(f"{case}: {error}")
+            self._say(f"{case}: {type(error).__name__}: {error} ({_place(error)})"[:400])
             return ACCEPTED
         except Exception as error:
             return self._escaped(case, error)
@@ -127,7 +128,7 @@ class Tally:
 
     def _escaped(self, case: str, error: Exception) -> str:
         self.foreign += 1
-        self._say(f"{case}: {type(error).__name__} escaped: {error}"[:400])
+        self._say(f"{case}: {type(error).__name__} escaped ({_place(error)}): {error}"[:400])
         return type(error).__name__
 
     def _timed(self, case: str, judged: Callable[[], str]) -> str:
@@ -155,9 +156,15 @@ class Tally:
         return self.score()
 
     def score(self) -> Score:
-        notes = {**self.notes, SLOWEST: round(1000 * self.slowest)}
+        notes = {SLOWEST: round(1000 * self.slowest), **self.notes}  # a part may have a clock of its own
         taken = time.monotonic() - self.started
         return Score(self.name, self.tried, self.accepted, self.foreign, taken, self.seed, notes)
+
+
+def _place(error: BaseException) -> str:
+    """File and line in which an exception was raised."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(frame.filename).name}:{frame.lineno}"
 
 
 def total(name: str, scores: Iterable[Score]) -> Score:
