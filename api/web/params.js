@@ -37,7 +37,7 @@ function uniform(name, log2Blowup, queries, early, query) {
 export const PROFILES = [uniform("fast", 1, 203, 0, 16), uniform("compact", 2, 124, 0, 16), uniform("high", 2, 166, 16, 16)];
 
 // The profile of that name; there is no other.
-export function acceptedProfile(name) {
+function acceptedProfile(name) {
   const found = PROFILES.find((params) => params.name === name);
   if (!found) throw new Refused("unacceptable-profile", `the profile is none of ${PROFILES.map((params) => params.name).join(", ")}`);
   return found;

@@ -23,7 +23,6 @@ RAW = "raw spelling"
 """A string that stands for JSON text which no writer of ours makes; replaced after everything else."""
 SPELLINGS = ("1.0", "1e0", "-0", "00", "01", "+1", "NaN", "Infinity", "1E999", "true", "9" * 5000, "'a'", "0x1", "")
 STRINGS = ("", " ", "\0", "A", "é", "e\u0301", "\uff11", "\ud800", "\u202e", "٣", "x" * 5000, "9" * 61, "null", "-1")
-ENCODINGS = ("utf-16", "utf-32", "utf-7")
 BLOCKS = (1, 4, 8, 16, 20, 32, 160)
 """Bytes of a word, a nonce, a salt, an extension element, a digest, a layer's leaf."""
 DEEP = 70

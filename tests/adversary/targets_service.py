@@ -52,7 +52,6 @@ _ROOT = Path(__file__).resolve().parents[2]
 _EXAMPLE = _ROOT / "data" / "margin-example"
 _SCENARIOS = (_EXAMPLE / "scenarios.json", _ROOT / "data" / "scenarios" / "default.json")
 _OKX = b'[{"id":"a","assets":{"BTC":"5","USDT":"-9223372036854775807"}},\n {"id":"b","assets":{"BTC":"0"}}]\n'
-_LISTING = b'{"files":[{"name":"statement.json","sha256":"%b"}]}' % (b"0" * 64)
 _DEPTH = b"timestamp,percentage,depth,notional\n" + b"".join(
     b"2025-10-10 21:15:00,%d.00,1,%d.5\n" % (percent, 100 * percent) for percent in range(1, 6)
 )
