@@ -53,8 +53,12 @@ def test_nothing_is_left_behind_when_writing_fails(tmp_path: Path, monkeypatch: 
         prove_directory(SNAPSHOT, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["out.work"]  # the finished shard, for the next try
     monkeypatch.undo()
+    synced: list[tuple[Path, list[str]]] = []
+    monkeypatch.setattr(publication, "sync", lambda path: synced.append((path, sorted(p.name for p in path.iterdir()))))
     assert prove_directory(SNAPSHOT, tmp_path / "out").resumed == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.private"]
+    # Names are on disk while the run is still there, so a power cut in between loses neither.
+    assert synced == [(tmp_path, ["out", "out.private", "out.work"])]
 
 
 def test_a_second_publication_replaces_the_first_and_keeps_its_size(tmp_path: Path) -> None:

@@ -200,6 +200,14 @@ def test_witnesses_that_are_missing_keep_it_back(tmp_path: Path) -> None:
     publisher.store.close()
 
 
+def test_a_database_that_fails_is_not_the_callers_fault(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise InputError(file="tokens.db", got="disk I/O error", expected="a database that works")
+
+    monkeypatch.setattr(Tokens, "issue", fails)
+    assert desk.ask("POST", "/tokens", {"users": ["ann"]})[0] == 503
+
+
 def test_tokens(desk: Desk) -> None:
     assert desk.publisher.tokens is not None
     status, answer = desk.ask("POST", "/tokens", {"users": ["ann", "bob"]})
