@@ -30,7 +30,8 @@ ANSWER_SECONDS: Final = 0.3
 HONEST_SECONDS_MAX: Final = 5.0
 MEMORY_BYTES_MAX: Final = 96 * 2**20
 """What all of it together may leave in the servers' memory."""
-ENDLESS_BYTES: Final = {"short": 2**23, "nightly": 2**27}
+ENDLESS_BYTES: Final = {"short": 2**25, "nightly": 2**27}
+"""Far more than the system's buffers take, some 10 MB, while a server looks away."""
 PAUSE_SECONDS: Final = 0.01
 
 
@@ -327,7 +328,7 @@ def run(size: str, seed: int) -> list[Score]:
     counts = Counts("faults: HTTP", seed)
     with tempfile.TemporaryDirectory() as name, running(Path(name)) as servers:
         attack = _Attack(servers, counts)
-        asyncio.run(_Attack(servers, Counts("warm", seed)).run(100, random.Random(seed), 2**22))
+        asyncio.run(_Attack(servers, Counts("warm", seed)).run(100, random.Random(seed), ENDLESS_BYTES["short"]))
         before, memory = servers.state(), servers.memory_bytes()
         asyncio.run(attack.run(CASES[size], random.Random(seed), ENDLESS_BYTES[size]))
         grown = servers.memory_bytes() - memory
