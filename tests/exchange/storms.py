@@ -69,6 +69,7 @@ def definition(seed: int) -> Venue:
         venue_breaker_ppm=900_000,
         auction_ms=(0, 20_000)[seed % 2],
         settlement_ms=30_000,
+        liquidation_fee_ppm=(500, 15_000)[seed % 2],  # with hardly a fee the fund stays poor
         account_liquidation_max=(0, 2_000 * UNIT)[seed % 5 == 1],
         fund_low_ppm=(0, 300)[seed % 5 == 2],
     )
@@ -92,12 +93,13 @@ class Storm:
         self._chance = random.Random(seed)
         self._journal = _Digest()
         self._engine = Engine(Ledger(definition(seed)), self._journal, short_ways=short_ways)
-        self.seen = Counter[str]()
+        self._engine._shorts = {kind: self._counted(short) for kind, short in self._engine._shorts.items()}
+        self.seen, self.short = Counter[str](), 0
         self._time, self._number, self._level = 0, 0, 10**6
         self._is_calm = definition(seed).breaker_ppm < 10**5
         self.watch: Callable[[Ledger], None] = lambda _: None
         self._send(SetPrices(0, FUND, 0, PRICES, MARKS))
-        self._send(Deposit(0, FUND, 0, QUOTE, 60 * UNIT))
+        self._send(Deposit(0, FUND, 0, QUOTE, (3, 60)[seed % 2] * UNIT))
         for user in range(USERS):
             self._send(OpenAccount(0, FUND, 0, f"user-{user}"))
             # The last two are the market's makers.
@@ -128,6 +130,16 @@ class Storm:
                 self._venue()
         self._journal.hash.update(state_hash(self.ledger))
         return self._journal.hash.hexdigest()
+
+    def _counted(self, short: Callable[..., Any]) -> Callable[..., Any]:
+        """The same, and `self.short` counts what it accepts: a short way that is never taken gives no other result."""
+
+        def counted(*arguments: object) -> object:
+            events = short(*arguments)
+            self.short += events is not None
+            return events
+
+        return counted
 
     def _send(self, command: Command) -> None:
         (answer,) = self._engine.submit([command])
@@ -161,7 +173,7 @@ class Storm:
         if FIRST_USER <= account < len(ledger.user_ids):
             size, risk = ledger.size[market][account], account_risk(ledger, account)
             most = (risk.equity - risk.initial) * 20 // ledger.lot_values[market]
-            if chance.random() < 0.6:
+            if chance.random() < 0.7:
                 lots = max(1, min(90, most + chance.randrange(-2, 3)))
             elif size and chance.random() < 0.3:
                 side, lots = (-1 if size > 0 else 1), min(90, abs(size) + chance.choice((0, 0, 0, 1, -1))) or 1
@@ -200,7 +212,7 @@ class Storm:
         assets = (UNIT, PRICES[1] * self._level // 10**6, PRICES[2] * eth // 10**6)
         marks = tuple(mark * ppm // 10**6 for mark, ppm in zip(MARKS, (self._level, eth, self._level), strict=True))
         self._send(SetPrices(self._time, FUND, 0, assets, marks))
-        for _ in range(chance.randrange(4)):
+        for _ in range(chance.randrange(1, 5)):
             if chance.random() < 0.5:
                 self._order()
             for account in due(self.ledger):
@@ -212,6 +224,8 @@ class Storm:
         isolated = sorted(ledger.risk.isolated)
         kind = chance.randrange(9)
         if kind == 0:
+            if chance.random() < 0.7:  # who has lost everything comes back
+                account = min(range(FIRST_USER, FIRST_USER + USERS), key=lambda each: account_risk(ledger, each).equity)
             self._send(Deposit(time, account, self._client(), chance.randrange(2), amount))
         elif kind < 4:
             asset = chance.choice((0, 0, 0, 1, 2))

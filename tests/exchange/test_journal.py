@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
 
 from exchange.engine import Done, Engine, Repeated
 from exchange.errors import JournalBroken, LedgerError
@@ -175,6 +177,23 @@ def test_a_checkpoint_of_another_chain_is_not_used(tmp_path: Path) -> None:
     assert found.checkpoint == 0 and state_hash(found.ledger) == state_hash(ledger)
 
 
+def test_a_checkpoint_within_a_block_is_not_used(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    recorded(path, checkpoint=4)
+    edit(path, "update checkpoints set sequence = sequence - 1")
+    assert list(journal_at(path).checkpoints()) == []
+
+
+@pytest.mark.negative
+def test_blocks_that_go_while_they_are_read_are_missed(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    recorded(path, count=50)
+    journal = journal_at(path)
+    edit(path, "delete from blocks")
+    with pytest.raises(JournalBroken, match="frame 1 is missing"):
+        list(journal.blocks())
+
+
 def test_two_writers_cannot_both_go_on(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     recorded(path, count=50)
@@ -223,6 +242,17 @@ def test_a_full_disk_costs_a_checkpoint_and_nothing_else(tmp_path: Path) -> None
 def test_a_disk_that_cannot_be_used_is_no_broken_journal() -> None:
     with pytest.raises(LedgerError, match="cannot be reached: unable to open") as caught:
         journal_at(Path("/proc/journal.db"), venue())
+    assert caught.type is LedgerError
+
+
+@pytest.mark.negative
+def test_a_journal_that_cannot_be_made_is_no_broken_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OperationalError("create", None, sqlite3.OperationalError("database or disk is full"))
+
+    monkeypatch.setattr(sa.MetaData, "create_all", full)
+    with pytest.raises(LedgerError, match="could not be made: database or disk is full") as caught:
+        journal_at(tmp_path / "journal.db", venue())
     assert caught.type is LedgerError
 
 

@@ -38,11 +38,12 @@ def prices(desk: Desk, btc: int) -> SetPrices:
     return marked(next(desk.time), btc)
 
 
-def leveraged(**changes: Any) -> Desk:
+def leveraged(side: int = BUY, **changes: Any) -> Desk:
     """Alice is long 10 lots (600 USDT), Bob short; Alice has 33 USDT and half the fees, Bob and Carol are rich."""
     desk = Desk(3, 0, definition=venue(**changes))
     desk.deposit(33 * UNIT, 10**12, 10**12)
-    desk.trade(ALICE, BOB, P, 10)
+    desk.accept(desk.order(ALICE, side, P, 10))
+    desk.accept(desk.order(BOB, -side, P, 10))
     return desk
 
 
@@ -104,14 +105,31 @@ def test_without_fund_and_buyers_the_best_ranked_winner_takes_over_at_bankruptcy
     assert desk.ledger.balance[QUOTE][FUND] == 0
 
 
-def test_without_a_fund_the_book_takes_what_it_pays_the_bankruptcy_price_for() -> None:
-    desk = leveraged()
-    desk.accept(prices(desk, P - P * 6 // 100))
-    desk.accept(desk.order(CAROL, BUY, 566_970, 5))
-    desk.accept(desk.order(CAROL, BUY, 566_969, 5))
+@pytest.mark.parametrize("side", [BUY, SELL])
+def test_without_a_fund_the_book_takes_what_it_pays_the_bankruptcy_price_for(side: int) -> None:
+    desk = leveraged(side)
+    desk.accept(prices(desk, P - side * P * 6 // 100))
+    bankruptcy = P - side * 33_030
+    desk.accept(desk.order(CAROL, side, bankruptcy, 5))
+    desk.accept(desk.order(CAROL, side, bankruptcy - side, 5))
     sold, taken, *_ = desk.accept(liquidate(desk))
-    assert sold == Traded(PERP, 2, CAROL, ALICE, SELL, 566_970, 5, 0, 0)
-    assert taken == Deleveraged(PERP, ALICE, BOB, -5, 5 * 566_970 * 100)
+    assert sold == Traded(PERP, 2, CAROL, ALICE, -side, bankruptcy, 5, 0, 0)
+    assert taken == Deleveraged(PERP, ALICE, BOB, -side * 5, side * 5 * bankruptcy * 100)
+
+
+@pytest.mark.parametrize("side", [BUY, SELL])
+def test_winners_without_equity_take_nothing_over(side: int) -> None:
+    desk = leveraged(side)
+    desk.accept(desk.order(CAROL, -side, P, 4))
+    desk.accept(desk.order(BOB, side, P, 4))  # Bob has 6 of the 10 against Alice, Carol 4
+    desk.accept(prices(desk, P - side * P * 6 // 100))
+    lost = desk.equity(CAROL)
+    desk.ledger.balance[QUOTE][CAROL] -= lost
+    desk.ledger.balance[QUOTE][BOB] += lost
+    taken, *modes = desk.accept(liquidate(desk))
+    assert type(taken) is Deleveraged and (taken.counterparty, taken.lots) == (BOB, -side * 6)
+    assert not any(type(event) is Deleveraged for event in modes)
+    assert (desk.ledger.size[PERP][ALICE], desk.ledger.size[PERP][BOB]) == (side * 4, 0)
 
 
 @pytest.mark.parametrize("fund", [2 * UNIT, 100 * UNIT])
@@ -231,6 +249,25 @@ def test_prices_that_are_refused_liquidate_nobody() -> None:
     desk.accept(prices(desk, P - P * 6 // 100))
     assert due(desk.ledger) == [ALICE]
     assert set_prices(desk.engine, prices(desk, P)._replace(account=ALICE)) == [Reject.ACCOUNT_RESERVED]
+
+
+def test_the_first_round_in_which_nothing_can_be_done_is_the_last() -> None:
+    desk = leveraged()
+    answers = set_prices(desk.engine, prices(desk, P - P * 34 // 1000))
+    assert due(desk.ledger) == [ALICE] and answers[1:] == [Reject.NOTHING_TO_LIQUIDATE]
+
+
+def test_while_something_can_be_done_for_one_there_is_another_round() -> None:
+    desk = Desk(4, 0, definition=venue(clip_notional=0))
+    desk.deposit(33 * UNIT, 10**12, 10**12, 2_200_000)
+    desk.trade(ALICE, BOB, P, 10)
+    desk.trade(5, BOB, MARKS[ETH_PERP], 10, ETH_PERP)  # 30 USDT, and nobody will bid
+    desk.accept(desk.order(CAROL, BUY, P - P * 36 // 1000, 50))
+    fall = SetPrices(next(desk.time), 0, 0, (UNIT, 57_900 * UNIT, 2_838 * UNIT), (579_000, 28_380, 579_000))
+    kinds = [type(answer) for answer in set_prices(desk.engine, fall)]
+    assert due(desk.ledger) == [5]
+    # The prices; a round for two, the least healthy first; one for who is still due, with nothing done.
+    assert kinds == [Done, Reject, Done, Reject]
 
 
 def test_a_crash_is_worked_off_until_nobody_is_due() -> None:
