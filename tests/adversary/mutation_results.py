@@ -31,7 +31,7 @@ MONEY = (
 )
 """Of the ledger, what computes or checks amounts; its other modules are tried with --only. Not `scan`, whose compiled
 kernels do not change when their source does: a test compares them with a twin."""
-COLUMNS = ("mutants", "tried", KILLED, TIMED_OUT, SURVIVED, "explained")
+COLUMNS = ("mutants", "tried", KILLED, TIMED_OUT, SURVIVED, "explained", "equivalent")
 Record = dict[str, str | int | float]
 
 
@@ -91,15 +91,18 @@ def interval(killed: int, tried: int, all_of_them: int) -> tuple[float, float]:
     return max(0.0, (middle - half) / (1 + z * z / n)), min(1.0, (middle + half) / (1 + z * z / n))
 
 
-def explanations() -> dict[str, str]:
-    """Survivor -> why no test can, or need, tell it from the source."""
-    groups = tomllib.loads(EXPLAINED.read_text())["group"] if EXPLAINED.exists() else []
-    return {text: group["why"] for group in groups for text in group["mutants"]}
+def explanations() -> dict[str, bool]:
+    """Explained survivor -> whether it is equivalent: no input tells it from the source."""
+    groups = tomllib.loads(EXPLAINED.read_text())["group"]
+    return {text: group.get("equivalent", False) for group in groups for text in group["mutants"]}
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Of a score, from a part of a population: the share killed and its 95 % interval."""
+    """Of a score, from a part of a population: the share killed and its 95 % interval.
+
+    As usual, mutants that are equivalent to the source are no part of it.
+    """
 
     score: float
     low: float
@@ -108,9 +111,8 @@ class Estimate:
     @classmethod
     def of(cls, count: Counter[str]) -> Estimate:
         killed = count[KILLED] + count[TIMED_OUT]
-        if not count["tried"]:
-            return cls(0.0, 0.0, 1.0)
-        return cls(killed / count["tried"], *interval(killed, count["tried"], count["mutants"]))
+        tried, mutants = count["tried"] - count["equivalent"], count["mutants"] - count["equivalent"]
+        return cls(killed / tried, *interval(killed, tried, mutants)) if tried else cls(0.0, 0.0, 1.0)
 
     @classmethod
     def both(cls, parts: Sequence[tuple[int, Estimate]]) -> Estimate:
@@ -135,7 +137,8 @@ def report(package: str, files: Sequence[str], *, quiet: bool) -> bool:
             count = Counter(mutants=1)
             if mutant.key in known:
                 verdict = str(known[mutant.key]["verdict"])
-                count.update(tried=1, explained=verdict == SURVIVED and mutant.key in why)
+                is_explained = verdict == SURVIVED and mutant.key in why
+                count.update(tried=1, explained=is_explained, equivalent=is_explained and why[mutant.key])
                 count[verdict] = 1
                 shown += [mutant] if verdict == SURVIVED and not quiet else []
             strata["in functions" if mutant.function else "on import"].update(count)
@@ -145,7 +148,7 @@ def report(package: str, files: Sequence[str], *, quiet: bool) -> bool:
             print(f"  {'=' if mutant.key in why else '!'} {file}:{mutant.lines[0]}: {mutant.key.partition(' | ')[2]}")
     for name, count in strata.items():
         _print_row(f"{package}, {name}", count)
-    overall = Estimate.both([(count["mutants"], Estimate.of(count)) for count in strata.values()])
+    overall = Estimate.both([(count["mutants"], Estimate.of(count)) for count in strata.values() if count["tried"]])
     print(f"{package}: {overall}")
     return overall.low >= 0.95 and all(count[SURVIVED] == count["explained"] for count in strata.values())
 

@@ -18,6 +18,7 @@ from exchange.commands import (
     OpenIsolated,
     PayFunding,
     PlaceOrder,
+    Signal,
     SubmitQuotes,
 )
 from exchange.engine import Done, Engine
@@ -145,7 +146,18 @@ def test_one_atom_is_found_and_the_account_named(change: Callable[[Ledger], None
     assert all(detail.startswith("account ") for detail in details)
     command = alarm(checks, 77)
     assert command is not None
-    assert (command.market, command.trigger, command.seen) == (VENUE_WIDE, Trigger.AUDIT_MISMATCH, 1)
+    assert command == Signal(77, FUND, 0, VENUE_WIDE, Trigger.AUDIT_MISMATCH, 1)
+    agree = [check for check in checks if not check.ok and check.name.startswith("cash: accounts")]
+    assert all(check.right == check.left - check.detail.count("account") for check in agree)
+
+
+def test_of_many_accounts_that_differ_the_first_five_are_named() -> None:
+    ledger, frames = busy()
+    auditor = audited(frames)
+    for account in range(7):
+        ledger.balance[QUOTE][account] += 1
+    (check,) = (check for check in auditor.compare(ledger) if check.name == "cash: accounts that agree")
+    assert check.detail == "account 0, account 1, account 2, account 3, account 4" and check.left - check.right == 7
 
 
 def test_a_wrapped_price_is_that_of_its_underlying() -> None:
@@ -168,13 +180,13 @@ def test_a_wrapped_price_is_that_of_its_underlying() -> None:
 
 def test_the_newest_quotes_of_the_smallest_quorum_are_enough() -> None:
     definition, tape = oracle_venue([1] * 4, quorum_ppm=750_000), Tape()
-    said = quotes(10**6, {1: [9, 10, 11, 0], 2: [9, 10, 11, 0]})
+    said = quotes(10**6, {1: [9, 10, 11, 0], 2: [1, 1, 11, 0]})
     older = tuple(quote._replace(price=99, time_ms=quote.time_ms - 1) for quote in said)
     too_few, nothing = said[:2] + said[4:6], ()
     engine = Engine(Ledger(definition), tape)
     engine.submit(SubmitQuotes(10**6, 0, 0, one, b"") for one in ((*said, *older[::4]), too_few, nothing))
     found = [event.assets[1:] for frame in tape.frames for event in frame.events if type(event) is PricesSet]
-    assert found == [(10, 10)] * 3
+    assert found == [(10, 1)] * 3
     auditor = Auditor(definition)
     auditor.read(tape.frames)
     assert auditor.prices_follow == auditor.prices_read == 6
@@ -198,7 +210,8 @@ def test_who_is_below_zero_and_due_for_liquidation_is_no_fault() -> None:
 
 
 def test_without_sources_nothing_is_said_of_quotes() -> None:
-    assert not any("quotes" in check.name for check in Auditor(venue()).compare(Ledger(venue())))
+    checks = Auditor(venue()).compare(Ledger(venue()))
+    assert all(check.ok for check in checks) and not any("quotes" in check.name for check in checks)
 
 
 @pytest.mark.parametrize("asset", [1, 2])

@@ -219,6 +219,22 @@ def test_no_more_collateral_is_sold_than_the_debt_asks_for() -> None:
     assert desk.ledger.balance[QUOTE][ALICE] == 3_500_000 and desk.ledger.balance[2][ALICE] == 10**5
 
 
+def test_no_more_collateral_is_sold_than_there_is() -> None:
+    desk = with_collateral(owing())
+    desk.accept(desk.order(DAVE, BUY, desk.ledger.marks[BTC_SPOT], 5, BTC_SPOT))
+    sold = desk.accept(liquidate(desk))[0]  # two lots would pay for it all
+    assert type(sold) is Traded and sold.lots == 1 and desk.ledger.balance[1][ALICE] == 0
+
+
+def test_a_single_atom_above_the_margin_is_given() -> None:
+    desk = owing()
+    risk = account_risk(desk.ledger, BOB)
+    excess = risk.equity - risk.maintenance - 1
+    desk.ledger.balance[QUOTE][BOB] -= excess
+    desk.ledger.balance[QUOTE][DAVE] += excess
+    assert LossShared(ALICE, BOB, 1) in desk.accept(liquidate(desk))
+
+
 def test_collateral_that_cannot_be_sold_is_kept_and_nobody_shares_what_it_is_worth() -> None:
     desk = with_collateral(owing())
     desk.accept(desk.order(DAVE, BUY, desk.ledger.marks[BTC_SPOT], 1, BTC_SPOT))

@@ -74,6 +74,12 @@ def test_what_comes_back_is_free_and_settled() -> None:
     assert new.ledger.balance[QUOTE][APART] == 0
 
 
+def test_a_single_atom_goes_in_and_comes_back() -> None:
+    new = desk(0)
+    assert new.accept(MoveMargin(next(new.time), ALICE, 0, APART, 1)) == (MarginMoved(ALICE, APART, 1),)
+    assert new.accept(MoveMargin(next(new.time), ALICE, 0, APART, -1)) == (MarginMoved(APART, ALICE, 1),)
+
+
 def test_a_restart_keeps_what_belongs_to_whom() -> None:
     new = desk()
     new.trade(APART, BOB, P, 1)
@@ -86,6 +92,9 @@ def test_a_restart_keeps_what_belongs_to_whom() -> None:
 REFUSALS: list[tuple[Command, Reject]] = [
     (OpenIsolated(99, FUND, 0, PERP), Reject.ACCOUNT_RESERVED),
     (OpenIsolated(99, 77, 0, PERP), Reject.ACCOUNT_UNKNOWN),
+    (OpenIsolated(99, -1, 0, PERP), Reject.ACCOUNT_UNKNOWN),
+    (OpenIsolated(99, ALICE, 0, -1), Reject.MARKET_UNKNOWN),
+    (MoveMargin(99, -1, 0, APART, 1), Reject.ACCOUNT_UNKNOWN),
     (OpenIsolated(99, APART + 1, 0, PERP), Reject.ACCOUNT_UNKNOWN),
     (OpenIsolated(99, ALICE, 0, 3), Reject.MARKET_UNKNOWN),
     (OpenIsolated(99, ALICE, 0, BTC_SPOT), Reject.MARKET_KIND),

@@ -177,6 +177,16 @@ def test_a_checkpoint_of_another_chain_is_not_used(tmp_path: Path) -> None:
     assert found.checkpoint == 0 and state_hash(found.ledger) == state_hash(ledger)
 
 
+def test_a_checkpoint_is_renewed_and_others_stay(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    recorded(path, checkpoint=4)
+    journal, ledger = reopened(path)
+    (old,) = (found.sequence for found in journal.checkpoints())
+    for _ in range(2):
+        journal.add_checkpoint(ledger)
+        assert [found.sequence for found in journal.checkpoints()] == [ledger.sequence, old]
+
+
 def test_a_checkpoint_within_a_block_is_not_used(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     recorded(path, checkpoint=4)

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from exchange.codes import Reject
-from exchange.commands import Deposit, Liquidate, SetPrices
-from exchange.engine import Done
+from exchange.commands import Deposit, Liquidate, OpenAccount, SetPrices
+from exchange.engine import Done, Engine, Sink
 from exchange.events import Closed, Deleveraged, FundReason, FundSettled, ModeSet, OrderClosed, SignSeen, Traded
 from exchange.liquidator import due, set_prices
 from exchange.risk import account_risk
 from exchange.rules.modes import Mode, Trigger
-from exchange.state import FUND, QUOTE
+from exchange.state import FEES, FUND, QUOTE, Ledger
 from tests.exchange.venues import (
     ALICE,
     BOB,
@@ -132,6 +132,15 @@ def test_winners_without_equity_take_nothing_over(side: int) -> None:
     assert (desk.ledger.size[PERP][ALICE], desk.ledger.size[PERP][BOB]) == (side * 4, 0)
 
 
+def test_where_no_winner_has_equity_nothing_is_done() -> None:
+    desk = leveraged()
+    desk.accept(prices(desk, P - P * 6 // 100))
+    lost = desk.equity(BOB)
+    desk.ledger.balance[QUOTE][BOB] -= lost
+    desk.ledger.balance[QUOTE][CAROL] += lost
+    assert desk.refuse(liquidate(desk)) is Reject.NOTHING_TO_LIQUIDATE
+
+
 @pytest.mark.parametrize("fund", [2 * UNIT, 100 * UNIT])
 def test_the_fund_goes_first_and_spares_the_winners(fund: int) -> None:
     desk = leveraged()
@@ -242,6 +251,68 @@ def test_the_first_reason_wins(changes: dict[str, int], code: Reject) -> None:
     desk = leveraged()
     desk.accept(prices(desk, P - P * 6 // 100))
     assert desk.refuse(liquidate(desk)._replace(**changes)) is code
+
+
+def test_before_there_are_prices_nobody_is_liquidated() -> None:
+    engine = Engine(Ledger(venue()), Sink())
+    assert engine.submit([OpenAccount(1, 0, 0, "user"), Liquidate(1, FUND, 0, ALICE)])[1] is Reject.PRICE_MISSING
+
+
+def test_an_account_that_has_exactly_its_maintenance_margin_is_left_alone() -> None:
+    desk = leveraged()
+    desk.accept(prices(desk, P - P * 34 // 1000))
+    risk = account_risk(desk.ledger, ALICE)
+    desk.ledger.balance[QUOTE][ALICE] += risk.maintenance - risk.equity
+    desk.ledger.balance[QUOTE][BOB] -= risk.maintenance - risk.equity
+    desk.accept(desk.order(CAROL, BUY, desk.ledger.marks[PERP], 50))
+    assert desk.refuse(liquidate(desk)) is Reject.NOT_LIQUIDATABLE and due(desk.ledger) == []
+    desk.ledger.balance[QUOTE][ALICE] -= 1
+    desk.ledger.balance[QUOTE][BOB] += 1
+    assert due(desk.ledger) == [ALICE] and type(desk.accept(liquidate(desk))[0]) is Traded
+
+
+def test_an_own_order_in_the_way_is_closed_once() -> None:
+    desk = leveraged()
+    mark = P - P * 34 // 1000
+    desk.accept(desk.order(ALICE, BUY, mark, 1))
+    desk.accept(prices(desk, mark))
+    desk.accept(desk.order(CAROL, BUY, mark - 1, 50))
+    events = desk.accept(liquidate(desk))
+    assert [event.reason for event in events if type(event) is OrderClosed] == [Closed.SELF_TRADE]
+
+
+def test_the_position_that_is_worth_most_goes_first() -> None:
+    desk = leveraged()
+    desk.accept(Deposit(next(desk.time), ALICE, 0, QUOTE, 40 * UNIT))
+    desk.trade(ALICE, BOB, MARKS[ETH_PERP], 240, ETH_PERP)  # 720 USDT beside 600
+    desk.accept(prices(desk, P - P * 7 // 100))
+    assert due(desk.ledger) == [ALICE]
+    desk.accept(desk.order(CAROL, BUY, MARKS[ETH_PERP], 300, ETH_PERP))
+    desk.accept(liquidate(desk))
+    assert desk.ledger.size[ETH_PERP][ALICE] == 0 and desk.ledger.size[PERP][ALICE] == 10
+
+
+def test_a_fee_above_the_maintenance_rate_closes_all_at_once() -> None:
+    desk = leveraged(liquidation_fee_ppm=30_000, clip_notional=0)
+    mark = P - P * 34 // 1000
+    desk.accept(prices(desk, mark))
+    desk.accept(desk.order(CAROL, BUY, mark, 50))
+    assert desk.accept(liquidate(desk))[0] == Traded(PERP, 2, CAROL, ALICE, SELL, mark, 10, 0, 0)
+
+
+def test_the_fund_pays_a_single_atom() -> None:
+    desk = leveraged()
+    desk.accept(Deposit(next(desk.time), FUND, 0, 0, UNIT))
+    desk.accept(prices(desk, P - 33_030))
+    desk.ledger.balance[QUOTE][ALICE] -= 1
+    desk.ledger.balance[QUOTE][BOB] += 1
+    assert desk.accept(liquidate(desk))[0] == FundSettled(ALICE, -1, FundReason.LOSS)
+
+
+def test_who_owes_a_single_atom_without_a_position_is_due_and_the_venues_own_accounts_never_are() -> None:
+    desk = Desk()
+    desk.ledger.balance[QUOTE][ALICE] = desk.ledger.balance[QUOTE][FEES] = -1
+    assert due(desk.ledger) == [ALICE]
 
 
 def test_prices_that_are_refused_liquidate_nobody() -> None:

@@ -14,10 +14,26 @@ from exchange.events import Closed, ModeSet, OrderClosed, Settled
 from exchange.liquidator import due_of_markets, set_prices
 from exchange.rules.breakers import mean_price, new_window, observed
 from exchange.rules.modes import Mode, Trigger
+from exchange.settlement import is_open
 from exchange.state import FUND, QUOTE, Ledger
 from exchange.statehash import ledger_from_bytes, state_bytes
 from tests.exchange.oracles import BTC, OracleDesk
-from tests.exchange.venues import ALICE, BOB, BTC_SPOT, BUY, CAROL, MARKS, PERP, PRICES, SELL, UNIT, Desk, Tape, btc_at
+from tests.exchange.venues import (
+    ALICE,
+    BOB,
+    BTC_SPOT,
+    BUY,
+    CAROL,
+    ETH_PERP,
+    MARKS,
+    PERP,
+    PRICES,
+    SELL,
+    UNIT,
+    Desk,
+    Tape,
+    btc_at,
+)
 
 P = MARKS[PERP]
 MINUTE = 60_000
@@ -167,3 +183,9 @@ def test_a_replay_settles_the_same() -> None:
     desk.engine.submit([settle()])
     copy.submit([settle()])
     assert state_bytes(copy.ledger) == state_bytes(desk.ledger)
+
+
+def test_a_single_lot_is_something_left_to_settle() -> None:
+    desk = Desk()
+    desk.trade(ALICE, BOB, P, 1)
+    assert is_open(desk.ledger, PERP) and not is_open(desk.ledger, ETH_PERP)

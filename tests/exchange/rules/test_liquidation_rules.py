@@ -130,6 +130,7 @@ def test_amounts_at_the_edges_of_the_policy() -> None:
     assert liquidation.fund_delta(101, 0, 15_000) == 2
     assert liquidation.fund_delta(101, 100, 15_000) == 1
     assert liquidation.fund_fee_ppm(1, 3, 400_000, 0, PPM, PPM) == 400_000 - 333_334
+    assert liquidation.fund_fee_ppm(0, 1, 400_000, 0, PPM, PPM) == 400_000
 
 
 def test_the_released_share_grows_with_time() -> None:
@@ -256,6 +257,8 @@ def test_candidates_without_capital_or_position_or_on_the_same_side() -> None:
     for allocate in (adl.allocate, adl.allocate_unhedged_first):
         with pytest.raises(RuleInputError, match="expected the other sign"):
             allocate([adl.Candidate(1, 5, 0, 5)], 5)
+        with pytest.raises(RuleInputError, match="expected the other sign"):
+            allocate([adl.Candidate(1, 5, 0, 5)], 0)
 
 
 def test_a_hedged_account_keeps_its_hedge_while_others_can_close() -> None:

@@ -283,6 +283,14 @@ def test_what_cannot_be_split_is_refused() -> None:
             pro_rata(total, weights)
 
 
+def test_a_rebate_may_not_be_above_what_the_other_side_pays_by_one() -> None:
+    fees.check_rates(-7, 7)
+    fees.check_rates(0, 0)
+    for maker, taker in ((-8, 7), (-1, 0), (1, -1), (5, -1)):
+        with pytest.raises(RuleInputError, match="rebate <= taker"):
+            fees.check_rates(maker, taker)
+
+
 def test_edges_of_haircuts_and_weights() -> None:
     assert haircuts.deposit_scaled_weight(900_000, 5, 0) == 900_000  # no scaling asked for
     assert [haircuts.ceil_sqrt(n, 1) for n in (0, 1, 2, 4, 5)] == [0, 1, 2, 2, 3]
@@ -290,6 +298,7 @@ def test_edges_of_haircuts_and_weights() -> None:
 
 def test_edges_of_funding() -> None:
     assert funding.premium(0, 2, 3) == -333_333  # towards zero
+    assert funding.premium(4, 9, 3) == 333_333
     assert funding.rates_by_skew(10, 5, 5) == (0, 0)
     assert funding.rate_after(0, 86_400, 86_400) == 86_400
     assert fund.loss_per_unit(5, 1, 0, 1) == 5
