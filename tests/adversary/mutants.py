@@ -45,6 +45,7 @@ from tests.adversary.mutation_results import (
     TIMED_OUT,
     Record,
     Results,
+    explanations,
     in_rounds,
     modules,
     population,
@@ -120,12 +121,14 @@ class Server:
         self._functions = _live_functions()
         self._by_line, self._near = _by_line(self._tests), _nearness(self._tests)
         mutants = population(self._files)
+        explained = explanations()
         self._trees = {file: tree for file, (tree, _) in mutants.items()}
         for mutant in in_rounds({file: found for file, (_, found) in mutants.items()}):
             if time.monotonic() > self._deadline:
                 break
             known = self._results.known.get(mutant.key)
-            if known is None or known["verdict"] == self._again or (self._again and self._again in mutant.key):
+            again = known is not None and self._again == known["verdict"] and mutant.key not in explained
+            if known is None or again or (self._again and self._again in mutant.key):
                 self._try(mutant)
         shutil.rmtree(self._scratch)
         return True
