@@ -5,10 +5,20 @@ from __future__ import annotations
 import pytest
 
 from exchange.codes import Reject
-from exchange.commands import Command, Deposit, FundTransfer, MoveMargin, OpenAccount, OpenIsolated, Withdraw
+from exchange.commands import (
+    Command,
+    Deposit,
+    FundTransfer,
+    MoveMargin,
+    OpenAccount,
+    OpenIsolated,
+    PlaceOrder,
+    Withdraw,
+)
+from exchange.engine import Engine, Sink
 from exchange.events import IsolatedOpened, MarginMoved
 from exchange.liquidator import set_prices
-from exchange.state import FUND, QUOTE
+from exchange.state import FUND, QUOTE, Ledger
 from exchange.statehash import ledger_from_bytes, state_bytes
 from tests.exchange.venues import (
     ALICE,
@@ -24,6 +34,7 @@ from tests.exchange.venues import (
     Desk,
     btc_at,
     check_invariants,
+    venue,
 )
 
 P = MARKS[PERP]
@@ -123,6 +134,12 @@ def test_the_first_reason_wins(command: Command, code: Reject) -> None:
     before = state_bytes(new.ledger)
     assert new.refuse(command) is code
     assert state_bytes(new.ledger) == before
+
+
+def test_the_first_user_is_unknown_before_it_is_there() -> None:
+    engine = Engine(Ledger(venue()), Sink())
+    assert engine.submit([OpenIsolated(1, ALICE, 0, PERP)]) == [Reject.ACCOUNT_UNKNOWN]
+    assert engine.submit([PlaceOrder(1, ALICE, 0, PERP, BUY, P, 1, 0)]) == [Reject.ACCOUNT_UNKNOWN]
 
 
 @pytest.mark.parametrize("flags", [0, 4])

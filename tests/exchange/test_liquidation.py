@@ -127,7 +127,7 @@ def test_winners_without_equity_take_nothing_over(side: int) -> None:
     desk.ledger.balance[QUOTE][CAROL] -= lost
     desk.ledger.balance[QUOTE][BOB] += lost
     taken, *modes = desk.accept(liquidate(desk))
-    assert type(taken) is Deleveraged and (taken.counterparty, taken.lots) == (BOB, -side * 6)
+    assert taken == Deleveraged(PERP, ALICE, BOB, -side * 6, side * 6 * (P - side * 33_030) * 100)
     assert not any(type(event) is Deleveraged for event in modes)
     assert (desk.ledger.size[PERP][ALICE], desk.ledger.size[PERP][BOB]) == (side * 4, 0)
 
@@ -255,7 +255,9 @@ def test_the_first_reason_wins(changes: dict[str, int], code: Reject) -> None:
 
 def test_before_there_are_prices_nobody_is_liquidated() -> None:
     engine = Engine(Ledger(venue()), Sink())
-    assert engine.submit([OpenAccount(1, 0, 0, "user"), Liquidate(1, FUND, 0, ALICE)])[1] is Reject.PRICE_MISSING
+    liquidation = Liquidate(1, FUND, 0, ALICE)
+    first, opened, missing = engine.submit([liquidation, OpenAccount(1, 0, 0, "user"), liquidation])
+    assert (first, missing) == (Reject.ACCOUNT_UNKNOWN, Reject.PRICE_MISSING) and isinstance(opened, Done)
 
 
 def test_an_account_that_has_exactly_its_maintenance_margin_is_left_alone() -> None:

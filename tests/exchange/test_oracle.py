@@ -135,6 +135,18 @@ def test_stale_zero_or_wild_sources_liquidate_nobody(row: list[int], ages: dict[
     assert desk.ledger.size[PERP][ALICE] == 10
 
 
+def test_who_has_just_enough_margin_is_healthy_whatever_the_price_is_worth() -> None:
+    desk = leveraged(step_ppm=30_000)
+    desk.submit([FALL] * 5)
+    risk = account_risk(desk.ledger, ALICE)
+    desk.ledger.balance[QUOTE][ALICE] += risk.maintenance - risk.equity
+    desk.ledger.balance[QUOTE][BOB] -= risk.maintenance - risk.equity
+    assert liquidation(desk) is Reject.NOT_LIQUIDATABLE
+    desk.ledger.balance[QUOTE][ALICE] -= 1
+    desk.ledger.balance[QUOTE][BOB] += 1
+    assert liquidation(desk) is Reject.PRICE_UNRELIABLE
+
+
 def test_the_price_before_the_silence_does_not_liquidate_either() -> None:
     desk = leveraged()
     desk.submit(FALL)
