@@ -80,8 +80,10 @@ Tests = dict[str, tuple[float, dict[str, list[int]]]]
 class Server:
     """A pytest plugin that takes over once the tests are collected."""
 
-    def __init__(self, package: str, files: Sequence[str], again: str | None, seconds: float, budget: float) -> None:
-        self._package, self._again, self._budget = package, again, budget
+    def __init__(
+        self, package: str, files: Sequence[str], again: str | None, seconds: float, budget: float, *, on_import: bool
+    ) -> None:
+        self._package, self._again, self._budget, self._only_import = package, again, budget, on_import
         self._files = files
         self._deadline = time.monotonic() + seconds
         self._results = Results(package)
@@ -123,7 +125,7 @@ class Server:
         mutants = population(self._files)
         explained = explanations()
         self._trees = {file: tree for file, (tree, _) in mutants.items()}
-        for mutant in in_rounds({file: found for file, (_, found) in mutants.items()}):
+        for mutant in in_rounds({file: found for file, (_, found) in mutants.items()}, on_import=self._only_import):
             if time.monotonic() > self._deadline:
                 break
             known = self._results.known.get(mutant.key)
@@ -395,6 +397,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop after that")
     parser.add_argument("--budget", type=float, default=BUDGET_SECONDS, help="seconds of tests per mutant")
     parser.add_argument("--again", help="try again what ended this way, or has this in its text")
+    parser.add_argument("--on-import", action="store_true", help="only what runs when a module is imported")
     parser.add_argument("--report", action="store_true", help="only print what is known")
     parser.add_argument("--quiet", action="store_true", help="do not list survivors")
     options = parser.parse_args()
@@ -402,7 +405,9 @@ def main() -> int:
     STATE.mkdir(parents=True, exist_ok=True)
     files = modules(options.package, options.only)
     if not options.report:
-        server = Server(options.package, files, options.again, options.seconds, options.budget)
+        server = Server(
+            options.package, files, options.again, options.seconds, options.budget, on_import=options.on_import
+        )
         code = pytest.main([*ARGUMENTS, *LEFT_OUT, f"tests/{options.package}"], plugins=[server])
         if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             return int(code)

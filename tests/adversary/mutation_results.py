@@ -54,9 +54,12 @@ def population(files: Sequence[str]) -> dict[str, tuple[ast.Module, list[Mutant]
     return found
 
 
-def in_rounds(mutants: Mapping[str, Sequence[Mutant]]) -> Iterator[Mutant]:
-    """A tenth of each module, then the next tenth; first what is in functions, which is tried fifty times as fast."""
-    for in_function in (True, False):
+def in_rounds(mutants: Mapping[str, Sequence[Mutant]], *, on_import: bool = False) -> Iterator[Mutant]:
+    """A tenth of each module, then the next tenth; first what is in functions, which is tried fifty times as fast.
+
+    `on_import`: only what is not.
+    """
+    for in_function in (False,) if on_import else (True, False):
         for done in range(ROUNDS):
             for of_module in mutants.values():
                 chosen = [mutant for mutant in of_module if bool(mutant.function) is in_function]

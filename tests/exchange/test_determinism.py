@@ -12,9 +12,12 @@ from dataclasses import replace
 
 import pytest
 
+from exchange.codes import Reject
 from exchange.commands import CancelOrder, Command, Deposit, Liquidate, OpenAccount, PlaceOrder, SetPrices, SubmitQuotes
 from exchange.engine import Answer, Done, Engine, Sink
 from exchange.liquidator import due
+from exchange.locks import spot_lock
+from exchange.risk import initial_excess
 from exchange.state import Ledger
 from exchange.statehash import ledger_from_bytes, state_bytes, state_hash
 from tests.exchange.flow import batches
@@ -137,6 +140,22 @@ def test_the_short_way_stops_at_the_same_lot(away: int) -> None:
         return 100
 
     assert largest(True) == largest(False) < 40
+
+
+@pytest.mark.parametrize("short_ways", [True, False])
+def test_what_a_spot_order_locks_may_be_the_last_atom_of_margin_and_not_one_more(short_ways: bool) -> None:
+    desk = Desk(2, 1_000 * UNIT)
+    desk.engine = Engine(desk.ledger, Sink(), short_ways=short_ways)
+    desk.trade(ALICE, BOB, MARKS[0], 10)
+    lock = spot_lock(desk.ledger.venue.markets[2], 1, MARKS[2], 1, 1)[1]
+    surplus = initial_excess(desk.ledger, ALICE) - (lock - 1)
+    assert 0 < surplus < 1_000 * UNIT - lock  # there is cash enough: it is margin that decides
+    for account, change in ((ALICE, -surplus), (BOB, surplus)):
+        desk.ledger.balance[0][account] += change
+        initial_excess(desk.ledger, account)
+    assert desk.refuse(desk.order(ALICE, 1, MARKS[2], 1, 2)) is Reject.MARGIN_TOO_LOW
+    desk.deposit(1)
+    desk.accept(desk.order(ALICE, 1, MARKS[2], 1, 2))
 
 
 def test_nothing_in_the_ledger_is_cyclic() -> None:
