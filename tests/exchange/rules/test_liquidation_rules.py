@@ -122,6 +122,7 @@ def test_amounts_at_the_edges_of_the_policy() -> None:
     assert caps(100, 1_000_000, 0, 0, POLICY) == 100
     assert caps(100, 1_000_000, 250_001, 0, POLICY, 10) == 70
     assert caps(100, 1_000_000, 0, 2_500_000, POLICY) == 50
+    assert caps(100, 100, 999_999, 0, POLICY) == 1
     assert caps(100, 1_000_000, 1_000_000, 0, POLICY) == caps(100, 1_000_000, 0, 3_000_001, POLICY) == 0
     assert liquidation.escalated_fee_ppm(100, 900, 9, 10, 5) == 100
     assert liquidation.escalated_fee_ppm(100, 900, 10, 10, 5) == 150
@@ -252,6 +253,7 @@ def test_candidates_without_capital_or_position_or_on_the_same_side() -> None:
     assert adl.score(5, 10, 100, 0) == adl.score(5, 10, 100, -3) < adl.score(-5, 10, 100, 1)
     assert adl.score(-5, 10, 100, 50) > adl.score(-5, 10, 100, 500), "the best capitalised loser comes last"
     assert adl.score(5, 10, 200, 50) > adl.score(5, 10, 100, 50) > adl.score(4, 10, 100, 50)
+    assert adl.score(-1, 10, 100, 50) == -50_000_000_000 and adl.score(1, 10, 100, 50) == 200_000_000_000
     poor = adl.Candidate(1, 5, adl.score(5, 10, 100, -3), 5)
     assert adl.rank([poor, adl.Candidate(2, 0, 99, 0)]) == []
     for allocate in (adl.allocate, adl.allocate_unhedged_first):
@@ -270,6 +272,7 @@ def test_a_hedged_account_keeps_its_hedge_while_others_can_close() -> None:
     assert adl.allocate_unhedged_first(ranked, -150) == ([adl.Part(1, 50), adl.Part(2, 100)], 0)
     assert adl.unhedged_size(-100, 30) == 70
     assert adl.unhedged_size(-100, -30) == 100
+    assert adl.unhedged_size(1, 5) == adl.unhedged_size(-1, -5) == 1
 
 
 def test_one_atom_is_enough() -> None:
