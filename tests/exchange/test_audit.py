@@ -23,6 +23,7 @@ from exchange.commands import (
 )
 from exchange.engine import Done, Engine
 from exchange.events import Frame, PricesSet, QuotesTaken
+from exchange.liquidator import due
 from exchange.rules.modes import Trigger
 from exchange.state import FEES, FUND, QUOTE, VENUE_WIDE, Ledger
 from exchange.venue import Asset, HaircutTier
@@ -207,6 +208,32 @@ def test_who_is_below_zero_and_due_for_liquidation_is_no_fault() -> None:
     desk.trade(ALICE, BOB, MARKS[PERP], 10)
     desk.accept(btc_at(next(desk.time), -60_000))  # audited, as every command
     assert desk.equity(ALICE) < 0
+
+
+def test_who_owes_an_atom_and_nothing_else_is_on_the_list() -> None:
+    ledger, frames = busy()
+    auditor = audited(frames)
+    auditor.cash[5] -= 1
+    ledger.balance[QUOTE][5] -= 1
+    assert "accounts below zero outside liquidation" not in {c.name for c in auditor.compare(ledger) if not c.ok}
+
+
+def test_what_other_assets_are_worth_keeps_an_account_above_zero() -> None:
+    desk = Journalled(venue())
+    desk.deposit(UNIT, 10**12, 10**12)
+    desk.accept(Deposit(next(desk.time), ALICE, 0, 1, 10**5))  # 60 USDT
+    desk.trade(ALICE, BOB, MARKS[PERP], 10)
+    desk.accept(btc_at(next(desk.time), -20_000))  # 12 lost
+    desk.trade(BOB, ALICE, desk.ledger.marks[PERP], 10)
+    assert desk.ledger.balance[QUOTE][ALICE] < 0 and due(desk.ledger) == []
+
+
+def test_quotes_of_the_first_millisecond_count() -> None:
+    tape = Tape()
+    engine = Engine(Ledger(oracle_venue()), tape)
+    engine.submit([SubmitQuotes(0, 0, 0, quotes(0, {1: [PRICES[1]] * 5, 2: [PRICES[2]] * 5}), b"")])
+    auditor = audited(tape.frames)
+    assert auditor.prices_follow == auditor.prices_read == 2 and auditor.prices == list(PRICES)
 
 
 def test_without_sources_nothing_is_said_of_quotes() -> None:

@@ -121,9 +121,10 @@ def test_the_liquidation_price_is_the_last_safe_one(size: int, quote: int, rate:
 
 
 def test_a_position_without_liquidation_price() -> None:
-    for size, rate in ((0, 1000), (5, PPM)):
+    for size, rate in ((0, 1000), (5, PPM), (1, PPM), (1, PPM + 1)):
         with pytest.raises(RuleInputError, match="no liquidation price"):
             margin.liquidation_price(0, size, 1, rate)
+    assert margin.liquidation_price(-1, 1, 1, PPM - 1) == PPM  # one millionth of the price is margin left
     assert margin.position_equity(10, -3, -30, 9, 1) == 10 - 27 + 30
 
 
