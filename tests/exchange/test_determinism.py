@@ -121,9 +121,11 @@ def test_the_bound_of_the_margin_decides_like_the_exact_figure(seed: int, monkey
     assert final_hash(seed) == bounded
 
 
+@pytest.mark.parametrize("side", [1, -1])
 @pytest.mark.parametrize("away", [0, 20_000])
-def test_the_short_way_stops_at_the_same_lot(away: int) -> None:
-    """At the mark the fee alone, above it the loss as well, makes the last lot one too many."""
+def test_the_short_way_stops_at_the_same_lot(away: int, side: int) -> None:
+    """At the mark the fee alone, beyond it the loss as well, makes the last lot one too many."""
+    price = MARKS[0] + side * away
 
     def largest(short_ways: bool) -> int:
         for lots in range(1, 100):
@@ -133,9 +135,10 @@ def test_the_short_way_stops_at_the_same_lot(away: int) -> None:
             desk.ledger.set_mode(0, 0)
             desk.accept(Deposit(9, ALICE, 0, 0, 99 * UNIT))
             desk.accept(Deposit(9, BOB, 0, 0, RICH))
-            desk.refuse(PlaceOrder(9, ALICE, 0, 0, -1, MARKS[0] + 30_000, 900, 0))  # her bound is exact from here on
-            desk.accept(PlaceOrder(9, BOB, 0, 0, -1, MARKS[0] + away, 99, 0))
-            if not isinstance(desk.ask(PlaceOrder(9, ALICE, 0, 0, 1, MARKS[0] + away, lots, 0)), Done):
+            # Her bound is exact from here on.
+            desk.refuse(PlaceOrder(9, ALICE, 0, 0, -side, MARKS[0] + side * 30_000, 900, 0))
+            desk.accept(PlaceOrder(9, BOB, 0, 0, -side, price, 99, 0))
+            if not isinstance(desk.ask(PlaceOrder(9, ALICE, 0, 0, side, price, lots, 0)), Done):
                 return lots
         return 100
 

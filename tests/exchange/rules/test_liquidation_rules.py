@@ -277,6 +277,8 @@ def test_a_hedged_account_keeps_its_hedge_while_others_can_close() -> None:
 
 def test_one_atom_is_enough() -> None:
     liquidation.check_close(1, -1)
+    assert liquidation.size_to_restore(0, 1, 1, 2, 1) == 0 and liquidation.size_to_restore(1, 1, 1, 2, 1) == 10**6
+    assert adl.unrealised(0, 5, 3) == 0
     liquidation.check_close(-1, 1)
     assert liquidation.fund_delta(11, 10, 0) == 0  # better than bankruptcy by one, and no fee on it
     # An account just at its maintenance margin is closed at the oracle's price, exactly.

@@ -301,4 +301,5 @@ def test_edges_of_funding() -> None:
     assert funding.premium(4, 9, 3) == 333_333
     assert funding.rates_by_skew(10, 5, 5) == (0, 0)
     assert funding.rate_after(0, 86_400, 86_400) == 86_400
+    assert funding.rate_after(0, -1, 86_400) == -1
     assert fund.loss_per_unit(5, 1, 0, 1) == 5
