@@ -146,6 +146,19 @@ def test_the_short_way_stops_at_the_same_lot(away: int, side: int) -> None:
 
 
 @pytest.mark.parametrize("short_ways", [True, False])
+@pytest.mark.parametrize("side", [1, -1])
+def test_the_bound_of_the_margin_knows_of_a_single_atom_lost(side: int, short_ways: bool) -> None:
+    """Desks look after every command that no bound is above the exact figure; here it is exact before."""
+    first, *others = venue().markets
+    fine = replace(venue(), markets=(replace(first, lot_atoms=1_000, tick_lot_atoms=1), *others)).check()
+    desk = Desk(2, UNIT, definition=fine)
+    desk.engine = Engine(desk.ledger, Sink(), short_ways=short_ways)
+    desk.accept(desk.order(BOB, -side, MARKS[0] + side, 1))
+    desk.ledger.spare[ALICE] = initial_excess(desk.ledger, ALICE)
+    desk.accept(desk.order(ALICE, side, MARKS[0] + side, 1))
+
+
+@pytest.mark.parametrize("short_ways", [True, False])
 def test_what_a_spot_order_locks_may_be_the_last_atom_of_margin_and_not_one_more(short_ways: bool) -> None:
     desk = Desk(2, 1_000 * UNIT)
     desk.engine = Engine(desk.ledger, Sink(), short_ways=short_ways)

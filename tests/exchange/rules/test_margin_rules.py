@@ -187,7 +187,7 @@ def test_scenario_margin_of_a_linear_position(notional: int, range_ppm: int) -> 
     array = scenarios.linear_risk_array(notional, range_ppm)
     worst = scenarios.scan_loss(array)
     assert 0 <= worst * PPM - abs(notional) * range_ppm < PPM
-    assert scenarios.scenario_margin([[array]]) == worst
+    assert scenarios.scenario_margin([[array]]) == scenarios.scenario_margin([[], [array]]) == worst
     opposite = scenarios.linear_risk_array(-notional, range_ppm)
     assert scenarios.scenario_margin([[array, opposite]]) <= 1, "a hedge in one underlying nets"
     assert scenarios.scenario_margin([[array], [opposite]]) == 2 * worst, "no credit between underlyings"
@@ -207,6 +207,7 @@ def test_delta_and_gamma() -> None:
     assert scenarios.delta_and_gamma(90, 100, 110) == (10, 0)
     assert scenarios.delta_and_gamma(0, 1, 9) == (4, 7)
     assert scenarios.delta_and_gamma(9, 1, 0) == (-4, 7)
+    assert scenarios.delta_and_gamma(1, 0, 0) == (0, 1)
 
 
 def test_open_interest_limit_falls_with_depth() -> None:

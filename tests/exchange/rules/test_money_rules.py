@@ -150,7 +150,7 @@ def test_cutting_an_order_into_fills_changes_no_fee(fills: list[int], rate: int)
 
 
 def test_prices_and_sizes_are_multiples() -> None:
-    assert fees.check_price_and_size(100, 6, 5, 3)
+    assert fees.check_price_and_size(100, 6, 5, 3) and fees.check_price_and_size(1, 1, 1, 1)
     for price, size in ((101, 6), (100, 7), (0, 6), (100, 0), (-5, 3)):
         assert not fees.check_price_and_size(price, size, 5, 3)
 
