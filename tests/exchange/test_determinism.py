@@ -153,6 +153,8 @@ def test_the_bound_of_the_margin_knows_of_a_single_atom_lost(side: int, short_wa
     fine = replace(venue(), markets=(replace(first, lot_atoms=1_000, tick_lot_atoms=1), *others)).check()
     desk = Desk(2, UNIT, definition=fine)
     desk.engine = Engine(desk.ledger, Sink(), short_ways=short_ways)
+    desk.ledger.lot_margins[0] //= 2  # of the first tier
+    desk.ledger.set_mode(0, 0)
     desk.accept(desk.order(BOB, -side, MARKS[0] + side, 1))
     desk.ledger.spare[ALICE] = initial_excess(desk.ledger, ALICE)
     desk.accept(desk.order(ALICE, side, MARKS[0] + side, 1))
