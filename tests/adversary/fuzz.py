@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import re
 import subprocess
@@ -83,7 +84,7 @@ def fuzz(name: str, seed: int, seconds: int, grown: Path | None = None) -> Score
         options = [f"-max_total_time={seconds}", f"-timeout={WALL_SECONDS_MAX}", f"-seed={seed % 2**31 or 1}"]
         options += [f"-rss_limit_mb={RSS_MIB_MAX}", f"-max_len={ALL[name].bytes_max}", "-print_final_stats=1"]
         options += [f"-artifact_prefix={scratch}/", str(found), str(start), str(CORPUS / name)]
-        ended = _one(name, options)
+        ended = _one(name, options, scratch)
         log = ended.stderr + ended.stdout
     stats = {key.decode(): int(value) for key, value in _STATS.findall(log)}
     reached = _COVERAGE.findall(log)
@@ -108,9 +109,11 @@ def fuzz(name: str, seed: int, seconds: int, grown: Path | None = None) -> Score
     )
 
 
-def _one(name: str, options: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
+def _one(name: str, options: Sequence[str], scratch: str) -> subprocess.CompletedProcess[bytes]:
+    """libFuzzer ends its process without cleaning up: what the target writes goes where it is removed."""
     command = [sys.executable, "-m", "tests.adversary.fuzz_one", name, *options]
-    return subprocess.run(command, capture_output=True, cwd=CORPUS.parents[2], check=False)
+    environment = {**os.environ, "TMPDIR": scratch}
+    return subprocess.run(command, capture_output=True, cwd=CORPUS.parents[2], env=environment, check=False)
 
 
 def grow(name: str, seed: int, seconds: int) -> Score:
