@@ -147,6 +147,24 @@ def test_the_short_way_stops_at_the_same_lot(away: int, side: int) -> None:
 
 @pytest.mark.parametrize("short_ways", [True, False])
 @pytest.mark.parametrize("side", [1, -1])
+def test_what_a_trade_needs_may_be_the_last_atom_of_margin_and_not_one_more(side: int, short_ways: bool) -> None:
+    desk, lots, away = Desk(2, 0), 3, 7
+    desk.engine = Engine(desk.ledger, Sink(), short_ways=short_ways)
+    desk.ledger.lot_margins[0] //= 2  # of the first tier
+    desk.ledger.set_mode(0, 0)
+    price = MARKS[0] + side * away
+    fee = -(-lots * price * 100 * 450 // 10**6)
+    desk.deposit(fee + lots * (100 * away + 100 * MARKS[0] // 20) - 1, RICH)
+    desk.accept(desk.order(BOB, -side, price, lots))
+    initial_excess(desk.ledger, ALICE)  # the bound is exact from here on
+    assert desk.refuse(desk.order(ALICE, side, price, lots)) is Reject.MARGIN_TOO_LOW
+    desk.deposit(1)
+    initial_excess(desk.ledger, ALICE)
+    desk.accept(desk.order(ALICE, side, price, lots))
+
+
+@pytest.mark.parametrize("short_ways", [True, False])
+@pytest.mark.parametrize("side", [1, -1])
 def test_the_bound_of_the_margin_knows_of_a_single_atom_lost(side: int, short_ways: bool) -> None:
     """Desks look after every command that no bound is above the exact figure; here it is exact before."""
     first, *others = venue().markets
