@@ -164,19 +164,21 @@ def test_of_many_accounts_that_differ_the_first_five_are_named() -> None:
 def test_a_wrapped_price_is_that_of_its_underlying() -> None:
     base = oracle_venue()
     wrapped = Asset("wbeth", 8, (HaircutTier(None, 900_000),), underlying=2, ratio_ppm=1_080_000)
-    definition = replace(base, assets=(*base.assets, wrapped)).check()
+    sol = Asset("sol", 8, (HaircutTier(None, 900_000),))
+    definition = replace(base, assets=(*base.assets, wrapped, sol)).check()
     for other in (0, 1):
         tape = Tape()
         engine = Engine(Ledger(definition), tape)
-        engine.submit([SubmitQuotes(10**6, 0, 0, quotes(10**6, {1: [PRICES[1]] * 5, 2: [PRICES[2]] * 5}), b"")])
+        said = {1: [PRICES[1]] * 5, 2: [PRICES[2]] * 5, 4: [150 * UNIT] * 5}
+        engine.submit([SubmitQuotes(10**6, 0, 0, quotes(10**6, said), b"")])
         own = SubmitQuotes(10**6, 0, 0, quotes(10**6, {3: [PRICES[2]] * 5}), b"")
         assert engine.submit([own]) == [Reject.ASSET_UNKNOWN]
         prices, *rest = tape.frames[0].events
         assert isinstance(prices, PricesSet)
-        changed = prices._replace(assets=(*prices.assets[:3], prices.assets[3] + other))
+        changed = prices._replace(assets=(*prices.assets[:3], prices.assets[3] + other, prices.assets[4]))
         auditor = Auditor(definition)
         auditor.read([tape.frames[0]._replace(events=(changed, *rest))])
-        assert auditor.prices_read - auditor.prices_follow == other
+        assert auditor.prices_read == 4 and auditor.prices_follow == 4 - other
 
 
 def test_the_newest_quotes_of_the_smallest_quorum_are_enough() -> None:

@@ -147,15 +147,19 @@ def test_the_short_way_stops_at_the_same_lot(away: int, side: int) -> None:
 
 @pytest.mark.parametrize("short_ways", [True, False])
 @pytest.mark.parametrize("side", [1, -1])
-def test_what_a_trade_needs_may_be_the_last_atom_of_margin_and_not_one_more(side: int, short_ways: bool) -> None:
-    desk, lots, away = Desk(2, 0), 3, 7
+@pytest.mark.parametrize("trades", [True, False])
+def test_what_an_order_needs_may_be_the_last_atom_of_margin_and_not_one_more(
+    trades: bool, side: int, short_ways: bool
+) -> None:
+    desk, lots, away = Desk(2, 0), 3, 7 * trades
     desk.engine = Engine(desk.ledger, Sink(), short_ways=short_ways)
     desk.ledger.lot_margins[0] //= 2  # of the first tier
     desk.ledger.set_mode(0, 0)
     price = MARKS[0] + side * away
-    fee = -(-lots * price * 100 * 450 // 10**6)
+    fee = -(-lots * price * 100 * 450 // 10**6) if trades else 0
     desk.deposit(fee + lots * (100 * away + 100 * MARKS[0] // 20) - 1, RICH)
-    desk.accept(desk.order(BOB, -side, price, lots))
+    if trades:
+        desk.accept(desk.order(BOB, -side, price, lots))
     initial_excess(desk.ledger, ALICE)  # the bound is exact from here on
     assert desk.refuse(desk.order(ALICE, side, price, lots)) is Reject.MARGIN_TOO_LOW
     desk.deposit(1)

@@ -8,6 +8,7 @@ from exchange.codes import Reject
 from exchange.commands import Command, Deposit, FundTransfer, OpenAccount, PayFunding, SetPrices, Withdraw
 from exchange.engine import Done, Repeated
 from exchange.events import AccountOpened
+from exchange.risk import left_after_leaving
 from exchange.rules.rounding import ceil_div
 from exchange.state import FEES, FUND, QUOTE, Ledger
 from exchange.statehash import ledger_from_bytes, state_bytes, state_hash
@@ -82,6 +83,15 @@ def test_the_venue_takes_all_that_it_may_hold() -> None:
     assert desk.refuse(Deposit(next(desk.time), ALICE, 0, QUOTE, 1)) is Reject.SUPPLY_TOO_LARGE
     desk.accept(Withdraw(next(desk.time), ALICE, 0, QUOTE, 1))
     desk.accept(Deposit(next(desk.time), BOB, 0, QUOTE, 1))
+
+
+def test_what_leaves_is_worth_what_it_counts_for_beside_the_rest_that_is_free() -> None:
+    """The first million of BTC counts with 95 %, what is above with 90 %; what is locked for a sale with nothing."""
+    desk = Desk()
+    desk.accept(Deposit(next(desk.time), ALICE, 0, 1, 20 * 10**8))  # 1.2 million
+    desk.accept(desk.order(ALICE, SELL, P + 9, 5_000, BTC_SPOT))  # 5 of 20
+    whole = left_after_leaving(desk.ledger, ALICE, 1, 0)
+    assert left_after_leaving(desk.ledger, ALICE, 1, 10**8) == whole - 57_000 * UNIT
 
 
 REFUSALS: list[tuple[Command, Reject]] = [

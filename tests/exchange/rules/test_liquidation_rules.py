@@ -110,6 +110,7 @@ def test_who_is_liquidatable() -> None:
     assert not liquidation.is_for_backstop(5, 7, POLICY.backstop_ppm)
     assert not liquidation.is_for_backstop(-5, 0, POLICY.backstop_ppm)
     assert not liquidation.is_for_backstop(1, 2, 500_000)
+    assert liquidation.is_for_backstop(0, 1, 500_000)
 
 
 def test_amounts_at_the_edges_of_the_policy() -> None:
@@ -132,6 +133,7 @@ def test_amounts_at_the_edges_of_the_policy() -> None:
     assert liquidation.fund_delta(101, 100, 15_000) == 1
     assert liquidation.fund_fee_ppm(1, 3, 400_000, 0, PPM, PPM) == 400_000 - 333_334
     assert liquidation.fund_fee_ppm(0, 1, 400_000, 0, PPM, PPM) == 400_000
+    assert liquidation.fund_fee_ppm(1, 1, 400_000, 0, PPM, PPM) == 0
 
 
 def test_the_released_share_grows_with_time() -> None:
