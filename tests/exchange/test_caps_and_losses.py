@@ -48,6 +48,7 @@ def test_a_market_closes_no_more_than_its_cap_between_two_prices() -> None:
     events = desk.accept(liquidate(desk))
     closed = 10 * mark * 100
     assert type(events[0]) is Traded and events[-1] == LiquidationCounted(PERP, ALICE, closed, 0)
+    assert desk.ledger.risk.closed_of == {ALICE: closed} and desk.ledger.risk.closed[PERP] == closed
     events = desk.accept(liquidate(desk, DAVE))
     assert type(events[0]) is Traded and events[0].lots == 2  # 120 of 579.6 fit
     assert desk.refuse(liquidate(desk, DAVE)) is Reject.BLOCK_CAP_REACHED

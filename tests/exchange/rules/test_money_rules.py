@@ -209,6 +209,8 @@ def test_impact_prices_walk_the_book() -> None:
     assert funding.impact_price(bids, 380, 1, is_bid=True) == 95
     assert funding.impact_price(bids, 150, 1, is_bid=True) == 100
     assert funding.impact_price(bids, 381, 1, is_bid=True) == 94
+    assert funding.impact_price(bids, 3 * 380, 3, is_bid=True) == 95
+    assert funding.impact_price(bids, 3 * 381, 3, is_bid=True) == 94
     assert funding.impact_price([(100, 2), (110, 10)], 420, 1, is_bid=False) == 105
     assert funding.impact_price(bids, 1100, 1, is_bid=True) == 91
     assert funding.impact_price(bids, 1101, 1, is_bid=True) is None
