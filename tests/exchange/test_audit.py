@@ -76,6 +76,7 @@ def test_a_busy_venue_adds_up() -> None:
     checks = auditor.compare(ledger)
     assert [check for check in checks if not check.ok] == [] and len(checks) == 20
     assert alarm(checks, 5) is None
+    assert {check.detail for check in checks} == {""}
     assert auditor.prices_read == 6 and auditor.cash[FEES] > 0 and auditor.cash[FUND] > UNIT
 
 

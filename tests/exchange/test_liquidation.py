@@ -294,8 +294,9 @@ def test_the_position_that_is_worth_most_goes_first() -> None:
     assert desk.ledger.size[ETH_PERP][ALICE] == 0 and desk.ledger.size[PERP][ALICE] == 10
 
 
-def test_a_fee_above_the_maintenance_rate_closes_all_at_once() -> None:
-    desk = leveraged(liquidation_fee_ppm=30_000, clip_notional=0)
+@pytest.mark.parametrize("fee", [25_000, 30_000])
+def test_a_fee_that_is_not_below_the_maintenance_rate_closes_all_at_once(fee: int) -> None:
+    desk = leveraged(liquidation_fee_ppm=fee, clip_notional=0)
     mark = P - P * 34 // 1000
     desk.accept(prices(desk, mark))
     desk.accept(desk.order(CAROL, BUY, mark, 50))

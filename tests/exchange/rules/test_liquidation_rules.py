@@ -119,6 +119,7 @@ def test_amounts_at_the_edges_of_the_policy() -> None:
     assert liquidation.clip_size(1000, POLICY.small_notional + 1, 0, POLICY) == 200
     assert liquidation.clip_size(-1001, POLICY.small_notional + 1, 0, POLICY, 10) == 210
     assert liquidation.clip_size(1000, POLICY.small_notional + 1, 700, POLICY) == 700
+    assert liquidation.clip_size(1001, POLICY.small_notional + 1, 0, POLICY) == 201
     caps = liquidation.within_block_caps
     assert caps(100, 1_000_000, 0, 0, POLICY) == 100
     assert caps(100, 1_000_000, 250_001, 0, POLICY, 10) == 70
@@ -134,6 +135,7 @@ def test_amounts_at_the_edges_of_the_policy() -> None:
     assert liquidation.fund_fee_ppm(1, 3, 400_000, 0, PPM, PPM) == 400_000 - 333_334
     assert liquidation.fund_fee_ppm(0, 1, 400_000, 0, PPM, PPM) == 400_000
     assert liquidation.fund_fee_ppm(1, 1, 400_000, 0, PPM, PPM) == 0
+    assert liquidation.fund_fee_ppm(0, 1, PPM, 0, PPM) == 950_000
 
 
 def test_the_released_share_grows_with_time() -> None:

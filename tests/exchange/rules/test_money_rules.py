@@ -293,6 +293,11 @@ def test_a_rebate_may_not_be_above_what_the_other_side_pays_by_one() -> None:
             fees.check_rates(maker, taker)
 
 
+def test_what_asks_for_nothing_and_what_is_squared() -> None:
+    assert tiers.requirement(10**15, tiers.NO_REQUIREMENT) == 0
+    assert impact.price_impact(3, 5, 7, 2) == 7 * (9 - 25) // 2
+
+
 def test_edges_of_haircuts_and_weights() -> None:
     assert haircuts.deposit_scaled_weight(900_000, 5, 0) == 900_000  # no scaling asked for
     assert [haircuts.ceil_sqrt(n, 1) for n in (0, 1, 2, 4, 5)] == [0, 1, 2, 2, 3]
