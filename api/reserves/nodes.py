@@ -14,7 +14,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from api.reserves.challenge import Block
@@ -148,7 +148,7 @@ class Node:
             text = raw.decode() if len(raw) <= ANSWER_BYTES_MAX else ""
             # The interpreter's limit is no guard: libraries that check signatures raise it.
             found = None if is_deep(text) else json.loads(text, parse_float=Decimal)
-        except ValueError:
+        except (ValueError, InvalidOperation):  # the latter at exponents beyond those of `decimal`
             found = None
         if not isinstance(found, dict) or found.get("error") is not None or "result" not in found:
             reply = found.get("error") if isinstance(found, dict) else "no JSON"

@@ -77,7 +77,7 @@ def fuzz(name: str, seed: int, seconds: int, grown: Path | None = None) -> Score
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         found, start = grown or Path(scratch) / "found", Path(scratch) / "start"
-        for folder in (found, start):
+        for folder in (found, start, CORPUS / name):  # the last is not there while it is empty
             folder.mkdir(exist_ok=True)
         for data in ALL[name].honest():
             (start / digest(data)).write_bytes(data)

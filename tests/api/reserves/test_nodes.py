@@ -28,6 +28,7 @@ SCRIPTS = {kind: decoded("BTC", bitcoin_address(kind)).key.hex() for kind in KIN
 AMOUNTS = {"p2pkh": "0.25", "p2sh-p2wpkh": "1.5", "p2wpkh": "1.5", "p2tr": "1.50000000"}
 HUGE = ("1E999999999", "-1e-999999999", "0e999999999")
 """Amounts that would be a gigabyte long if they were written out."""
+BEYOND = "1E99999999999999999999"
 WEI = 3_058959708849230328
 TOKEN = Token(bytes.fromhex("dac17f958d2ee523a2206206994597c13d831ec7"), 6)
 Answer = Callable[[Any], Any]
@@ -62,7 +63,7 @@ class Fake:
         if answer is None:
             return b'{"id":1,"error":{"code":-32601,"message":"Method not found"},"result":null}'
         result = json.dumps(answer(request["params"]))
-        for text in {"0.00000001", "1.49999999", *HUGE, *AMOUNTS.values()}:
+        for text in {"0.00000001", "1.49999999", BEYOND, *HUGE, *AMOUNTS.values()}:
             result = result.replace(f'"{text}"', text)  # numbers, as Bitcoin Core writes them
         return f'{{"id":1,"error":null,"result":{result}}}'.encode()
 
@@ -162,6 +163,7 @@ CHANGED: dict[str, tuple[str, str, Answer, str]] = {
         "an output that was not asked for",
     ),
     **{f"an amount of {text}": ("BTC", "scantxoutset", holding(text), "or without an amount") for text in HUGE},
+    "an exponent that no library reads": ("BTC", "scantxoutset", holding(BEYOND), "no JSON to scantxoutset"),
     "no list of outputs": ("BTC", "scantxoutset", lambda p: {"bestblock": BITCOIN.hash}, "what scantxoutset returns"),
     "no outputs": ("BTC", "scantxoutset", lambda p: True, "expected what scantxoutset returns"),
     "another chain": ("ETH", "eth_chainId", lambda p: "0x38", "56 as its chain id"),
