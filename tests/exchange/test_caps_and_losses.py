@@ -13,7 +13,7 @@ from exchange.risk import account_risk
 from exchange.rules.modes import Mode
 from exchange.state import FUND, QUOTE, UNKNOWN, VENUE_WIDE
 from exchange.statehash import ledger_from_bytes, state_bytes
-from exchange.venue import Venue
+from exchange.venue import HaircutTier, Venue
 from tests.exchange.venues import ALICE, BOB, BTC_SPOT, BUY, CAROL, MARKS, PERP, RICH, SELL, UNIT, Desk, btc_at, venue
 
 P = MARKS[PERP]
@@ -225,6 +225,19 @@ def test_no_more_collateral_is_sold_than_there_is() -> None:
     desk.accept(desk.order(DAVE, BUY, desk.ledger.marks[BTC_SPOT], 5, BTC_SPOT))
     sold = desk.accept(liquidate(desk))[0]  # two lots would pay for it all
     assert type(sold) is Traded and sold.lots == 1 and desk.ledger.balance[1][ALICE] == 0
+
+
+def test_only_the_lots_that_pay_the_debt_are_sold() -> None:
+    """A hundred lots count with 90 %, 5346 USDT; at the least that the book may pay, 95 lots bring 5360."""
+    quote, btc, eth = venue().assets
+    definition = replace(venue(), assets=(quote, replace(btc, haircut=(HaircutTier(None, 900_000),)), eth)).check()
+    desk = with_collateral(owing(definition), owed=5_355 * UNIT)
+    desk.accept(Deposit(next(desk.time), ALICE, 0, 1, 99 * 10**5))
+    assert due(desk.ledger) == [ALICE]
+    desk.accept(desk.order(DAVE, BUY, desk.ledger.marks[BTC_SPOT], 100, BTC_SPOT))
+    sold = desk.accept(liquidate(desk))[0]
+    low = desk.ledger.bands[BTC_SPOT][0] * 100
+    assert type(sold) is Traded and sold.lots == -(-5_355 * UNIT // low) < 100
 
 
 def test_a_single_atom_above_the_margin_is_given() -> None:

@@ -13,13 +13,25 @@ from dataclasses import replace
 import pytest
 
 from exchange.codes import Reject
-from exchange.commands import CancelOrder, Command, Deposit, Liquidate, OpenAccount, PlaceOrder, SetPrices, SubmitQuotes
+from exchange.commands import (
+    TIME_MS_END,
+    CancelOrder,
+    Command,
+    Deposit,
+    Liquidate,
+    OpenAccount,
+    PlaceOrder,
+    SetPrices,
+    SubmitQuotes,
+)
 from exchange.engine import Answer, Done, Engine, Sink
+from exchange.events import OrderOpened
 from exchange.liquidator import due
 from exchange.locks import spot_lock
 from exchange.risk import initial_excess
 from exchange.state import Ledger
 from exchange.statehash import ledger_from_bytes, state_bytes, state_hash
+from exchange.venue import HaircutTier
 from tests.exchange.flow import batches
 from tests.exchange.oracles import oracle_venue, quotes
 from tests.exchange.venues import ALICE, BOB, MARKS, PRICES, RICH, UNIT, Desk, Tape, venue
@@ -168,8 +180,9 @@ def test_what_an_order_needs_may_be_the_last_atom_of_margin_and_not_one_more(
 
 
 @pytest.mark.parametrize("short_ways", [True, False])
+@pytest.mark.parametrize("takes", [True, False])
 @pytest.mark.parametrize("side", [1, -1])
-def test_the_bound_of_the_margin_knows_of_a_single_atom_lost(side: int, short_ways: bool) -> None:
+def test_the_bound_of_the_margin_knows_of_a_single_atom_lost(side: int, takes: bool, short_ways: bool) -> None:
     """Desks look after every command that no bound is above the exact figure; here it is exact before."""
     first, *others = venue().markets
     fine = replace(venue(), markets=(replace(first, lot_atoms=1_000, tick_lot_atoms=1), *others)).check()
@@ -177,9 +190,43 @@ def test_the_bound_of_the_margin_knows_of_a_single_atom_lost(side: int, short_wa
     desk.engine = Engine(desk.ledger, Sink(), short_ways=short_ways)
     desk.ledger.lot_margins[0] //= 2  # of the first tier
     desk.ledger.set_mode(0, 0)
-    desk.accept(desk.order(BOB, -side, MARKS[0] + side, 1))
-    desk.ledger.spare[ALICE] = initial_excess(desk.ledger, ALICE)
-    desk.accept(desk.order(ALICE, side, MARKS[0] + side, 1))
+    hers, his = (desk.order(account, way, MARKS[0] + side, 1) for account, way in ((ALICE, side), (BOB, -side)))
+    first_order, second = (his, hers) if takes else (hers, his)
+    desk.accept(first_order._replace(time_ms=99))
+    initial_excess(desk.ledger, ALICE)
+    desk.accept(second._replace(time_ms=99))
+
+
+@pytest.mark.parametrize("short_ways", [True, False])
+@pytest.mark.parametrize("takes", [True, False])
+@pytest.mark.parametrize(("side", "haircut"), [(1, ()), (-1, (HaircutTier(None, 10**6),))])
+def test_the_bound_of_the_margin_knows_of_the_fee_of_a_spot_trade(
+    side: int, haircut: tuple[HaircutTier, ...], takes: bool, short_ways: bool
+) -> None:
+    """What is bought counts for nothing, what is sold has counted in full: the bound stays exact but for the fee."""
+    quote, btc, eth = venue().assets
+    desk = Desk(
+        2, 1_000 * UNIT, definition=replace(venue(), assets=(quote, replace(btc, haircut=haircut), eth)).check()
+    )
+    desk.engine = Engine(desk.ledger, Sink(), short_ways=short_ways)
+    for account in (ALICE, BOB):
+        desk.accept(Deposit(next(desk.time), account, 0, 1, 10**5))
+    hers, his = (desk.order(account, way, MARKS[2], 1, 2) for account, way in ((ALICE, side), (BOB, -side)))
+    first, second = (his, hers) if takes else (hers, his)
+    desk.accept(first._replace(time_ms=99))
+    initial_excess(desk.ledger, ALICE)
+    desk.accept(second._replace(time_ms=99))
+
+
+def test_the_short_ways_know_when_time_ends() -> None:
+    desk = Desk()
+    order = PlaceOrder(TIME_MS_END - 1, ALICE, 0, 0, 1, MARKS[0] - 9, 1, 0)
+    assert desk.refuse(order._replace(time_ms=TIME_MS_END)) is Reject.HEADER_OUT_OF_RANGE
+    (opened,) = desk.accept(order)
+    assert isinstance(opened, OrderOpened)
+    cancel = CancelOrder(TIME_MS_END - 1, ALICE, 0, opened.order)
+    assert desk.refuse(cancel._replace(time_ms=TIME_MS_END)) is Reject.HEADER_OUT_OF_RANGE
+    desk.accept(cancel)
 
 
 @pytest.mark.parametrize("short_ways", [True, False])

@@ -15,7 +15,7 @@ from exchange.engine import Done, Engine, Repeated
 from exchange.errors import JournalBroken, LedgerError
 from exchange.events import Deposited, Frame, pack_frame, unpack_frames
 from exchange.evolve import evolve_frame
-from exchange.journal import LOG_PAGES
+from exchange.journal import LOG_PAGES, chain
 from exchange.recovery import recover
 from exchange.state import FUND, QUOTE, Ledger
 from exchange.statehash import state_bytes, state_hash
@@ -175,6 +175,20 @@ def test_a_checkpoint_of_another_chain_is_not_used(tmp_path: Path) -> None:
     edit(path, "update checkpoints set link = zeroblob(32)")
     found = recover(journal_at(path))
     assert found.checkpoint == 0 and state_hash(found.ledger) == state_hash(ledger)
+
+
+def test_links_are_those_of_every_version() -> None:
+    assert chain(bytes(32), 1, 2, 3, b"x").hex() == "53167327128c3515d79cc74ebf815777ea3f8b68dc3fb6c67734d3d20390944b"
+
+
+def test_blocks_of_one_frame_are_read_from_any_of_them(tmp_path: Path) -> None:
+    journal = journal_at(tmp_path / "journal.db", venue())
+    frame = pack_frame(Frame(5, 0, 0, (Deposited(FUND, QUOTE, 1),)))
+    for number in range(1, 6):
+        journal.append(number, 1, 0, frame)
+    blocks = list(journal.blocks())
+    assert [block.first_sequence for block in blocks] == [1, 2, 3, 4, 5]
+    assert list(journal.blocks(2, blocks[1].link)) == blocks[2:]
 
 
 def test_a_checkpoint_is_renewed_and_others_stay(tmp_path: Path) -> None:

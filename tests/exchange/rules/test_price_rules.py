@@ -207,6 +207,7 @@ def test_decay_after_a_very_long_time() -> None:
     assert mark.decay(10**60, 1) == 0
     # To the last bit: replicas of two versions have to agree.
     assert mark.decay(1, 3) == 56_769_459_120_698_987_483_841_973_410
+    assert mark.decay(150_000, 150_000) == 29_146_412_150_787_779_157_341_161_354
     assert mark.decay(5_000, 150_000) == 76_630_754_395_401_388_916_047_758_902
     assert mark.decay(1_000_000, 150_000) == 100_828_437_633_696_329_735_077_331
 
