@@ -318,6 +318,15 @@ def test_who_owes_a_single_atom_without_a_position_is_due_and_the_venues_own_acc
     assert due(desk.ledger) == [ALICE]
 
 
+def test_a_debt_of_atoms_without_a_position_is_far_below_seven_times_the_margin() -> None:
+    desk = leveraged()
+    risk = account_risk(desk.ledger, ALICE)
+    for account, change in ((ALICE, -7 * risk.maintenance - risk.equity), (CAROL, -10 - desk.equity(CAROL))):
+        desk.ledger.balance[QUOTE][account] += change
+        desk.ledger.balance[QUOTE][BOB] -= change
+    assert due(desk.ledger) == [CAROL, ALICE]
+
+
 def test_prices_that_are_refused_liquidate_nobody() -> None:
     desk = leveraged()
     desk.accept(prices(desk, P - P * 6 // 100))
