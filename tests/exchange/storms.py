@@ -177,7 +177,7 @@ class Storm:
                 lots = max(1, min(90, most + chance.randrange(-2, 3)))
             elif size and chance.random() < 0.3:
                 side, lots = (-1 if size > 0 else 1), min(90, abs(size) + chance.choice((0, 0, 0, 1, -1))) or 1
-        flags = int(chance.choice(FLAGS)) if chance.random() < 0.98 else chance.choice((3, 5, 32, -1))
+        flags = chance.choice(FLAGS) if chance.random() < 0.98 else chance.choice((3, 5, 32, -1))
         self._send(PlaceOrder(self._time, account, self._client(), market, side, price, lots, flags))
 
     def _quotes(self) -> None:
