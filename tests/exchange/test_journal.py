@@ -15,7 +15,7 @@ from exchange.engine import Done, Engine, Repeated
 from exchange.errors import JournalBroken, LedgerError
 from exchange.events import Deposited, Frame, pack_frame, unpack_frames
 from exchange.evolve import evolve_frame
-from exchange.journal import LOG_PAGES, chain
+from exchange.journal import LOG_PAGES, Journal, chain
 from exchange.recovery import recover
 from exchange.state import FUND, QUOTE, Ledger
 from exchange.statehash import state_bytes, state_hash
@@ -149,6 +149,8 @@ def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
         journal_at(path)
     with pytest.raises(JournalBroken, match="no journal at"):
         journal_at(tmp_path / "missing.db")
+    with pytest.raises(JournalBroken, match=r"no journal at $"):
+        journal_at("sqlite://")
 
 
 def _other_state(state: bytes) -> bytes:
@@ -271,13 +273,19 @@ def test_a_disk_that_cannot_be_used_is_no_broken_journal() -> None:
 
 @pytest.mark.negative
 def test_a_journal_that_cannot_be_made_is_no_broken_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "journal.db"
+    recorded(path, count=50)
+
     def full(*_: object) -> None:
         raise OperationalError("create", None, sqlite3.OperationalError("database or disk is full"))
 
     monkeypatch.setattr(sa.MetaData, "create_all", full)
+    monkeypatch.setattr(Journal, "_open", full)
     with pytest.raises(LedgerError, match="could not be made: database or disk is full") as caught:
-        journal_at(tmp_path / "journal.db", venue())
+        journal_at(tmp_path / "new.db", venue())
     assert caught.type is LedgerError
+    with pytest.raises(JournalBroken, match="not a journal: database or disk is full"):
+        journal_at(path)
 
 
 def test_frames_must_follow_and_checkpoints_must_stand_at_the_end(tmp_path: Path) -> None:

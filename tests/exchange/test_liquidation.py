@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from exchange.codes import Reject
-from exchange.commands import Deposit, Liquidate, OpenAccount, SetPrices
+from exchange.commands import Deposit, Liquidate, OpenAccount, SetPrices, Signal
 from exchange.engine import Done, Engine, Sink
 from exchange.events import Closed, Deleveraged, FundReason, FundSettled, ModeSet, OrderClosed, SignSeen, Traded
 from exchange.liquidator import due, set_prices
@@ -325,6 +325,17 @@ def test_a_debt_of_atoms_without_a_position_is_far_below_seven_times_the_margin(
         desk.ledger.balance[QUOTE][account] += change
         desk.ledger.balance[QUOTE][BOB] -= change
     assert due(desk.ledger) == [CAROL, ALICE]
+
+
+def test_a_liquidation_alone_ends_no_mode() -> None:
+    desk = leveraged()
+    mark = P - P * 34 // 1000
+    desk.accept(desk.order(CAROL, BUY, mark, 50))
+    desk.accept(Signal(1_000, FUND, 0, PERP, Trigger.ORACLE_UNCERTAIN, 1))
+    desk.accept(prices(desk, mark)._replace(time_ms=30_000))
+    sold, fee = desk.accept(liquidate(desk)._replace(time_ms=62_000))
+    assert (type(sold), type(fee)) == (Traded, FundSettled)
+    assert any(type(event) is ModeSet for event in desk.accept(prices(desk, mark)._replace(time_ms=62_000)))
 
 
 def test_prices_that_are_refused_liquidate_nobody() -> None:
