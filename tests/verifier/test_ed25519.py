@@ -175,6 +175,7 @@ def test_rfc_8032(secret: str, key: str, message: str, signature: str) -> None:
     raw = bytes.fromhex(signature)
     assert Ed25519PrivateKey.from_private_bytes(bytes.fromhex(secret)).sign(bytes.fromhex(message)) == raw
     assert is_key(bytes.fromhex(key))
+    assert not is_key(bytes.fromhex(key) + b"\0")
     assert is_valid(bytes.fromhex(key), bytes.fromhex(message), raw)
     assert not is_valid(bytes.fromhex(key), bytes.fromhex(message) + b"x", raw)
 

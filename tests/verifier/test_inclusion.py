@@ -104,6 +104,8 @@ def test_the_report_in_words(small: Publication) -> None:
     assert {step.name: step.detail for step in check_bundle(data, statement).steps} == expected
     of_user = check_bundle(data, statement, user_id=account.user_id, nonce=account.nonce).steps
     assert {step.name: step.detail for step in of_user} == {**expected, "3 account id": whose + "as expected"}
+    for known in ({"user_id": account.user_id}, {"nonce": account.nonce}):
+        assert check_bundle(data, statement, **known).steps[2].detail == expected["3 account id"]
     del expected["8 root"]
     expected["2 statement"] = "not compared with any statement"
     expected["4 entries"] = "3 entries, each leg once, amounts in range, names are the bundle's own"
@@ -255,6 +257,23 @@ def test_one_change_one_reason(small: Publication, tamper: Callable[[Any], objec
     error = refused(edited(small.bundle(VICTIM), tamper), small.statement)
     assert error.reason is reason, str(error)
     assert "\n" not in str(error)
+
+
+@pytest.mark.negative
+@pytest.mark.parametrize(
+    ("key", "value"), [("statement", "00" * 32), ("exchange", "acne"), ("sequence", 8), ("root", "00" * 32)]
+)
+def test_the_claim_that_is_another_is_named(small: Publication, key: str, value: object) -> None:
+    error = refused(edited(small.bundle(VICTIM), change(key, value)), small.statement)
+    assert error.reason is Reason.WRONG_STATEMENT and error.where["field"] == f"bundle.{key}"
+
+
+@pytest.mark.negative
+def test_what_is_checked_of_entries_without_a_statement(small: Publication) -> None:
+    data = small.bundle(VICTIM)
+    assert refused(edited(data, lambda b: b["entries"].reverse())).reason is ENTRIES
+    assert refused(edited(data, lambda b: b["entries"][-1].__setitem__("leg", 2**16 - 2))).reason is PATH
+    assert refused(edited(data, lambda b: b["entries"][-1].__setitem__("leg", 2**16 - 1))).reason is ENTRIES
 
 
 @pytest.mark.negative

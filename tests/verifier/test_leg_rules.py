@@ -67,7 +67,7 @@ def test_a_leg_table_that_breaks_a_rule(at: int, change: dict[str, Any], words: 
 
 
 @pytest.mark.negative
-@pytest.mark.parametrize("lens", [0, 2, 4])
+@pytest.mark.parametrize("lens", [0, 2, 4, 6])
 @pytest.mark.parametrize(("at", "what"), [(0, "collateral"), (8, "position"), (5, "debt")])
 def test_health_above_equity(lens: int, at: int, what: str) -> None:
     """06 attack 9: an account could be healthy and under water. In a curve's first tier no other rule sees it."""

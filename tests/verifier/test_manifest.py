@@ -34,6 +34,7 @@ from verifier.manifest import (
     parse_entry,
     parse_manifest,
     role_of,
+    wrap,
 )
 
 
@@ -173,6 +174,7 @@ def test_the_tree_s_own_ambiguities_are_closed() -> None:
     assert evidence_root([a]) != a
     assert evidence_root([inner]) != evidence_root([a, b])
     assert evidence_root([a, b, c, c]) != evidence_root([a, b, c])
+    assert evidence_root([]) == wrap(b"", 0)
 
 
 def test_roles() -> None:
@@ -180,6 +182,14 @@ def test_roles() -> None:
     for name in ("private.json", "shards/1.json", "shards/000001.json.tmp", "../statement.json", "STATEMENT.JSON", ""):
         assert role_of(name) is None
     assert len({role for _, role in ROLES}) == len(ROLES)
+    assert File("private.json", 1, bytes(32)).role == ""
+
+
+def test_the_longest_file_that_a_manifest_can_list() -> None:
+    whole = manifest(3)
+    longest = replace(whole.files[0], size=FILE_BYTES_END - 1)
+    data = replace(whole, files=(longest, *whole.files[1:])).to_bytes()
+    assert parse_manifest(data).files[0] == longest
 
 
 def test_a_publication_and_its_manifest(tmp_path: Path) -> None:

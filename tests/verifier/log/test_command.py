@@ -104,7 +104,12 @@ def test_is_it_whole(place: Place, run: Run) -> None:
     log_of(place.log, place.entries[:2])
     code, found = run("audit", place.log)
     assert (code, found["verdict"]) == (0, "example.com/log is whole: 2 publications in one chain")
-    assert [row["sequence"] for row in found["publications"]] == [6, 7]
+    mine = place.statement.digest.hex()
+    assert found["publications"] == [
+        {"index": 0, "sequence": 6, "statement_digest": BEFORE.statement.hex()},
+        {"index": 1, "sequence": 7, "statement_digest": mine},
+    ]
+    assert found["reason"] is None and found.keys() >= {"verdict", "steps"}
     (place.log / "checkpoint").write_bytes(cosigned(signed(0, EMPTY_ROOT), "w1"))
     assert run("audit", place.log)[1]["publications"] == []
 

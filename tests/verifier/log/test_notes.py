@@ -20,6 +20,7 @@ from verifier.log.note import (
     NOTE_BYTES_MAX,
     SIGNATURES_MAX,
     VKEY_CHARACTERS_MAX,
+    Signature,
     VerifierKey,
     cosigned_at,
     format_note,
@@ -116,6 +117,23 @@ def test_a_public_witness_s_cosignature() -> None:
     with pytest.raises(BadLog) as caught:
         verified(changed, [key], Reason.COSIGNATURE)
     assert caught.value.reason is Reason.COSIGNATURE
+
+
+def test_a_cosignature_without_a_time_is_none() -> None:
+    """Even one over the words that a missing time would be written with."""
+    key = parse_vkey(witness_vkey("w1"), COSIGNATURE_V1)
+    text = parse_note(GOOD).text
+
+    def signature(time: int, said: object) -> Signature:
+        made = key_of("w1").sign(f"cosignature/v1\ntime {said}\n{text}".encode())
+        return Signature(key.name, key.key_id, time.to_bytes(8, "big") + made)
+
+    assert [key.verifies(text, signature(time, said)) for time, said in ((1, 1), (0, 0), (0, None))] == [
+        True,
+        False,
+        False,
+    ]
+    assert (cosigned_at(signature(1, 1)), cosigned_at(signature(0, 0))) == (1, None)
 
 
 def test_what_we_sign_another_library_verifies() -> None:
