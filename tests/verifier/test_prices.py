@@ -119,6 +119,10 @@ def test_prices_that_follow() -> None:
     assert "named by the caller" in named.summary
 
 
+def test_the_longest_price_is_read() -> None:
+    assert signed(0, {"btc": "9" * 48 + "." + "0" * 29 + "1"}).prices == {"btc": (10**48 - 1) * ONE + 1}
+
+
 def test_a_statement_names_its_price_file() -> None:
     data, _ = simulate_evidence(publication().statement)
     statement = replace(publication().statement, oracle_evidence=hashlib.sha256(data).digest())

@@ -206,6 +206,12 @@ def test_parts_are_sorted() -> None:
         check_reserves_evidence(on_two(["ETH", "BTC"]), RESERVES, STATEMENT)
 
 
+def test_the_first_sequence() -> None:
+    document = deepcopy(DOCUMENT)
+    document["sequence"] = 0
+    assert parse_reserves_evidence(dumps(document)).sequence == 0
+
+
 def test_the_longest_amount() -> None:
     assert read_amount(Record({"amount": "1" * 40 + "." + "1" * 30}, "row", {"amount"})) == int("1" * 70)
 
