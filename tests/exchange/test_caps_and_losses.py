@@ -14,7 +14,22 @@ from exchange.rules.modes import Mode
 from exchange.state import FUND, QUOTE, UNKNOWN, VENUE_WIDE
 from exchange.statehash import ledger_from_bytes, state_bytes
 from exchange.venue import HaircutTier, Venue
-from tests.exchange.venues import ALICE, BOB, BTC_SPOT, BUY, CAROL, MARKS, PERP, RICH, SELL, UNIT, Desk, btc_at, venue
+from tests.exchange.venues import (
+    ALICE,
+    BOB,
+    BTC_SPOT,
+    BUY,
+    CAROL,
+    MARKS,
+    PERP,
+    RICH,
+    SELL,
+    UNIT,
+    Desk,
+    btc_at,
+    marked,
+    venue,
+)
 
 P = MARKS[PERP]
 DAVE = 5
@@ -225,6 +240,20 @@ def test_no_more_collateral_is_sold_than_there_is() -> None:
     desk.accept(desk.order(DAVE, BUY, desk.ledger.marks[BTC_SPOT], 5, BTC_SPOT))
     sold = desk.accept(liquidate(desk))[0]  # two lots would pay for it all
     assert type(sold) is Traded and sold.lots == 1 and desk.ledger.balance[1][ALICE] == 0
+
+
+def test_a_cap_that_is_just_enough_lets_all_of_it_through() -> None:
+    desk = capped(account=580)
+    desk.accept(marked(next(desk.time), 580_000))
+    desk.accept(desk.order(CAROL, BUY, 580_000, 60))
+    sold = desk.accept(liquidate(desk))[0]
+    assert type(sold) is Traded and sold.lots == 10
+
+
+def test_what_is_sold_for_a_debt_is_held_and_no_perpetual() -> None:
+    desk = owing()
+    desk.accept(desk.order(DAVE, BUY, desk.ledger.marks[PERP], 5))
+    assert not any(type(event) is Traded for event in desk.accept(liquidate(desk)))
 
 
 def test_only_the_lots_that_pay_the_debt_are_sold() -> None:

@@ -180,12 +180,14 @@ def test_what_an_order_needs_may_be_the_last_atom_of_margin_and_not_one_more(
 
 
 @pytest.mark.parametrize("short_ways", [True, False])
-@pytest.mark.parametrize("takes", [True, False])
+@pytest.mark.parametrize(("takes", "fee"), [(True, 0), (False, 0), (False, 1)])
 @pytest.mark.parametrize("side", [1, -1])
-def test_the_bound_of_the_margin_knows_of_a_single_atom_lost(side: int, takes: bool, short_ways: bool) -> None:
+def test_the_bound_of_the_margin_knows_of_a_single_atom_lost(
+    side: int, takes: bool, fee: int, short_ways: bool
+) -> None:
     """Desks look after every command that no bound is above the exact figure; here it is exact before."""
     first, *others = venue().markets
-    tiny = replace(first, lot_atoms=1_000, tick_lot_atoms=1, maker_fee_ppm=0)  # a rebate is left out of the bound
+    tiny = replace(first, lot_atoms=1_000, tick_lot_atoms=1, maker_fee_ppm=fee)  # a rebate is left out of the bound
     fine = replace(venue(), markets=(tiny, *others)).check()
     desk = Desk(2, UNIT, definition=fine)
     desk.engine = Engine(desk.ledger, Sink(), short_ways=short_ways)
@@ -217,6 +219,22 @@ def test_the_bound_of_the_margin_knows_of_the_fee_of_a_spot_trade(
     desk.accept(first._replace(time_ms=99))
     initial_excess(desk.ledger, ALICE)
     desk.accept(second._replace(time_ms=99))
+
+
+@pytest.mark.parametrize("lots", [0, -1])
+def test_the_short_ways_take_no_order_for_nothing(lots: int) -> None:
+    desk = Desk()
+    assert desk.refuse(desk.order(ALICE, 1, MARKS[0] - 9, lots)) is Reject.LOTS_OUT_OF_RANGE
+
+
+@pytest.mark.parametrize("fee", [-50, 0])
+def test_a_spot_purchase_without_a_fee_unlocks_what_it_locked(fee: int) -> None:
+    perpetual, other, spot = venue().markets
+    free = replace(venue(), markets=(perpetual, other, replace(spot, maker_fee_ppm=fee))).check()
+    desk = Desk(2, 1_000 * UNIT, definition=free)
+    desk.accept(Deposit(next(desk.time), BOB, 0, 1, 10**6))
+    desk.trade(ALICE, BOB, MARKS[2], 3, 2)
+    assert not any(desk.ledger.locked[0]) and not any(desk.ledger.locked[1])
 
 
 def test_the_short_ways_know_when_time_ends() -> None:

@@ -156,7 +156,11 @@ def test_the_fund_goes_first_and_spares_the_winners(fund: int) -> None:
 def test_with_no_backstop_an_account_is_taken_over_when_nothing_is_left() -> None:
     desk = leveraged(backstop_ppm=0)
     desk.accept(prices(desk, P - 33_029))
-    assert desk.equity(ALICE) == 1_000 and desk.refuse(liquidate(desk)) is Reject.NOTHING_TO_LIQUIDATE
+    desk.ledger.balance[QUOTE][ALICE] -= 999
+    desk.ledger.balance[QUOTE][BOB] += 999
+    assert desk.equity(ALICE) == 1 and desk.refuse(liquidate(desk)) is Reject.NOTHING_TO_LIQUIDATE
+    desk.ledger.balance[QUOTE][ALICE] += 999
+    desk.ledger.balance[QUOTE][BOB] -= 999
     desk.accept(prices(desk, P - 33_030))
     assert desk.equity(ALICE) == 0 and type(desk.accept(liquidate(desk))[0]) is Deleveraged
 
@@ -325,6 +329,14 @@ def test_a_debt_of_atoms_without_a_position_is_far_below_seven_times_the_margin(
         desk.ledger.balance[QUOTE][account] += change
         desk.ledger.balance[QUOTE][BOB] -= change
     assert due(desk.ledger) == [CAROL, ALICE]
+
+
+def test_the_oldest_price_that_liquidates() -> None:
+    desk = leveraged()
+    desk.accept(prices(desk, P - P * 6 // 100)._replace(time_ms=1_000))
+    oldest = 1_000 + desk.ledger.venue.price_age_ms_max
+    assert desk.refuse(liquidate(desk)._replace(time_ms=oldest + 1)) is Reject.PRICE_STALE
+    assert type(desk.accept(liquidate(desk)._replace(time_ms=oldest))[0]) is Deleveraged
 
 
 def test_a_liquidation_alone_ends_no_mode() -> None:
