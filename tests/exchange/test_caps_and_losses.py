@@ -256,6 +256,18 @@ def test_what_is_sold_for_a_debt_is_held_and_no_perpetual() -> None:
     assert not any(type(event) is Traded for event in desk.accept(liquidate(desk)))
 
 
+def test_for_an_atom_of_debt_a_lot_is_sold() -> None:
+    """Of an asset that counts for nothing as collateral."""
+    quote, btc, eth = venue().assets
+    desk = Desk(2, 0, definition=replace(venue(), assets=(quote, replace(btc, haircut=()), eth)).check())
+    desk.deposit(1, RICH)
+    desk.accept(Deposit(next(desk.time), ALICE, 0, 1, 10**5))
+    desk.ledger.balance[QUOTE][ALICE] -= 2
+    desk.ledger.balance[QUOTE][BOB] += 2
+    desk.accept(desk.order(BOB, BUY, MARKS[BTC_SPOT], 1, BTC_SPOT))
+    assert type(desk.accept(liquidate(desk))[0]) is Traded
+
+
 def test_only_the_lots_that_pay_the_debt_are_sold() -> None:
     """A hundred lots count with 90 %, 5346 USDT; at the least that the book may pay, 95 lots bring 5360."""
     quote, btc, eth = venue().assets

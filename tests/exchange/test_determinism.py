@@ -224,6 +224,7 @@ def test_the_bound_of_the_margin_knows_of_the_fee_of_a_spot_trade(
 @pytest.mark.parametrize("lots", [0, -1])
 def test_the_short_ways_take_no_order_for_nothing(lots: int) -> None:
     desk = Desk()
+    initial_excess(desk.ledger, ALICE)  # the bound would let it through
     assert desk.refuse(desk.order(ALICE, 1, MARKS[0] - 9, lots)) is Reject.LOTS_OUT_OF_RANGE
 
 
@@ -239,6 +240,7 @@ def test_a_spot_purchase_without_a_fee_unlocks_what_it_locked(fee: int) -> None:
 
 def test_the_short_ways_know_when_time_ends() -> None:
     desk = Desk()
+    initial_excess(desk.ledger, ALICE)
     order = PlaceOrder(TIME_MS_END - 1, ALICE, 0, 0, 1, MARKS[0] - 9, 1, 0)
     assert desk.refuse(order._replace(time_ms=TIME_MS_END)) is Reject.HEADER_OUT_OF_RANGE
     (opened,) = desk.accept(order)

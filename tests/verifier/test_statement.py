@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.verifier.small_tree import INSTRUMENTS, STRESS, edited, publication, risk_publication
 from verifier import solvency
+from verifier.canonical import dumps
 from verifier.errors import BadStatement, Reason, UnacceptableParameters, VerificationError
 from verifier.instruments import BUCKETS_MAX, INSTRUMENTS_MAX, LEGS_MAX, Bucket, Instrument, Scenario, Tier
 from verifier.legs import check_legs
@@ -314,6 +316,19 @@ def test_only_the_typed_error_leaves(junk: bytes, at: int) -> None:
     for changed in (junk, data[:at] + junk, data[:at] + junk + data[at + len(junk) :]):
         with contextlib.suppress(VerificationError):
             parse_statement(changed)
+
+
+def test_values_in_whole_units_of_the_quote_currency() -> None:
+    data = edited(publication().statement.to_bytes(), setter("value", "decimals", value=0))
+    assert parse_statement(data).value_decimals == 0
+
+
+def test_the_header_is_the_statement_without_its_outputs() -> None:
+    statement = publication().statement
+    header = json.loads(statement.to_bytes())
+    del header["outputs"]
+    header["format"] = "solvent/header/v1"
+    assert statement.header_digest == hashlib.sha256(dumps(header)).digest()
 
 
 @pytest.mark.parametrize(
