@@ -15,7 +15,7 @@ from exchange.engine import Done, Engine, Repeated
 from exchange.errors import JournalBroken, LedgerError
 from exchange.events import Deposited, Frame, pack_frame, unpack_frames
 from exchange.evolve import evolve_frame
-from exchange.journal import LOG_PAGES, Journal, chain
+from exchange.journal import FORMAT, LOG_PAGES, Journal, chain
 from exchange.recovery import recover
 from exchange.state import FUND, QUOTE, Ledger
 from exchange.statehash import state_bytes, state_hash
@@ -179,7 +179,8 @@ def test_a_checkpoint_of_another_chain_is_not_used(tmp_path: Path) -> None:
     assert found.checkpoint == 0 and state_hash(found.ledger) == state_hash(ledger)
 
 
-def test_links_are_those_of_every_version() -> None:
+def test_links_and_format_are_those_of_every_version() -> None:
+    assert FORMAT == "solvent/journal/v1"
     assert chain(bytes(32), 1, 2, 3, b"x").hex() == "53167327128c3515d79cc74ebf815777ea3f8b68dc3fb6c67734d3d20390944b"
 
 

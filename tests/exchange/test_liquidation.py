@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from exchange.codes import Reject
-from exchange.commands import Deposit, Liquidate, OpenAccount, SetPrices, Signal
+from exchange.commands import Command, Deposit, Liquidate, OpenAccount, SetPrices, Signal
 from exchange.engine import Done, Engine, Sink
 from exchange.events import Closed, Deleveraged, FundReason, FundSettled, ModeSet, OrderClosed, SignSeen, Traded
-from exchange.liquidator import due, set_prices
+from exchange.liquidator import due, set_prices, work_off
 from exchange.risk import account_risk
 from exchange.rules.modes import Mode, Trigger
 from exchange.state import FEES, FUND, QUOTE, Ledger
@@ -374,6 +374,19 @@ def test_while_something_can_be_done_for_one_there_is_another_round() -> None:
     assert due(desk.ledger) == [5]
     # The prices; a round for two, the least healthy first; one for who is still due, with nothing done.
     assert kinds == [Done, Reject, Done, Reject]
+
+
+def test_a_price_is_worked_off_in_eight_rounds_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk, sent = Desk(), list[Command]()
+
+    def submit(commands: list[Command]) -> list[Done]:
+        sent.extend(commands)
+        return [Done(1, ())]
+
+    monkeypatch.setattr("exchange.liquidator.due", lambda _: [ALICE])
+    monkeypatch.setattr(desk.engine, "submit", submit)
+    work_off(desk.engine, 5)
+    assert sent == [Liquidate(5, FUND, 0, ALICE)] * 8
 
 
 def test_a_crash_is_worked_off_until_nobody_is_due() -> None:

@@ -33,6 +33,12 @@ def cube(raw: dict[str, Any]) -> int:
     return len(raw["nodes"]) - 1
 
 
+def sum_with_a_cube(raw: dict[str, Any]) -> int:
+    """A node whose degree is that of its highest part."""
+    raw["nodes"].append(["linear", 0, [[1, cube(raw)], [1, 0]]])
+    return len(raw["nodes"]) - 1
+
+
 def constraint(domain: str, make: Callable[[dict[str, Any]], int]) -> Callable[[dict[str, Any]], object]:
     return lambda raw: raw["constraints"].append(["one more", domain, make(raw)])
 
@@ -54,6 +60,7 @@ def fraction(part: int) -> Callable[[dict[str, Any]], object]:
         (lambda raw: raw["constraints"].append(list(raw["constraints"][0])), "used twice"),
         (constraint("sometimes", lambda raw: 0), "has degree above"),
         (constraint(FIRST, cube), "has degree above 2"),
+        (constraint(FIRST, sum_with_a_cube), "has degree above 2"),
         (constraint(ALWAYS, next_row), "reads the next row, but is no transition"),
         (fraction(1), "reads the next row"),
         (fraction(2), "reads the next row"),
