@@ -56,6 +56,19 @@ def move_between_buckets(document: Any) -> None:
     document["outputs"]["totals"][0]["long"] = "1"
 
 
+def test_a_cost_basis_in_units_of_value() -> None:
+    """Its price, one unit of the quote currency per atom of as many decimals, is then 1."""
+
+    def change(document: Any) -> None:
+        at = next(i for i, one in enumerate(document["instruments"]) if one["kind"] == "cost-basis")
+        document["instruments"][at].update(decimals=document["value"]["decimals"], price="1")
+        for one in document["scenarios"]:
+            one["values"][at] = "1"
+
+    data = edited(risk_publication().statement.to_bytes(), change)
+    assert any(one.price == 1 and one.kind == "cost-basis" for one in parse_statement(data).instruments)
+
+
 TIER = {"to": None, "ratio": 0}
 REFUSED_RISK: list[tuple[str, Callable[[Any], object], Reason]] = [
     ("an asset without buckets", setter("instruments", 0, "buckets", value=[]), TABLE),

@@ -264,6 +264,8 @@ def test_every_tile_ends_some_tree(size: int) -> None:
     assert after - before == set(newest_tiles(size)) - before
     assert set(newest_tiles(size)) <= after
     assert not list(newest_tiles(0))
+    assert [1 in {tile.level for tile in newest_tiles(size)} for size in (255, 256, 257, 300, 512)] == [
+        False, True, False, False, True]  # fmt: skip
 
 
 @pytest.mark.negative
