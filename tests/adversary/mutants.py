@@ -54,6 +54,8 @@ from tests.adversary.mutation_results import (
 from tests.adversary.operators import Mutant
 
 PROJECT = ("verifier", "exchange", "prover", "circuits", "api", "tests")
+TESTS = {"verifier": ("tests/verifier", "tests/vectors"), "exchange": ("tests/exchange",)}
+"""The package's own, by which its score is taken."""
 BUDGET_SECONDS = 15.0
 """Processor time of tests per mutant; what no test has noticed by then counts as survived."""
 SLOW_SECONDS = 6.0
@@ -408,7 +410,7 @@ def main() -> int:
         server = Server(
             options.package, files, options.again, options.seconds, options.budget, on_import=options.on_import
         )
-        code = pytest.main([*ARGUMENTS, *LEFT_OUT, f"tests/{options.package}"], plugins=[server])
+        code = pytest.main([*ARGUMENTS, *LEFT_OUT, *TESTS[options.package]], plugins=[server])
         if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             return int(code)
     return 0 if report(options.package, files, quiet=options.quiet) else 1
