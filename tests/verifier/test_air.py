@@ -26,6 +26,22 @@ def next_row(raw: dict[str, Any]) -> int:
     return len(raw["nodes"]) - 1
 
 
+def product_with_next_row(first: int) -> Callable[[dict[str, Any]], int]:
+    """The first or the second factor reads the next row."""
+
+    def make(raw: dict[str, Any]) -> int:
+        later = next_row(raw)
+        raw["nodes"].append(["product", later, 0] if first else ["product", 0, later])
+        return len(raw["nodes"]) - 1
+
+    return make
+
+
+def sum_with_next_row(raw: dict[str, Any]) -> int:
+    raw["nodes"].append(["linear", 0, [[1, 0], [1, next_row(raw)]]])
+    return len(raw["nodes"]) - 1
+
+
 def cube(raw: dict[str, Any]) -> int:
     """A node of degree three."""
     raw["nodes"] += [["column", 0, 0], ["product", len(raw["nodes"]), len(raw["nodes"])]]
@@ -62,6 +78,9 @@ def fraction(part: int) -> Callable[[dict[str, Any]], object]:
         (constraint(FIRST, cube), "has degree above 2"),
         (constraint(FIRST, sum_with_a_cube), "has degree above 2"),
         (constraint(ALWAYS, next_row), "reads the next row, but is no transition"),
+        (constraint(ALWAYS, product_with_next_row(0)), "reads the next row, but is no transition"),
+        (constraint(ALWAYS, product_with_next_row(1)), "reads the next row, but is no transition"),
+        (constraint(ALWAYS, sum_with_next_row), "reads the next row, but is no transition"),
         (fraction(1), "reads the next row"),
         (fraction(2), "reads the next row"),
     ],

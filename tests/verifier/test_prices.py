@@ -119,6 +119,11 @@ def test_prices_that_follow() -> None:
     assert "named by the caller" in named.summary
 
 
+def test_the_strictest_rules() -> None:
+    rules = Rules(age_max=1, deviation_max=1, sources_min=3)
+    assert parse_evidence(packed(honest(), rules)).rules == rules
+
+
 def test_the_longest_price_is_read() -> None:
     assert signed(0, {"btc": "9" * 48 + "." + "0" * 29 + "1"}).prices == {"btc": (10**48 - 1) * ONE + 1}
 

@@ -22,7 +22,7 @@ from verifier.errors import (
 from verifier.field import Ext, P, ext_one
 from verifier.params import PROFILES, TEST, ProofParams
 from verifier.proof import Opening, Proof, parse_proof
-from verifier.stark import Relation, domain_multipliers, verify_stark
+from verifier.stark import Relation, _refuse_base_field, domain_multipliers, verify_stark
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -347,3 +347,8 @@ def test_random_damage_is_refused_by_name() -> None:
             continue
         with pytest.raises(VerificationError):
             verify_stark(relation, TEST, changed)
+
+
+@pytest.mark.parametrize("at", range(1, 5))
+def test_one_coordinate_outside_the_base_field_is_enough(at: int) -> None:
+    _refuse_base_field("r", tuple(int(k in (0, at)) for k in range(5)))  # type: ignore[arg-type]

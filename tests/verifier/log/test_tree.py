@@ -291,3 +291,9 @@ LARGE_FILES = {
     for size in range(1, 701)
     for tile in newest_tiles(size)
 }
+
+
+@pytest.mark.negative
+def test_no_tree_has_fewer_leaves_than_none() -> None:
+    with pytest.raises(VerificationError, match="an older size of at most 3"):
+        check_consistency(-1, EMPTY_ROOT, 3, EMPTY_ROOT, [])
