@@ -70,6 +70,9 @@ def fraction(part: int) -> Callable[[dict[str, Any]], object]:
     ("change", "message"),
     [
         (lambda raw: raw["nodes"].append(["column", 99, 0]), "is malformed"),
+        (lambda raw: raw["nodes"].append(["column", -1, 0]), "is malformed"),
+        (lambda raw: raw["nodes"].append(["product", 0, -1]), "is malformed"),
+        (lambda raw: raw["nodes"].append(["linear", 0, [[1, -1]]]), "is malformed"),
         (lambda raw: raw["nodes"].append(["column", 0, 2]), "is malformed"),
         (lambda raw: raw["nodes"].append(["product", 0, len(raw["nodes"])]), "is malformed"),
         (lambda raw: raw["publics"].__setitem__(0, [raw["publics"][0][0], "twos"]), "padded in an unknown way"),

@@ -192,6 +192,12 @@ def test_ranges_have_the_callers_reason_and_its_class() -> None:
     assert dict(caught.value.where) == {"field": "doc.x", "expected": "from 0 to 9", "got": "'10'"}
 
 
+@pytest.mark.parametrize("value", [5, None, "text", {"a": 1}])
+def test_what_is_no_list_of_records_is_refused(value: object) -> None:
+    with pytest.raises(VerificationError, match="a list of at most 3 objects"):
+        record(value).records("x", (), 3)
+
+
 def test_lists_of_decimals_and_nulls() -> None:
     assert record(["0", "9"]).decimals("x", 2, 0, 10, Reason.ENTRIES) == (0, 9)
     assert record([]).decimals("x", 0, 0, 10, Reason.ENTRIES) == ()

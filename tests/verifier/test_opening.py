@@ -64,6 +64,12 @@ def test_every_node_opens_to_its_sum(circuit: str) -> None:
     assert report.value == small.statement.total_liability
 
 
+def test_the_report_in_words(small: Publication) -> None:
+    steps = check_opening(small.opening(2, 0), small.statement).steps
+    assert [step.name for step in steps][:4] == ["statement", "level", "kind", "sum"]
+    assert steps[1].detail == "level 2 of 6, from the length of the path"
+
+
 def test_positions_run_from_the_root_down(small: Publication) -> None:
     assert check_opening(small.opening(1, 1), small.statement).positions == (0, 0, 0, 0, 1)
 

@@ -145,3 +145,9 @@ def test_the_page_is_current(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_registered_circuit_is_below_the_ceiling() -> None:
     for path in sorted((ROOT / "verifier" / "keys").glob("*.json")):
         assert Shape.of(ConstraintSystem.from_bytes(path.read_bytes())).within(CEILING), path.name
+
+
+def test_the_error_at_zeta_is_a_degree_over_the_points_outside() -> None:
+    shape = replace(CEILING, degree=3)
+    degree = 3 * (8 + soundness.POINTS_PER_COLUMN - 1) + 7
+    assert soundness._zeta_error(shape, 8, 64) == Fraction(degree, soundness.OUTSIDE_BASE_FIELD)
