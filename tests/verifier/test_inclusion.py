@@ -274,6 +274,8 @@ def test_what_is_checked_of_entries_without_a_statement(small: Publication) -> N
     assert refused(edited(data, lambda b: b["entries"].reverse())).reason is ENTRIES
     assert refused(edited(data, lambda b: b["entries"][-1].__setitem__("leg", 2**16 - 2))).reason is PATH
     assert refused(edited(data, lambda b: b["entries"][-1].__setitem__("leg", 2**16 - 1))).reason is ENTRIES
+    assert refused(edited(data, change_entry("amount", str(2**63 - 1)))).reason is PATH
+    assert refused(edited(data, change_entry("amount", str(2**63)))).reason is ENTRIES
 
 
 @pytest.mark.negative

@@ -324,3 +324,12 @@ def test_a_full_table() -> None:
     legs = derive_legs("solvency_stress_v1_10", 16, table, scenarios)
     check_legs(legs)
     assert len(legs) > 5000
+
+
+@pytest.mark.negative
+def test_the_greatest_and_the_least_of_seven_digits() -> None:
+    least = -128 * (256**7 - 1) // 255
+    assert balanced_digits(least) == (-128,) * 7 and balanced_digits(least + 256**7 - 1) == (127,) * 7
+    for beyond in (least - 1, least + 256**7):
+        with pytest.raises(BadStatement, match="needs more than 7 digits"):
+            balanced_digits(beyond)

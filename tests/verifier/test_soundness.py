@@ -151,3 +151,9 @@ def test_the_error_at_zeta_is_a_degree_over_the_points_outside() -> None:
     shape = replace(CEILING, degree=3)
     degree = 3 * (8 + soundness.POINTS_PER_COLUMN - 1) + 7
     assert soundness._zeta_error(shape, 8, 64) == Fraction(degree, soundness.OUTSIDE_BASE_FIELD)
+
+
+def test_the_error_of_the_lookups_counts_every_term() -> None:
+    shape = replace(CEILING, fractions=2, value_tuple_width=3, row_polynomial_degree=4)
+    expected = (2 * 8 + 5) * (3 + 2) + 4 * (8 + 5)
+    assert soundness._lookup_error(shape, 8, 5) == Fraction(expected, soundness.OUTSIDE_BASE_FIELD)
