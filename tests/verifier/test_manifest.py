@@ -185,8 +185,9 @@ def test_roles() -> None:
     assert File("private.json", 1, bytes(32)).role == ""
 
 
-def test_the_longest_file_that_a_manifest_can_list() -> None:
+def test_the_longest_file_and_the_last_sequence() -> None:
     whole = manifest(3)
+    assert parse_manifest(replace(whole, sequence=2**53 - 1).to_bytes()).sequence == 2**53 - 1
     longest = replace(whole.files[0], size=FILE_BYTES_END - 1)
     data = replace(whole, files=(longest, *whole.files[1:])).to_bytes()
     assert parse_manifest(data).files[0] == longest

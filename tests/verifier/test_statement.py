@@ -331,6 +331,10 @@ def test_the_header_is_the_statement_without_its_outputs() -> None:
     assert statement.header_digest == hashlib.sha256(dumps(header)).digest()
 
 
+def test_levels_for_few_rows() -> None:
+    assert [levels_for(log2_rows) for log2_rows in (0, 1, 2, 4, 5, 7, 8)] == [0, 0, 1, 1, 2, 2, 3]
+
+
 @pytest.mark.parametrize(
     ("amount", "decimals", "text"),
     [

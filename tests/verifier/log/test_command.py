@@ -87,13 +87,15 @@ def test_is_it_in_the_log(place: Place, run: Run) -> None:
     assert (found["sequence"], found["statement_digest"]) == (7, place.statement.digest.hex())
     assert (found["origin"], found["size"], found["log_key"]) == ("example.com/log", 3, LOG_VKEY.vkey)
     assert found["root"] == root_of(place.entries).hex()
-    assert [step["name"] for step in found["steps"]] == ["files", "log signature", "witnesses", "log inclusion"]
+    names = ["files", "log signature", "witnesses", "log inclusion"]
+    assert [(step["name"], step["ok"]) for step in found["steps"]] == [(name, True) for name in names]
 
 
 def test_does_it_continue_what_i_saw(place: Place, run: Run, tmp_path: Path) -> None:
     code, found = run("consistency", place.seen, place.log)
     assert (code, found["verdict"]) == (0, "example.com/log only grew: from 2 to 3 entries")
     assert found["seen_root"] == root_of(place.entries[:2]).hex()
+    assert [step["ok"] for step in found["steps"]] == [True] * 4
     empty = write(tmp_path / "empty", signed(0, EMPTY_ROOT))
     assert run("consistency", empty, place.log)[0] == 0
 
@@ -122,6 +124,7 @@ def test_has_it_lied(place: Place, run: Run, tmp_path: Path) -> None:
     code, found = run("fraud", place.seen, other)
     assert (code, found["verdict"]) == (0, "fraud: example.com/log signed two histories of 2 entries")
     assert (found["log_key"], found["roots"][1]) == (LOG_VKEY.vkey, root("another").hex())
+    assert found["size"] == 2
     assert [(step["name"], step["ok"]) for step in found["steps"]] == [("checkpoint 1", True), ("checkpoint 2", True)]
     assert run("fraud", place.seen, place.seen)[1]["reason"] == "not-fraud"
 
