@@ -82,6 +82,13 @@ def test_a_file_of_sources() -> None:
 
 
 @pytest.mark.negative
+@pytest.mark.parametrize("weights", [[1, 1, 1, 0], [1, 1, -1, 1], [10_001, 10_000, 10_000]])
+def test_weights_out_of_range(weights: list[int]) -> None:
+    with pytest.raises(BadPrices, match="from 1 to 10000"):
+        check_sources(trusted(weights), "test")
+
+
+@pytest.mark.negative
 @pytest.mark.parametrize(
     "change",
     [

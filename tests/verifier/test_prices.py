@@ -119,6 +119,10 @@ def test_prices_that_follow() -> None:
     assert "named by the caller" in named.summary
 
 
+def test_a_symbol_may_begin_with_a_digit() -> None:
+    assert signed(0, {"1inch": "0.25", "btc": "1"}).prices["1inch"] == ONE // 4
+
+
 def test_the_strictest_rules() -> None:
     rules = Rules(age_max=1, deviation_max=1, sources_min=3)
     assert parse_evidence(packed(honest(), rules)).rules == rules
