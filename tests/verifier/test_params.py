@@ -51,7 +51,9 @@ def test_the_digest_is_pinned() -> None:
     }
 
 
-@pytest.mark.parametrize(("log2_rows", "layers", "final"), [(6, 0, 64), (10, 2, 16), (17, 4, 32), (20, 5, 32), (21, 5, 64)])
+@pytest.mark.parametrize(
+    ("log2_rows", "layers", "final"), [(6, 0, 64), (10, 2, 16), (17, 4, 32), (20, 5, 32), (21, 5, 64)]
+)
 def test_layers_end_at_64_coefficients(log2_rows: int, layers: int, final: int) -> None:
     assert TEST.fri_layers(log2_rows) == layers
     assert TEST.final_coefficients(log2_rows) == final

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
@@ -79,6 +80,14 @@ def test_a_file_of_sources() -> None:
     check_sources(sources, "test")
     assert read_sources(text.ljust(SOURCES_BYTES_MAX, "#").encode()) == sources
     assert read_sources(text.replace(NAMES[0], "s" * 64).encode()).keys() == {"s" * 64, *NAMES[1:3]}
+
+
+def test_the_greatest_weights_and_the_most_sources() -> None:
+    check_sources(trusted([10_000] * 3), "test")
+    keys = [public_key(Ed25519PrivateKey.from_private_bytes(bytes([i]) * 32)) for i in range(33)]
+    check_sources({f"s{i:02d}": Source(keys[i], 1) for i in range(32)}, "test")
+    with pytest.raises(BadPrices, match="3 to 32 sources"):
+        check_sources({f"s{i:02d}": Source(keys[i], 1) for i in range(33)}, "test")
 
 
 @pytest.mark.negative
