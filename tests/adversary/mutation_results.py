@@ -151,7 +151,7 @@ def report(package: str, files: Sequence[str], *, quiet: bool) -> bool:
             print(f"  {'=' if mutant.key in why else '!'} {file}:{mutant.lines[0]}: {mutant.key.partition(' | ')[2]}")
     for name, count in strata.items():
         _print_row(f"{package}, {name}", count)
-    overall = Estimate.both([(count["mutants"], Estimate.of(count)) for count in strata.values() if count["tried"]])
+    overall = Estimate.both([(count["mutants"], Estimate.of(count)) for count in strata.values()])
     print(f"{package}: {overall}")
     return overall.low >= 0.95 and all(count[SURVIVED] == count["explained"] for count in strata.values())
 
